@@ -1,0 +1,102 @@
+/**
+ * A flat set of named immutable byte arrays: what a repository needs of a directory or a bucket, and no more.
+ * The contract (`blob-store.contract.ts`) is Kopia's `repo/blob/storage.go`: puts are atomic, a blob that was put is
+ * durable before the promise resolves, reads and listings see what was put before they began, and deleting what is
+ * not there succeeds. Retry, rate limit and fault injection are layers with this same interface.
+ */
+import { DrayError } from '../std/dray-error.ts';
+
+declare const brand: unique symbol;
+
+/** Name of a blob: 1 to 512 printable ASCII characters without `/`. */
+export type BlobId = string & { readonly [brand]: 'BlobId' };
+
+const blobIdPattern = /^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,511}$/;
+
+/** @throws {BlobError} `blob-name` when the text cannot name a blob on every provider. */
+export function blobId(text: string): BlobId {
+  if (!blobIdPattern.test(text)) throw new BlobError('blob-name', `not a blob name: ${JSON.stringify(text)}`);
+  return text as BlobId;
+}
+
+/**
+ * - `blob-not-found`, `blob-exists` (conditional put), `blob-range` (the blob is shorter than the range asked for),
+ *   `blob-denied`, `blob-read-only`, `blob-no-space`, `blob-name`: permanent.
+ * - `blob-unavailable`: anything that may pass. The retry layer repeats only this one.
+ */
+export class BlobError extends DrayError<
+  | 'blob-not-found'
+  | 'blob-exists'
+  | 'blob-range'
+  | 'blob-denied'
+  | 'blob-read-only'
+  | 'blob-no-space'
+  | 'blob-name'
+  | 'blob-unavailable'
+> {}
+
+export interface BlobMetadata {
+  readonly id: BlobId;
+  readonly lengthBytes: number;
+  /** The store's own "last modified", milliseconds since the Unix epoch; the only clock that garbage rules trust. */
+  readonly timestampMs: number;
+}
+
+export interface BlobCall {
+  readonly signal: AbortSignal;
+}
+
+export interface BlobGet extends BlobCall {
+  /** Absent: the whole blob. Present: exactly these bytes, or `blob-range`. */
+  readonly range?: { readonly offset: number; readonly lengthBytes: number } | undefined;
+  /**
+   * Where to put the bytes, instead of a fresh buffer. It belongs to the call until the promise settles, **also after
+   * an abort**. Must hold at least the range. Only with `range`.
+   */
+  readonly into?: Uint8Array | undefined;
+}
+
+export interface BlobPut extends BlobCall {
+  /** Fail with `blob-exists` instead of replacing. */
+  readonly ifAbsent?: boolean | undefined;
+}
+
+export interface BlobStore extends AsyncDisposable {
+  /** Where this is, for messages; never contains a secret. */
+  readonly description: string;
+
+  /**
+   * The bytes of a blob, or of a part of it: a fresh buffer, or a view of `into`.
+   * @throws {BlobError} `blob-not-found`, `blob-range`, …
+   */
+  get(id: BlobId, options: BlobGet): Promise<Uint8Array>;
+
+  /** Stores a blob at once: atomic, durable when resolved. `bytes` belongs to the call until the promise settles. */
+  put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<BlobMetadata>;
+
+  /** Stores a blob piece by piece. Nothing is visible before `commit`. */
+  upload(id: BlobId, options: BlobCall): Promise<BlobUpload>;
+
+  /** @throws {BlobError} `blob-not-found` */
+  stat(id: BlobId, options: BlobCall): Promise<BlobMetadata>;
+
+  /** All blobs whose name starts with `prefix`, in no order, each at most once. */
+  list(prefix: string, options: BlobCall): AsyncIterable<BlobMetadata>;
+
+  /** Deletes; a blob that is not there counts as deleted. Durable when resolved. */
+  remove(id: BlobId, options: BlobCall): Promise<void>;
+
+  /** The store's present time, milliseconds since the Unix epoch. */
+  serverTimeMs(options: BlobCall): Promise<number>;
+}
+
+/** One blob on its way. Calls do not overlap. Disposing without `commit` leaves nothing behind. */
+export interface BlobUpload extends AsyncDisposable {
+  /**
+   * Appends. `piece` belongs to the upload until the promise settles. Pieces that begin on a 4,096-byte memory address
+   * and whose length is a multiple of 4,096 travel without a copy where the provider can.
+   */
+  write(piece: Uint8Array): Promise<void>;
+  /** Makes the blob visible and durable. */
+  commit(): Promise<BlobMetadata>;
+}

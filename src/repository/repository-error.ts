@@ -1,0 +1,24 @@
+import { DrayError } from '../std/dray-error.ts';
+
+/**
+ * - `repository-missing` (nothing there), `repository-foreign` (something, but no repository), `repository-exists`,
+ *   `repository-password` (wrong password), `repository-version` (newer or unknown format),
+ *   `repository-locked` (an upgrade is under way), `unsupported` (a known setting this program does not handle; the message names it).
+ * - `corrupt`: bytes that fail authentication, a checksum, a hash or a rule of the format. Never retried.
+ * - `content-missing`: no live index entry for a content id. `snapshot-missing`, `snapshot-ambiguous`.
+ * - `index-conflict`: the epoch moved twice while an index was being written; the flush failed, data is intact.
+ */
+export class RepositoryError extends DrayError<
+  | 'repository-missing'
+  | 'repository-foreign'
+  | 'repository-exists'
+  | 'repository-password'
+  | 'repository-version'
+  | 'repository-locked'
+  | 'unsupported'
+  | 'corrupt'
+  | 'content-missing'
+  | 'snapshot-missing'
+  | 'snapshot-ambiguous'
+  | 'index-conflict'
+> {}

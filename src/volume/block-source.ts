@@ -1,0 +1,61 @@
+/** Bytes to read: an image file or a block device, opened once and immutable in size while open. */
+import { DrayError } from '../std/dray-error.ts';
+import type { Extent } from './extent.ts';
+
+/**
+ * - `volume-not-found`, `volume-denied`, `volume-kind` (neither file nor block device), `volume-range` (past the end),
+ *   `volume-changed` (shrank, vanished or was written while in use), `volume-busy` (mounted or in use),
+ *   `volume-too-small` (target), `volume-exists` (target), `volume-no-space`, `volume-read-only`, `volume-io`.
+ */
+export class VolumeError extends DrayError<
+  | 'volume-not-found'
+  | 'volume-denied'
+  | 'volume-kind'
+  | 'volume-range'
+  | 'volume-changed'
+  | 'volume-busy'
+  | 'volume-too-small'
+  | 'volume-exists'
+  | 'volume-no-space'
+  | 'volume-read-only'
+  | 'volume-io'
+> {}
+
+/** What tells one state of a source from another; equal fingerprints of regular files mean "nothing was written". */
+export interface SourceIdentity {
+  readonly kind: 'file' | 'device';
+  readonly sizeBytes: number;
+  /**
+   * Regular file: device, inode, size, mtime and ctime in nanoseconds, as one stable string. Block device: absent,
+   * because writing through a mounted filesystem does not touch the device node's times.
+   */
+  readonly fingerprint?: string | undefined;
+}
+
+/** How a worker opens the same source again: structured-clonable. */
+export interface SourceLocation {
+  readonly path: string;
+  readonly kind: 'file' | 'device';
+  readonly sizeBytes: number;
+  /** Read past the page cache (the source is mostly not cached). Falls back to buffered reads on EINVAL. */
+  readonly direct: boolean;
+}
+
+export interface BlockSource extends AsyncDisposable {
+  readonly location: SourceLocation;
+  readonly sizeBytes: number;
+
+  /**
+   * Fills `into` (exactly the extent's length, or the extent's length at its start) and resolves when all bytes are
+   * there; holes read as zeros. Calls may overlap and finish in any order. `into` belongs to the call until the
+   * promise settles, also after an abort.
+   * @throws {VolumeError} `volume-range` past the end; `volume-changed` when the source got shorter; `volume-io`.
+   */
+  read(range: Extent, into: Uint8Array, options: { readonly signal: AbortSignal }): Promise<void>;
+
+  /** The parts of `within` that may hold data; all else certainly reads as zeros. Sorted, within bounds, not merged past `within`. */
+  dataExtents(within: Extent, options: { readonly signal: AbortSignal }): AsyncIterable<Extent>;
+
+  /** The identity as it is now, for the comparison at the end of a run. @throws {VolumeError} `volume-changed` when it vanished */
+  identity(options: { readonly signal: AbortSignal }): Promise<SourceIdentity>;
+}
