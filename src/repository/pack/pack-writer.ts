@@ -1,0 +1,239 @@
+/**
+ * Packs on their way to the store. Contents are compressed and sealed straight into one of a few aligned buffers;
+ * a full buffer travels while the next one fills, so a pack is never held whole in memory. A pack becomes visible,
+ * durable, and known to its owner (`onPack`) in that order, and only then may an index name it.
+ *
+ * What is durable when: nothing before `onPack`. A crash earlier leaves at most an unfinished upload, which the store
+ * never shows. Layout of a pack: docs/formats/pack.md (Kopia `content_manager_lock_free.go`).
+ */
+import assert from 'node:assert/strict';
+
+import { blobId, type BlobId, type BlobStore, type BlobUpload } from '../../blobs/blob-store.ts';
+import { AlignedMemory } from '../../kernel/aligned-memory.ts';
+import type { Clock } from '../../std/clock.ts';
+import type { Rng } from '../../std/rng.ts';
+import type { CompressorName } from '../content/compression.ts';
+import type { ContentCodec } from '../content/content-codec.ts';
+import { prefixOf, type ContentId } from '../content/content-id.ts';
+import { encodePackTail, packPreamble } from '../content/pack-format.ts';
+import { encodeIndex } from '../index/encode-index.ts';
+import type { IndexEntry } from '../index/index-entry.ts';
+
+/** Bytes that a content may grow by when sealed: nonce, tag, compression header, and a margin. */
+const sealRoomBytes = 256;
+const blockBytes = 4096;
+/** Packs that may be committing (flushed to the medium, renamed) while the next is being filled. */
+const committingMax = 2;
+
+export interface PackWriterParts {
+  readonly codec: ContentCodec;
+  readonly store: BlobStore;
+  readonly clock: Clock;
+  readonly rng: Rng;
+}
+
+export interface PackWriterOptions {
+  /** First letter of the pack's name: `p` for contents without prefix, `q` for those with one. */
+  readonly kind: 'p' | 'q';
+  readonly maxPackSizeBytes: number;
+  readonly formatVersion: number;
+  readonly indexVersion: 1 | 2;
+  readonly sessionId: string;
+  /** Size and number of the buffers; together the memory of this writer. */
+  readonly bufferBytes: number;
+  readonly buffers: number;
+  /** Called once for each pack, after it is durable. */
+  readonly onPack: (entries: readonly IndexEntry[]) => void;
+  readonly signal: AbortSignal;
+}
+
+interface OpenPack {
+  readonly blob: BlobId;
+  readonly upload: Promise<BlobUpload>;
+  readonly entries: IndexEntry[];
+  lengthBytes: number;
+  /** The end of the chain of writes; one at a time, in order. */
+  written: Promise<void>;
+}
+
+export class PackWriter implements AsyncDisposable {
+  readonly #parts: PackWriterParts;
+  readonly #options: PackWriterOptions;
+  readonly #free: Uint8Array[] = [];
+  readonly #waiting: ((buffer: Uint8Array) => void)[] = [];
+  readonly #committing = new Set<Promise<void>>();
+  #sessionId: string;
+  #pack: OpenPack | undefined;
+  #buffer: Uint8Array | undefined;
+  #fillBytes = 0;
+  #failure: unknown;
+
+  constructor(parts: PackWriterParts, options: PackWriterOptions) {
+    assert(options.bufferBytes % blockBytes === 0 && options.buffers >= 2);
+    this.#parts = parts;
+    this.#options = options;
+    this.#sessionId = options.sessionId;
+    const memory = AlignedMemory.allocate({ slotBytes: options.bufferBytes, slots: options.buffers });
+    for (let slot = 0; slot < options.buffers; slot++) this.#free.push(memory.slot(slot));
+  }
+
+  /** Bytes of this pack so far, without its tail; 0 when none is open. */
+  get openBytes(): number {
+    return this.#pack?.lengthBytes ?? 0;
+  }
+
+  /**
+   * Appends a content, whose id the caller has computed from `plain`. `plain` is free again when the promise resolves.
+   * Calls do not overlap.
+   * @returns the index entry that `onPack` will report, for the caller's statistics.
+   */
+  async add(
+    id: ContentId,
+    plain: Uint8Array,
+    compressor: CompressorName,
+    previousTimestampSeconds = -1,
+  ): Promise<IndexEntry> {
+    this.#throwIfFailed();
+    const pack = this.#pack ?? (await this.#begin());
+    const buffer = await this.#room(pack, plain.length + sealRoomBytes);
+    const sealed = this.#parts.codec.sealInto(id, plain, compressor, buffer, this.#fillBytes);
+    const nowSeconds = Math.floor(this.#parts.clock.nowMs() / 1000);
+    const entry: IndexEntry = {
+      contentId: id,
+      packBlob: pack.blob,
+      packOffset: pack.lengthBytes,
+      packedLength: sealed.packedLength,
+      originalLength: plain.length,
+      compression: sealed.compression,
+      formatVersion: this.#options.formatVersion,
+      encryptionKeyId: 0,
+      deleted: false,
+      timestampSeconds: Math.max(nowSeconds, previousTimestampSeconds + 1),
+    };
+    assert((prefixOf(id) === '') === (this.#options.kind === 'p'), `content ${id} in a ${this.#options.kind} pack`);
+    pack.entries.push(entry);
+    pack.lengthBytes += sealed.packedLength;
+    this.#fillBytes += sealed.packedLength;
+    if (pack.lengthBytes >= this.#options.maxPackSizeBytes) await this.#finish(pack);
+    return entry;
+  }
+
+  /**
+   * Ends the open pack and resolves when all packs so far are durable and reported. Packs begun afterwards carry
+   * `sessionId`, whose marker must already be durable.
+   */
+  async seal(sessionId: string): Promise<void> {
+    this.#throwIfFailed();
+    if (this.#pack !== undefined) await this.#finish(this.#pack);
+    this.#sessionId = sessionId;
+    await Promise.all(this.#committing);
+    this.#throwIfFailed();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const pack = this.#pack;
+    this.#pack = undefined;
+    if (pack !== undefined) {
+      await pack.written.catch(() => undefined);
+      await pack.upload.then((upload) => upload[Symbol.asyncDispose]()).catch(() => undefined);
+    }
+    await Promise.allSettled(this.#committing);
+  }
+
+  async #begin(): Promise<OpenPack> {
+    const name = Buffer.from(this.#parts.rng.bytes(16)).toString('hex');
+    const blob = blobId(`${this.#options.kind}${name}-${this.#sessionId}`);
+    const buffer = this.#buffer ?? (await this.#takeBuffer());
+    const preamble = packPreamble(this.#parts.rng);
+    buffer.set(preamble);
+    this.#buffer = buffer;
+    this.#fillBytes = preamble.length;
+    const upload = this.#parts.store.upload(blob, { signal: this.#options.signal });
+    const written = upload.then(() => undefined);
+    written.catch((error: unknown) => this.#fail(error));
+    this.#pack = { blob, upload, entries: [], lengthBytes: preamble.length, written };
+    return this.#pack;
+  }
+
+  /** A buffer with room for `bytes` more behind `#fillBytes`; sends the full one on its way when there is none. */
+  async #room(pack: OpenPack, bytes: number): Promise<Uint8Array> {
+    assert(this.#buffer !== undefined);
+    if (this.#fillBytes + bytes <= this.#buffer.length) return this.#buffer;
+    const full = this.#buffer;
+    const whole = this.#fillBytes - (this.#fillBytes % blockBytes);
+    const rest = full.slice(whole, this.#fillBytes);
+    this.#buffer = undefined;
+    this.#send(pack, full, whole);
+    // A content larger than a buffer (a compacted manifest batch) gets one of its own, which is not kept.
+    const oversize = rest.length + bytes > this.#options.bufferBytes;
+    const next = oversize ? oneBuffer(rest.length + bytes) : await this.#takeBuffer();
+    next.set(rest);
+    this.#buffer = next;
+    this.#fillBytes = rest.length;
+    return next;
+  }
+
+  #send(pack: OpenPack, buffer: Uint8Array, lengthBytes: number): void {
+    const previous = pack.written;
+    pack.written = (async () => {
+      await previous;
+      const upload = await pack.upload;
+      if (lengthBytes > 0) await upload.write(buffer.subarray(0, lengthBytes));
+      this.#giveBuffer(buffer);
+    })();
+    pack.written.catch((error: unknown) => {
+      this.#fail(error);
+      this.#giveBuffer(buffer);
+    });
+  }
+
+  async #finish(pack: OpenPack): Promise<void> {
+    const { codec, rng } = this.#parts;
+    const localIndexPlain = encodeIndex(pack.entries, {
+      version: this.#options.indexVersion,
+      hashLengthBytes: codec.hashLengthBytes,
+    });
+    const tail = encodePackTail({ packLengthBytes: pack.lengthBytes, localIndexPlain, codec, rng });
+    const buffer = await this.#room(pack, tail.length);
+    buffer.set(tail, this.#fillBytes);
+    this.#send(pack, buffer, this.#fillBytes + tail.length);
+    this.#buffer = undefined;
+    this.#pack = undefined;
+    const commit = (async () => {
+      await pack.written;
+      await using upload = await pack.upload;
+      await upload.commit();
+      this.#options.onPack(pack.entries);
+    })();
+    commit.catch((error: unknown) => this.#fail(error));
+    const tracked = commit.catch(() => undefined).finally(() => this.#committing.delete(tracked));
+    this.#committing.add(tracked);
+    while (this.#committing.size > committingMax) await Promise.race(this.#committing);
+    this.#throwIfFailed();
+  }
+
+  async #takeBuffer(): Promise<Uint8Array> {
+    const buffer = this.#free.pop() ?? (await new Promise<Uint8Array>((resolve) => this.#waiting.push(resolve)));
+    this.#throwIfFailed();
+    return buffer;
+  }
+
+  #giveBuffer(buffer: Uint8Array): void {
+    if (buffer.length !== this.#options.bufferBytes) return;
+    const waiter = this.#waiting.shift();
+    if (waiter === undefined) this.#free.push(buffer);
+    else waiter(buffer);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+}
+
+function oneBuffer(lengthBytes: number): Uint8Array {
+  return AlignedMemory.allocate({ slotBytes: Math.ceil(lengthBytes / blockBytes) * blockBytes, slots: 1 }).slot(0);
+}

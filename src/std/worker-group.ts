@@ -1,0 +1,147 @@
+/**
+ * A fixed group of worker threads that run one kind of task. The owner submits, each worker holds a bounded number of
+ * tasks, results come back in any order. A worker that fails or dies fails the group: the first failure is kept and
+ * thrown by every later call. `serve-tasks.ts` is the other end.
+ */
+import { Worker } from 'node:worker_threads';
+
+import { unpackError, type TransferredError } from './error-transfer.ts';
+
+export interface TaskMessage {
+  readonly sequence: number;
+  readonly task: unknown;
+}
+
+export type ReplyMessage =
+  | { readonly kind: 'done'; readonly sequence: number; readonly result: unknown }
+  | { readonly kind: 'failed'; readonly sequence: number; readonly error: TransferredError }
+  | { readonly kind: 'event'; readonly event: unknown };
+
+export interface WorkerGroupOptions<Event> {
+  /** The module that calls `serveTasks`. */
+  readonly module: URL;
+  readonly workers: number;
+  /** Tasks that one worker holds at a time, the running one included. */
+  readonly tasksPerWorker: number;
+  /** Structured-cloned into each worker. */
+  readonly data: unknown;
+  readonly onEvent?: (event: Event) => void;
+}
+
+interface Pending {
+  readonly worker: number;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** How long a worker may take to put its things away before it is ended, milliseconds. */
+const closeTimeoutMs = 5_000;
+
+export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable {
+  readonly #workers: Worker[] = [];
+  readonly #held: number[] = [];
+  readonly #pending = new Map<number, Pending>();
+  readonly #waiting: (() => void)[] = [];
+  readonly #options: WorkerGroupOptions<Event>;
+  #sequence = 0;
+  #failure: unknown;
+  #closing = false;
+
+  constructor(options: WorkerGroupOptions<Event>) {
+    this.#options = options;
+    for (let index = 0; index < options.workers; index++) {
+      const worker = new Worker(options.module, { workerData: options.data });
+      worker.on('message', (reply: ReplyMessage) => this.#receive(reply));
+      worker.on('error', (error) => this.#fail(error));
+      worker.on('exit', (code) => {
+        if (!this.#closing) this.#fail(new Error(`worker thread ended early with code ${code}`));
+      });
+      this.#workers.push(worker);
+      this.#held.push(0);
+    }
+  }
+
+  /**
+   * Resolves as soon as a worker has taken the task; its result, or failure, then goes to `settle`. So a caller that
+   * awaits each `submit` is slowed to the pace of the workers.
+   */
+  async submit(task: Task, settle: (outcome: Promise<Result>) => void): Promise<void> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure;
+      const worker = this.#leastBusy();
+      if (this.#held[worker]! < this.#options.tasksPerWorker) {
+        settle(this.#send(worker, task));
+        return;
+      }
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  /** Gives every worker this task, beyond the bound; resolves with all results. */
+  async broadcast(task: Task): Promise<Result[]> {
+    if (this.#failure !== undefined) throw this.#failure;
+    return await Promise.all(this.#workers.map((_, worker) => this.#send(worker, task)));
+  }
+
+  /** Fails everything that is pending and everything later; for the owner's abort. */
+  abort(reason: unknown): void {
+    this.#fail(reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing = true;
+    await Promise.all(
+      this.#workers.map(async (worker) => {
+        const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+        worker.postMessage('close');
+        const timer = setTimeout(() => void worker.terminate(), closeTimeoutMs);
+        await ended;
+        clearTimeout(timer);
+      }),
+    );
+    this.#fail(new Error('the worker group is closed'));
+  }
+
+  #send(worker: number, task: Task): Promise<Result> {
+    const sequence = this.#sequence++;
+    this.#held[worker]!++;
+    const outcome = new Promise<unknown>((resolve, reject) => this.#pending.set(sequence, { worker, resolve, reject }));
+    const message: TaskMessage = { sequence, task };
+    this.#workers[worker]!.postMessage(message);
+    return outcome as Promise<Result>;
+  }
+
+  #leastBusy(): number {
+    let best = 0;
+    for (let worker = 1; worker < this.#held.length; worker++) {
+      if (this.#held[worker]! < this.#held[best]!) best = worker;
+    }
+    return best;
+  }
+
+  #receive(reply: ReplyMessage): void {
+    if (reply.kind === 'event') {
+      this.#options.onEvent?.(reply.event as Event);
+      return;
+    }
+    const pending = this.#pending.get(reply.sequence);
+    if (pending === undefined) return;
+    this.#pending.delete(reply.sequence);
+    this.#held[pending.worker]!--;
+    if (reply.kind === 'done') {
+      pending.resolve(reply.result);
+      this.#waiting.shift()?.();
+    } else {
+      const error = unpackError(reply.error);
+      pending.reject(error);
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    for (const pending of this.#pending.values()) pending.reject(this.#failure);
+    this.#pending.clear();
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}

@@ -1,0 +1,51 @@
+/** What the main thread asks of a fetch worker (`fetch-worker.ts`): restore, delta restore and verification. */
+import type { BlobStoreLocation } from '../blobs/location.ts';
+import type { ContentId } from '../repository/content/content-id.ts';
+import type { ContentFormat } from '../repository/format/content-format.ts';
+import type { IndexLookupLocation } from '../repository/index/index-lookup.ts';
+import type { TargetLocation } from '../volume/block-target.ts';
+
+/** Bytes of the volume that one task covers, unless a single foreign chunk is larger. */
+export const fetchTaskBytes = 4 * 1024 * 1024;
+export const fetchTasksPerWorker = 3;
+
+export interface FetchWorkerData {
+  readonly store: BlobStoreLocation;
+  readonly format: ContentFormat;
+  readonly index: IndexLookupLocation;
+  /** Absent: the contents are only checked. */
+  readonly target: TargetLocation | undefined;
+}
+
+/** A chunk of the volume, in the order of its offsets; the chunks of a task touch each other. */
+export interface FetchLeaf {
+  readonly offset: number;
+  readonly lengthBytes: number;
+  readonly contentId: ContentId;
+}
+
+export type FetchTask =
+  /** Fetch, check against the id, write. Answer: Fetched. */
+  | { readonly kind: 'fetch'; readonly leaves: readonly FetchLeaf[] }
+  /** Compare what the target holds with the ids and fetch only what differs. Answer: Fetched. */
+  | { readonly kind: 'delta'; readonly leaves: readonly FetchLeaf[] }
+  /** Make this range of the target read as zeros, however it was; only where it does not already. Answer: Fetched. */
+  | { readonly kind: 'zero'; readonly offset: number; readonly lengthBytes: number; readonly compare: boolean }
+  /** Everything this worker wrote is on stable storage when this is answered. */
+  | { readonly kind: 'flush' };
+
+export interface Fetched {
+  readonly fetchedBytes: number;
+  /** Bytes as stored: what was read from the repository. */
+  readonly packedBytes: number;
+  readonly writtenBytes: number;
+  /** Chunks that are damaged or gone. Only when checking; a restore fails instead. */
+  readonly damaged: readonly DamagedLeaf[];
+}
+
+export interface DamagedLeaf {
+  readonly offset: number;
+  readonly lengthBytes: number;
+  readonly contentId: ContentId;
+  readonly reason: string;
+}

@@ -1,0 +1,212 @@
+/**
+ * The worker thread of a restore: locate, read from the pack, open, check, write. Contents that lie one behind the
+ * other in a pack are read together, so that a run of chunks costs one request. A chunk's id is computed again from
+ * the opened bytes before a byte of it reaches the target.
+ */
+import { workerData } from 'node:worker_threads';
+
+import { openBlobStore } from '../blobs/open-blob-store.ts';
+import { AlignedMemory } from '../kernel/aligned-memory.ts';
+import { ContentCodec } from '../repository/content/content-codec.ts';
+import { hashOf, prefixOf } from '../repository/content/content-id.ts';
+import type { IndexEntry } from '../repository/index/index-entry.ts';
+import { IndexLookup } from '../repository/index/index-lookup.ts';
+import { RepositoryError } from '../repository/repository-error.ts';
+import { systemClock } from '../std/clock.ts';
+import { DrayError } from '../std/dray-error.ts';
+import { systemRng } from '../std/rng.ts';
+import { serveTasks } from '../std/serve-tasks.ts';
+import { extent } from '../volume/extent.ts';
+import { reopenTarget } from '../volume/file-target.ts';
+import {
+  fetchTaskBytes,
+  fetchTasksPerWorker,
+  type DamagedLeaf,
+  type Fetched,
+  type FetchLeaf,
+  type FetchTask,
+  type FetchWorkerData,
+} from './fetch-messages.ts';
+import { packReads, type PackRead } from './pack-reads.ts';
+import { dataRuns, isZero } from './zero-runs.ts';
+
+const data = workerData as FetchWorkerData;
+const stop = new AbortController();
+const { signal } = stop;
+const codec = new ContentCodec(data.format);
+const lookup = new IndexLookup(data.index);
+const store = await openBlobStore(data.store, { signal, clock: systemClock, rng: systemRng });
+const target = data.target === undefined ? undefined : await reopenTarget(data.target, { signal });
+
+/** Two slots a task: what is read from packs, and what is written to the volume. */
+const slotBytes = fetchTaskBytes + 64 * 1024;
+const memory = AlignedMemory.allocate({ slotBytes, slots: fetchTasksPerWorker * 2 });
+const freeSlots = Array.from({ length: fetchTasksPerWorker * 2 }, (_, slot) => memory.slot(slot));
+
+serveTasks<FetchTask>({
+  async handle(task) {
+    switch (task.kind) {
+      case 'fetch':
+        return await fetchLeaves(task.leaves);
+      case 'delta':
+        return await fetchLeaves(await differing(task.leaves));
+      case 'zero':
+        return await zero(task);
+      case 'flush':
+        return await target?.flush({ signal });
+    }
+  },
+  async close() {
+    stop.abort(new Error('the worker was closed'));
+    await target?.[Symbol.asyncDispose]();
+    await store[Symbol.asyncDispose]();
+  },
+});
+
+async function fetchLeaves(leaves: readonly FetchLeaf[]): Promise<Fetched> {
+  if (leaves.length === 0) return nothing;
+  const first = leaves[0]!.offset;
+  const last = leaves[leaves.length - 1]!;
+  using output = takeSlot(last.offset + last.lengthBytes - first);
+  const damaged: DamagedLeaf[] = [];
+  const located = locate(leaves, damaged);
+  let packedBytes = 0;
+  for (const read of packReads(located)) {
+    packedBytes += read.lengthBytes;
+    await openAll(read, first, output.bytes, damaged);
+  }
+  const fetchedBytes = leaves.reduce((sum, leaf) => sum + leaf.lengthBytes, 0);
+  const writtenBytes = target === undefined ? 0 : await write(leaves, first, output.bytes);
+  return { fetchedBytes, packedBytes, writtenBytes, damaged };
+}
+
+const nothing: Fetched = { fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, damaged: [] };
+
+/** Where each chunk lies; chunks that no index names are damaged. */
+function locate(leaves: readonly FetchLeaf[], damaged: DamagedLeaf[]): { leaf: FetchLeaf; entry: IndexEntry }[] {
+  const located: { leaf: FetchLeaf; entry: IndexEntry }[] = [];
+  for (const leaf of leaves) {
+    const prefix = prefixOf(leaf.contentId);
+    const entry = lookup.find(prefix === '' ? 0 : prefix.charCodeAt(0), hashOf(leaf.contentId));
+    if (entry === undefined) {
+      const error = new RepositoryError('content-missing', `no index entry for content ${leaf.contentId}`);
+      reportDamage(leaf, error, damaged);
+    } else if (leaf.lengthBytes > 0) {
+      located.push({ leaf, entry });
+    }
+  }
+  return located;
+}
+
+/** Reads one stretch of a pack and opens every content in it into the output. */
+async function openAll(read: PackRead, first: number, output: Uint8Array, damaged: DamagedLeaf[]): Promise<void> {
+  using input = takeSlot(read.lengthBytes);
+  let sealed: Uint8Array;
+  try {
+    const range = { offset: read.offset, lengthBytes: read.lengthBytes };
+    sealed = await store.get(read.blob, { signal, range, into: input.bytes });
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    for (const { leaf } of read.contents) reportDamage(leaf, error, damaged);
+    return;
+  }
+  for (const { leaf, entry } of read.contents) {
+    const start = entry.packOffset - read.offset;
+    try {
+      const plain = codec.open(entry, sealed.subarray(start, start + entry.packedLength), { verify: true });
+      if (plain.length !== leaf.lengthBytes) {
+        const found = `content ${leaf.contentId} has ${plain.length} bytes, not ${leaf.lengthBytes}`;
+        throw new RepositoryError('corrupt', found);
+      }
+      output.set(plain, leaf.offset - first);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      reportDamage(leaf, error, damaged);
+    }
+  }
+}
+
+/** What repeating does not cure and the data itself is to blame for. */
+function isDamage(error: unknown): error is DrayError {
+  return error instanceof DrayError && ['corrupt', 'content-missing', 'blob-not-found', 'blob-range'].includes(error.code);
+}
+
+/** A check collects damage, a restore stops at it: no damaged byte may be written. */
+function reportDamage(leaf: FetchLeaf, error: DrayError, damaged: DamagedLeaf[]): void {
+  if (target !== undefined) {
+    const range = `${leaf.offset}+${leaf.lengthBytes}`;
+    throw new RepositoryError('corrupt', `fetch bytes ${range} of the volume`, { cause: error });
+  }
+  const { offset, lengthBytes, contentId } = leaf;
+  damaged.push({ offset, lengthBytes, contentId, reason: error.message });
+}
+
+/** Writes the chunks as few, long extents; long runs of zeros become holes. @returns bytes written as data */
+async function write(leaves: readonly FetchLeaf[], first: number, output: Uint8Array): Promise<number> {
+  let written = 0;
+  for (const run of touching(leaves)) {
+    const bytes = output.subarray(run.offset - first, run.offset - first + run.lengthBytes);
+    for (const part of dataRuns(bytes)) {
+      const range = extent(run.offset + part.start, part.lengthBytes);
+      if (part.zero) {
+        if (!data.target!.zeroed) await target!.zero(range, { signal });
+      } else {
+        await target!.write(range, bytes.subarray(part.start, part.start + part.lengthBytes), { signal });
+        written += part.lengthBytes;
+      }
+    }
+  }
+  return written;
+}
+
+function* touching(leaves: readonly FetchLeaf[]): Generator<{ offset: number; lengthBytes: number }> {
+  let run: { offset: number; lengthBytes: number } | undefined;
+  for (const leaf of leaves) {
+    if (run !== undefined && run.offset + run.lengthBytes === leaf.offset) {
+      run.lengthBytes += leaf.lengthBytes;
+    } else {
+      if (run !== undefined) yield run;
+      run = { offset: leaf.offset, lengthBytes: leaf.lengthBytes };
+    }
+  }
+  if (run !== undefined) yield run;
+}
+
+/** The chunks whose present bytes in the target do not hash to their id. */
+async function differing(leaves: readonly FetchLeaf[]): Promise<FetchLeaf[]> {
+  const first = leaves[0]!.offset;
+  const last = leaves[leaves.length - 1]!;
+  const lengthBytes = last.offset + last.lengthBytes - first;
+  using present = takeSlot(lengthBytes);
+  await target!.read(extent(first, lengthBytes), present.bytes.subarray(0, lengthBytes), { signal });
+  return leaves.filter((leaf) => {
+    const bytes = present.bytes.subarray(leaf.offset - first, leaf.offset - first + leaf.lengthBytes);
+    return hashOf(leaf.contentId).compare(codec.hash(bytes)) !== 0;
+  });
+}
+
+async function zero(task: { offset: number; lengthBytes: number; compare: boolean }): Promise<Fetched> {
+  if (!task.compare) {
+    await target!.zero(extent(task.offset, task.lengthBytes), { signal });
+    return nothing;
+  }
+  let writtenBytes = 0;
+  using present = takeSlot(fetchTaskBytes);
+  for (let done = 0; done < task.lengthBytes; done += fetchTaskBytes) {
+    const range = extent(task.offset + done, Math.min(fetchTaskBytes, task.lengthBytes - done));
+    const bytes = present.bytes.subarray(0, range.lengthBytes);
+    await target!.read(range, bytes, { signal });
+    if (!isZero(bytes)) {
+      await target!.zero(range, { signal });
+      writtenBytes += range.lengthBytes;
+    }
+  }
+  return { ...nothing, writtenBytes };
+}
+
+/** A slot of this worker's memory, or a buffer of its own for a foreign chunk that is larger than any of ours. */
+function takeSlot(lengthBytes: number): Disposable & { readonly bytes: Uint8Array } {
+  const slot = lengthBytes <= slotBytes ? freeSlots.pop() : undefined;
+  if (slot === undefined) return { bytes: new Uint8Array(lengthBytes), [Symbol.dispose]: () => undefined };
+  return { bytes: slot, [Symbol.dispose]: () => void freeSlots.push(slot) };
+}
