@@ -1,0 +1,139 @@
+/**
+ * The C library, and the only file with a foreign function interface. It is loaded on the first call, so that commands
+ * that need none of it do not pay (8 ms). Calls that may block for long run on koffi's own threads (`…Async`), never
+ * on the main one. `ioctl` and `syscall` are declared with fixed arguments: the same registers as the variadic ones on
+ * the Linux calling conventions of x64 and arm64.
+ */
+import { createRequire } from 'node:module';
+import { getSystemErrorName } from 'node:util';
+import type koffi from 'koffi';
+import { DrayError } from '../std/dray-error.ts';
+
+/**
+ * - `kernel-unsupported`: the kernel, the file system or the device does not offer it.
+ * - `kernel-denied`, `kernel-busy`, `kernel-no-space`, and `kernel-failed` for all else.
+ */
+export class KernelError extends DrayError<
+  'kernel-unsupported' | 'kernel-denied' | 'kernel-busy' | 'kernel-no-space' | 'kernel-failed'
+> {
+  /** The system's name, such as `EBUSY`. */
+  readonly errno: string;
+
+  constructor(call: string, errno: string) {
+    super(kernelCode(errno), `${call}: ${errno}`);
+    this.errno = errno;
+  }
+}
+
+function kernelCode(errno: string): KernelError['code'] {
+  if (['ENOTTY', 'EINVAL', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS'].includes(errno)) return 'kernel-unsupported';
+  if (['EACCES', 'EPERM'].includes(errno)) return 'kernel-denied';
+  if (['EBUSY', 'ETXTBSY'].includes(errno)) return 'kernel-busy';
+  if (['ENOSPC', 'EDQUOT'].includes(errno)) return 'kernel-no-space';
+  return 'kernel-failed';
+}
+
+type Call = ((...args: (number | Uint8Array | null)[]) => number) & {
+  async: (...args: (number | Uint8Array | null | ((error: Error | null, result: number) => void))[]) => void;
+};
+
+interface Library {
+  readonly koffi: typeof koffi;
+  readonly ioctl: Call;
+  readonly lseek: Call;
+  readonly fallocate: Call;
+  readonly posixFadvise: Call;
+  readonly syscall: Call;
+  readonly getpagesize: Call;
+}
+
+let loaded: Library | undefined;
+
+function library(): Library {
+  if (loaded !== undefined) return loaded;
+  const ffi = createRequire(import.meta.url)('koffi') as typeof koffi;
+  const libc = ffi.load(null);
+  loaded = {
+    koffi: ffi,
+    ioctl: libc.func('int ioctl(int fd, unsigned long request, void* argument)') as Call,
+    lseek: libc.func('int64_t lseek(int fd, int64_t offset, int whence)') as Call,
+    fallocate: libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)') as Call,
+    posixFadvise: libc.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)') as Call,
+    syscall: libc.func('long syscall(long number, long fd, void* range, void* answer, long flags)') as Call,
+    getpagesize: libc.func('int getpagesize()') as Call,
+  };
+  return loaded;
+}
+
+function errnoName(number: number): string {
+  return number > 0 ? getSystemErrorName(-number) : 'EUNKNOWN';
+}
+
+function checked(call: string, result: number): number {
+  if (result < 0) throw new KernelError(call, errnoName(library().koffi.errno()));
+  return result;
+}
+
+function checkedAsync(name: string, call: Call, args: (number | Uint8Array | null)[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    call.async(...args, (error: Error | null, result: number) => {
+      // koffi carries errno from its thread into this callback; it must be read before anything else runs.
+      if (error !== null) reject(error);
+      else if (result < 0) reject(new KernelError(name, errnoName(library().koffi.errno())));
+      else resolve(result);
+    });
+  });
+}
+
+/** `argument` is read or filled by the kernel according to `request`. @throws {KernelError} */
+export function ioctl(fd: number, request: number, argument: Uint8Array | null): number {
+  return checked(`ioctl 0x${request.toString(16)}`, library().ioctl(fd, request, argument));
+}
+
+/** As `ioctl`, off the main thread. `argument` and the open file belong to the call until it settles. */
+export function ioctlAsync(fd: number, request: number, argument: Uint8Array | null): Promise<number> {
+  return checkedAsync(`ioctl 0x${request.toString(16)}`, library().ioctl, [fd, request, argument]);
+}
+
+/** The new position, or undefined for ENXIO: nothing of the kind at or after `offset`. @throws {KernelError} */
+export function lseek(fd: number, offset: number, whence: number): number | undefined {
+  const position = library().lseek(fd, offset, whence);
+  if (position >= 0) return position;
+  const errno = errnoName(library().koffi.errno());
+  if (errno === 'ENXIO') return undefined;
+  throw new KernelError('lseek', errno);
+}
+
+/** Off the main thread: punching a fragmented range can take long. @throws {KernelError} */
+export async function fallocate(
+  fd: number,
+  mode: number,
+  range: { readonly offset: number; readonly lengthBytes: number },
+): Promise<void> {
+  await checkedAsync('fallocate', library().fallocate, [fd, mode, range.offset, range.lengthBytes]);
+}
+
+/** A hint; @throws {KernelError} when the descriptor cannot take it. */
+export function posixFadvise(
+  fd: number,
+  range: { readonly offset: number; readonly lengthBytes: number },
+  advice: number,
+): void {
+  const errno = library().posixFadvise(fd, range.offset, range.lengthBytes, advice);
+  if (errno !== 0) throw new KernelError('posix_fadvise', errnoName(errno));
+}
+
+/** cachestat(2), the same number on all architectures, Linux 6.5 and later. @throws {KernelError} */
+export function cachestat(fd: number, range: Uint8Array, answer: Uint8Array): void {
+  checked('cachestat', library().syscall(451, fd, range, answer, 0));
+}
+
+/** Bytes in a page of memory: 4,096 on x64, up to 65,536 on arm64. */
+export function pageBytes(): number {
+  return library().getpagesize();
+}
+
+/** The memory address of the first byte of a buffer. */
+export function memoryAddress(bytes: ArrayBufferLike): bigint {
+  return library().koffi.address(bytes);
+}
