@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Builds the peers that tests and benchmarks compare with: kopia and restic, each from its own go.mod, so that the
+# versions and their checksums are pinned here. The programs land in a cache folder and are built once per version.
+# Usage: test/peers/build.sh [kopia] [restic]      (default: both; needs Go)
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/drayage/peers
+mkdir -p "$cache"
+
+# Prints the version of $1 that go.mod pins.
+pinned() { sed -nE "s#^require $1 (v[0-9.]+)\$#\1#p" "$here/$2/go.mod"; }
+
+# build NAME MODULE PACKAGE
+build() {
+  local name=$1 module=$2 package=$3 want
+  want=$(pinned "$module" "$name")
+  [ -n "$want" ] || { echo "build.sh: $name/go.mod pins no $module" >&2; return 1; }
+  # Go writes the module's version into the program, so the file itself says what it is.
+  if [ -x "$cache/$name" ] && go version -m "$cache/$name" 2>/dev/null | grep -qE "^[[:space:]]+(mod|dep)[[:space:]]+$module[[:space:]]+$want([[:space:]]|\$)"; then
+    echo "$name $want: already built"
+    return
+  fi
+  echo "$name $want: building"
+  (cd "$here/$name" && CGO_ENABLED=0 go build -trimpath -mod=readonly -o "$cache/$name.partial" "$package")
+  mv "$cache/$name.partial" "$cache/$name"
+}
+
+command -v go >/dev/null || { echo "build.sh: Go is not installed" >&2; exit 1; }
+[ $# -gt 0 ] || set -- kopia restic
+for name in "$@"; do
+  case $name in
+    kopia) build kopia github.com/kopia/kopia github.com/kopia/kopia ;;
+    restic) build restic github.com/restic/restic github.com/restic/restic/cmd/restic ;;
+    *) echo "build.sh: no peer called $name" >&2; exit 2 ;;
+  esac
+done
