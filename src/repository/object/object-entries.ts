@@ -3,7 +3,7 @@
  * indirect (`IIx…`) is read chunk by chunk and never held whole.
  */
 import { RepositoryError } from '../repository-error.ts';
-import type { ContentReader } from '../tree/content-access.ts';
+import type { ContentReader } from './content-access.ts';
 import { IndirectParser } from './indirect.ts';
 import type { IndirectEntry } from './indirect.ts';
 import { directContent, isIndirect, listOf } from './object-id.ts';

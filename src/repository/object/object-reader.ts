@@ -8,7 +8,7 @@
 import type { Extent } from '../../volume/extent.ts';
 import { extentEnd } from '../../volume/extent.ts';
 import { RepositoryError } from '../repository-error.ts';
-import type { ContentReader } from '../tree/content-access.ts';
+import type { ContentReader } from './content-access.ts';
 import type { IndirectEntry } from './indirect.ts';
 import { RunBuffer, trimRun } from './leaf-run.ts';
 import type { LeafRun } from './leaf-run.ts';
