@@ -18,7 +18,7 @@ import type { ContentFormat } from './format/content-format.ts';
 import type { IndexEntry } from './index/index-entry.ts';
 import type { IndexSet } from './index/index-set.ts';
 import { PackWriter } from './pack/pack-writer.ts';
-import type { ContentWriter } from './tree/content-access.ts';
+import type { ContentWriter } from './object/content-access.ts';
 
 export interface RepositoryWriterParts {
   readonly store: BlobStore;

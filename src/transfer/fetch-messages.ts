@@ -1,4 +1,4 @@
-/** What the main thread asks of a fetch worker (`fetch-worker.ts`): restore, delta restore and verification. */
+/** What the main thread asks of a fetch worker (`fetch-worker.ts`), and what comes back. All of it is structured-clonable. */
 import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { ContentId } from '../repository/content/content-id.ts';
 import type { ContentFormat } from '../repository/format/content-format.ts';
@@ -13,8 +13,9 @@ export interface FetchWorkerData {
   readonly store: BlobStoreLocation;
   readonly format: ContentFormat;
   readonly index: IndexLookupLocation;
-  /** Absent: the contents are only checked. */
-  readonly target: TargetLocation | undefined;
+  readonly target: TargetLocation;
+  /** Where the volume ends; bytes of a padded last chunk beyond it are checked and not written. */
+  readonly sizeBytes: number;
 }
 
 /** A chunk of the volume, in the order of its offsets; the chunks of a task touch each other. */
@@ -29,23 +30,12 @@ export type FetchTask =
   | { readonly kind: 'fetch'; readonly leaves: readonly FetchLeaf[] }
   /** Compare what the target holds with the ids and fetch only what differs. Answer: Fetched. */
   | { readonly kind: 'delta'; readonly leaves: readonly FetchLeaf[] }
-  /** Make this range of the target read as zeros, however it was; only where it does not already. Answer: Fetched. */
-  | { readonly kind: 'zero'; readonly offset: number; readonly lengthBytes: number; readonly compare: boolean }
-  /** Everything this worker wrote is on stable storage when this is answered. */
-  | { readonly kind: 'flush' };
+  /** Make this range of the target read as zeros; with `compare`, write only where it does not. Answer: Fetched. */
+  | { readonly kind: 'zero'; readonly offset: number; readonly lengthBytes: number; readonly compare: boolean };
 
 export interface Fetched {
   readonly fetchedBytes: number;
   /** Bytes as stored: what was read from the repository. */
   readonly packedBytes: number;
   readonly writtenBytes: number;
-  /** Chunks that are damaged or gone. Only when checking; a restore fails instead. */
-  readonly damaged: readonly DamagedLeaf[];
-}
-
-export interface DamagedLeaf {
-  readonly offset: number;
-  readonly lengthBytes: number;
-  readonly contentId: ContentId;
-  readonly reason: string;
 }

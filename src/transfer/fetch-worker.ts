@@ -13,7 +13,7 @@ import type { IndexEntry } from '../repository/index/index-entry.ts';
 import { IndexLookup } from '../repository/index/index-lookup.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
 import { systemClock } from '../std/clock.ts';
-import { DrayError } from '../std/dray-error.ts';
+import { hasCode } from '../std/dray-error.ts';
 import { systemRng } from '../std/rng.ts';
 import { serveTasks } from '../std/serve-tasks.ts';
 import { extent } from '../volume/extent.ts';
@@ -21,7 +21,6 @@ import { reopenTarget } from '../volume/file-target.ts';
 import {
   fetchTaskBytes,
   fetchTasksPerWorker,
-  type DamagedLeaf,
   type Fetched,
   type FetchLeaf,
   type FetchTask,
@@ -36,7 +35,7 @@ const { signal } = stop;
 const codec = new ContentCodec(data.format);
 const lookup = new IndexLookup(data.index);
 const store = await openBlobStore(data.store, { signal, clock: systemClock, rng: systemRng });
-const target = data.target === undefined ? undefined : await reopenTarget(data.target, { signal });
+const target = await reopenTarget(data.target, { signal });
 
 /** Two slots a task: what is read from packs, and what is written to the volume. */
 const slotBytes = fetchTaskBytes + 64 * 1024;
@@ -52,13 +51,11 @@ serveTasks<FetchTask>({
         return await fetchLeaves(await differing(task.leaves));
       case 'zero':
         return await zero(task);
-      case 'flush':
-        return await target?.flush({ signal });
     }
   },
   async close() {
     stop.abort(new Error('the worker was closed'));
-    await target?.[Symbol.asyncDispose]();
+    await target[Symbol.asyncDispose]();
     await store[Symbol.asyncDispose]();
   },
 });
@@ -68,90 +65,72 @@ async function fetchLeaves(leaves: readonly FetchLeaf[]): Promise<Fetched> {
   const first = leaves[0]!.offset;
   const last = leaves[leaves.length - 1]!;
   using output = takeSlot(last.offset + last.lengthBytes - first);
-  const damaged: DamagedLeaf[] = [];
-  const located = locate(leaves, damaged);
   let packedBytes = 0;
-  for (const read of packReads(located)) {
+  for (const read of packReads(leaves.map((leaf) => ({ leaf, entry: locate(leaf) })))) {
     packedBytes += read.lengthBytes;
-    await openAll(read, first, output.bytes, damaged);
+    await openAll(read, first, output.bytes);
   }
   const fetchedBytes = leaves.reduce((sum, leaf) => sum + leaf.lengthBytes, 0);
-  const writtenBytes = target === undefined ? 0 : await write(leaves, first, output.bytes);
-  return { fetchedBytes, packedBytes, writtenBytes, damaged };
+  return { fetchedBytes, packedBytes, writtenBytes: await write(leaves, first, output.bytes) };
 }
 
-const nothing: Fetched = { fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, damaged: [] };
+const nothing: Fetched = { fetchedBytes: 0, packedBytes: 0, writtenBytes: 0 };
 
-/** Where each chunk lies; chunks that no index names are damaged. */
-function locate(leaves: readonly FetchLeaf[], damaged: DamagedLeaf[]): { leaf: FetchLeaf; entry: IndexEntry }[] {
-  const located: { leaf: FetchLeaf; entry: IndexEntry }[] = [];
-  for (const leaf of leaves) {
-    const prefix = prefixOf(leaf.contentId);
-    const entry = lookup.find(prefix === '' ? 0 : prefix.charCodeAt(0), hashOf(leaf.contentId));
-    if (entry === undefined) {
-      const error = new RepositoryError('content-missing', `no index entry for content ${leaf.contentId}`);
-      reportDamage(leaf, error, damaged);
-    } else if (leaf.lengthBytes > 0) {
-      located.push({ leaf, entry });
-    }
-  }
-  return located;
+function locate(leaf: FetchLeaf): IndexEntry {
+  const prefix = prefixOf(leaf.contentId);
+  const entry = lookup.find(prefix === '' ? 0 : prefix.charCodeAt(0), hashOf(leaf.contentId));
+  if (entry !== undefined) return entry;
+  throw damaged(leaf, new RepositoryError('content-missing', `no index entry for content ${leaf.contentId}`));
 }
 
 /** Reads one stretch of a pack and opens every content in it into the output. */
-async function openAll(read: PackRead, first: number, output: Uint8Array, damaged: DamagedLeaf[]): Promise<void> {
+async function openAll(read: PackRead, first: number, output: Uint8Array): Promise<void> {
   using input = takeSlot(read.lengthBytes);
+  const range = { offset: read.offset, lengthBytes: read.lengthBytes };
   let sealed: Uint8Array;
   try {
-    const range = { offset: read.offset, lengthBytes: read.lengthBytes };
     sealed = await store.get(read.blob, { signal, range, into: input.bytes });
   } catch (error) {
-    if (!isDamage(error)) throw error;
-    for (const { leaf } of read.contents) reportDamage(leaf, error, damaged);
-    return;
+    if (hasCode(error, 'blob-not-found') || hasCode(error, 'blob-range')) throw damaged(read.contents[0]!.leaf, error);
+    throw error;
   }
   for (const { leaf, entry } of read.contents) {
     const start = entry.packOffset - read.offset;
-    try {
-      const plain = codec.open(entry, sealed.subarray(start, start + entry.packedLength), { verify: true });
-      if (plain.length !== leaf.lengthBytes) {
-        const found = `content ${leaf.contentId} has ${plain.length} bytes, not ${leaf.lengthBytes}`;
-        throw new RepositoryError('corrupt', found);
-      }
-      output.set(plain, leaf.offset - first);
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      reportDamage(leaf, error, damaged);
-    }
+    const plain = openLeaf(leaf, entry, sealed.subarray(start, start + entry.packedLength));
+    output.set(plain, leaf.offset - first);
   }
 }
 
-/** What repeating does not cure and the data itself is to blame for. */
-function isDamage(error: unknown): error is DrayError {
-  return error instanceof DrayError && ['corrupt', 'content-missing', 'blob-not-found', 'blob-range'].includes(error.code);
+function openLeaf(leaf: FetchLeaf, entry: IndexEntry, sealed: Uint8Array): Uint8Array {
+  let plain: Uint8Array;
+  try {
+    plain = codec.open(entry, sealed, { verify: true });
+  } catch (error) {
+    if (hasCode(error, 'corrupt')) throw damaged(leaf, error);
+    throw error;
+  }
+  if (plain.length === leaf.lengthBytes) return plain;
+  const found = `content ${leaf.contentId} has ${plain.length} bytes, not ${leaf.lengthBytes}`;
+  throw damaged(leaf, new RepositoryError('corrupt', found));
 }
 
-/** A check collects damage, a restore stops at it: no damaged byte may be written. */
-function reportDamage(leaf: FetchLeaf, error: DrayError, damaged: DamagedLeaf[]): void {
-  if (target !== undefined) {
-    const range = `${leaf.offset}+${leaf.lengthBytes}`;
-    throw new RepositoryError('corrupt', `fetch bytes ${range} of the volume`, { cause: error });
-  }
-  const { offset, lengthBytes, contentId } = leaf;
-  damaged.push({ offset, lengthBytes, contentId, reason: error.message });
+/** No damaged byte may reach the target: the run stops, and says where. */
+function damaged(leaf: FetchLeaf, cause: unknown): RepositoryError {
+  return new RepositoryError('corrupt', `fetch ${leaf.lengthBytes} bytes at ${leaf.offset} of the volume`, { cause });
 }
 
 /** Writes the chunks as few, long extents; long runs of zeros become holes. @returns bytes written as data */
 async function write(leaves: readonly FetchLeaf[], first: number, output: Uint8Array): Promise<number> {
   let written = 0;
   for (const run of touching(leaves)) {
-    const bytes = output.subarray(run.offset - first, run.offset - first + run.lengthBytes);
+    const lengthBytes = Math.min(run.lengthBytes, data.sizeBytes - run.offset);
+    const bytes = output.subarray(run.offset - first, run.offset - first + lengthBytes);
     for (const part of dataRuns(bytes)) {
       const range = extent(run.offset + part.start, part.lengthBytes);
       if (part.zero) {
-        if (!data.target!.zeroed) await target!.zero(range, { signal });
+        if (!target.location.zeroed) await target.zero(range, { signal });
       } else {
-        await target!.write(range, bytes.subarray(part.start, part.start + part.lengthBytes), { signal });
+        await target.write(range, bytes.subarray(part.start, part.start + part.lengthBytes), { signal });
         written += part.lengthBytes;
       }
     }
@@ -178,7 +157,9 @@ async function differing(leaves: readonly FetchLeaf[]): Promise<FetchLeaf[]> {
   const last = leaves[leaves.length - 1]!;
   const lengthBytes = last.offset + last.lengthBytes - first;
   using present = takeSlot(lengthBytes);
-  await target!.read(extent(first, lengthBytes), present.bytes.subarray(0, lengthBytes), { signal });
+  const readBytes = Math.min(lengthBytes, data.sizeBytes - first);
+  await target.read(extent(first, readBytes), present.bytes.subarray(0, readBytes), { signal });
+  present.bytes.fill(0, readBytes, lengthBytes);
   return leaves.filter((leaf) => {
     const bytes = present.bytes.subarray(leaf.offset - first, leaf.offset - first + leaf.lengthBytes);
     return hashOf(leaf.contentId).compare(codec.hash(bytes)) !== 0;
@@ -187,7 +168,7 @@ async function differing(leaves: readonly FetchLeaf[]): Promise<FetchLeaf[]> {
 
 async function zero(task: { offset: number; lengthBytes: number; compare: boolean }): Promise<Fetched> {
   if (!task.compare) {
-    await target!.zero(extent(task.offset, task.lengthBytes), { signal });
+    await target.zero(extent(task.offset, task.lengthBytes), { signal });
     return nothing;
   }
   let writtenBytes = 0;
@@ -195,9 +176,9 @@ async function zero(task: { offset: number; lengthBytes: number; compare: boolea
   for (let done = 0; done < task.lengthBytes; done += fetchTaskBytes) {
     const range = extent(task.offset + done, Math.min(fetchTaskBytes, task.lengthBytes - done));
     const bytes = present.bytes.subarray(0, range.lengthBytes);
-    await target!.read(range, bytes, { signal });
+    await target.read(range, bytes, { signal });
     if (!isZero(bytes)) {
-      await target!.zero(range, { signal });
+      await target.zero(range, { signal });
       writtenBytes += range.lengthBytes;
     }
   }

@@ -1,0 +1,116 @@
+/**
+ * An open repository: its format, its index, its manifests, and the way to any content. Reading never writes; all
+ * writing goes through a `RepositoryWriter`.
+ */
+import { join } from 'node:path';
+
+import type { BlobStore } from '../blobs/blob-store.ts';
+import { hasCode } from '../std/dray-error.ts';
+import type { Clock } from '../std/clock.ts';
+import type { Rng } from '../std/rng.ts';
+import { ContentCodec } from './content/content-codec.ts';
+import type { ContentId } from './content/content-id.ts';
+import { openFormat, type OpenedFormat } from './format/format-store.ts';
+import type { IndexEntry } from './index/index-entry.ts';
+import { IndexSet } from './index/index-set.ts';
+import { ManifestStore } from './manifest/manifest-store.ts';
+import type { ContentReader } from './object/content-access.ts';
+import { RepositoryError } from './repository-error.ts';
+import { RepositoryWriter } from './repository-writer.ts';
+
+export interface RepositoryParts {
+  /** Closed with the repository. */
+  readonly store: BlobStore;
+  readonly clock: Clock;
+  readonly rng: Rng;
+}
+
+export interface RepositoryOpen {
+  readonly password: string;
+  /** Where decrypted indexes are kept; may be deleted at any time. */
+  readonly cacheDirectory: string;
+  readonly signal: AbortSignal;
+}
+
+export interface Identity {
+  readonly userName: string;
+  readonly host: string;
+}
+
+/** The index that is loaded is believed for this long, milliseconds (Kopia: 15 minutes at most). */
+const indexFreshMs = 10 * 60 * 1000;
+
+export class Repository implements ContentReader, AsyncDisposable {
+  readonly store: BlobStore;
+  readonly opened: OpenedFormat;
+  readonly codec: ContentCodec;
+  readonly index: IndexSet;
+  readonly manifests: ManifestStore;
+  readonly #parts: RepositoryParts;
+  #indexAgeMs: number;
+
+  private constructor(parts: RepositoryParts, opened: OpenedFormat, codec: ContentCodec, index: IndexSet) {
+    this.store = parts.store;
+    this.opened = opened;
+    this.codec = codec;
+    this.index = index;
+    this.#parts = parts;
+    this.#indexAgeMs = parts.clock.monotonicMs();
+    this.manifests = new ManifestStore({ reader: this, index, clock: parts.clock, rng: parts.rng });
+  }
+
+  /** @throws {RepositoryError} as `openFormat`; {BlobError} */
+  static async open(parts: RepositoryParts, { password, cacheDirectory, signal }: RepositoryOpen): Promise<Repository> {
+    const { store, clock } = parts;
+    const opened = await openFormat(store, { password, clock, signal });
+    const codec = new ContentCodec(opened.format);
+    const directory = join(cacheDirectory, Buffer.from(opened.uniqueId).toString('hex').slice(0, 16));
+    const cacheKey = opened.deriveKey('dray index cache', 32);
+    const { format } = opened;
+    const index = await IndexSet.open({ store, codec, format, cacheDirectory: directory, cacheKey, clock, signal });
+    return new Repository(parts, opened, codec, index);
+  }
+
+  async read(id: ContentId, { signal }: { readonly signal: AbortSignal }): Promise<Uint8Array> {
+    try {
+      return await this.#read(id, signal);
+    } catch (error) {
+      // Maintenance may have moved the content since the index was loaded.
+      if (!hasCode(error, 'content-missing') && !hasCode(error, 'blob-not-found')) throw error;
+      await this.index.refresh({ signal });
+      return await this.#read(id, signal);
+    }
+  }
+
+  /** Looks again at what others have written, if it has been long. @returns true when it did */
+  async refreshIfOld({ signal }: { readonly signal: AbortSignal }): Promise<boolean> {
+    if (this.#parts.clock.monotonicMs() - this.#indexAgeMs < indexFreshMs) return false;
+    await this.index.refresh({ signal });
+    this.#indexAgeMs = this.#parts.clock.monotonicMs();
+    return true;
+  }
+
+  /** Starts a writing session. */
+  async writer(identity: Identity, { signal }: { readonly signal: AbortSignal }): Promise<RepositoryWriter> {
+    const { format } = this.opened;
+    return await RepositoryWriter.begin({ ...this.#parts, codec: this.codec, format, index: this.index, identity }, { signal });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.index[Symbol.asyncDispose]();
+    await this.store[Symbol.asyncDispose]();
+  }
+
+  async #read(id: ContentId, signal: AbortSignal): Promise<Uint8Array> {
+    const entry = this.#entry(id);
+    const range = { offset: entry.packOffset, lengthBytes: entry.packedLength };
+    const sealed = await this.store.get(entry.packBlob, { range, signal });
+    return this.codec.open(entry, sealed, { verify: true });
+  }
+
+  #entry(id: ContentId): IndexEntry {
+    const entry = this.index.find(id);
+    if (entry === undefined) throw new RepositoryError('content-missing', `no index entry for content ${id}`);
+    return entry;
+  }
+}

@@ -1,0 +1,303 @@
+/**
+ * The pass of a backup over its volume: the plan's reads go to the store workers, their answers become nodes of the
+ * tree, and every so often all that is done is made durable (`#checkpoint`) while the reading goes on.
+ *
+ * Why a checkpoint never names what is not durable: it covers the nodes that were complete when it began. Every leaf
+ * of these had been claimed, by whichever worker, before that; the `seal` that follows reaches each worker after its
+ * claims, and returns when the packs that hold them are durable. Only then is the index written.
+ */
+import assert from 'node:assert/strict';
+
+import { contentIdOf, type ContentId } from '../repository/content/content-id.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { RepositoryWriter } from '../repository/repository-writer.ts';
+import type { DoneRanges } from '../repository/tree/done-ranges.ts';
+import type { ObjectId } from '../repository/object/object-id.ts';
+import type { LeafId, VolumeBuilder } from '../repository/tree/volume-builder.ts';
+import { leafBytes, nodeLeaves } from '../repository/tree/volume-layout.ts';
+import type { Clock } from '../std/clock.ts';
+import { WorkerGroup } from '../std/worker-group.ts';
+import type { BlockSource } from '../volume/block-source.ts';
+import { extentEnd, type Extent } from '../volume/extent.ts';
+import { CheckpointClock } from './checkpoint-clock.ts';
+import { planNodes, type LeafRange, type PlanItem } from './node-plan.ts';
+import { allocateClaims, ClaimTable, type ClaimMemory } from './claim-table.ts';
+import {
+  taskBytes,
+  tasksPerWorker,
+  type PackStored,
+  type StoredLeaves,
+  type StoreTask,
+  type StoreWorkerData,
+} from './store-messages.ts';
+
+export interface BackupRunParts {
+  readonly repository: Repository;
+  readonly writer: RepositoryWriter;
+  readonly source: BlockSource;
+  readonly tree: VolumeBuilder;
+  readonly clock: Clock;
+}
+
+export interface BackupRunOptions {
+  readonly worker: Pick<StoreWorkerData, 'store' | 'compressor' | 'padTail'>;
+  readonly parallel: number;
+  /** Nodes that an earlier run has done; grows with this one. */
+  readonly done: DoneRanges;
+  /** What the run will look at, bytes; for the checkpoint interval. */
+  readonly workBytes: number;
+  /** Writes the incomplete snapshot of this tree; what it writes becomes durable with the flush that follows. */
+  readonly recordCheckpoint: (root: ObjectId, done: DoneRanges) => Promise<void>;
+  readonly onProgress: (counts: BackupCounts) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Bytes of the volume by what became of them. */
+export interface BackupCounts {
+  /** Read from the source. */
+  readonly readBytes: number;
+  /** Known to be zero without being read, or read as zeros. */
+  readonly zeroBytes: number;
+  /** Not found in the repository, so stored. */
+  readonly newBytes: number;
+  /** What the new chunks take in packs. */
+  readonly packedBytes: number;
+  /** Read or known to be zero in this run, plus what an earlier run had done. */
+  readonly doneBytes: number;
+}
+
+/** Nodes whose tree writes may be under way at once. */
+const settlingMax = 32;
+const claimSlotsMin = 16_384;
+
+export class BackupRun implements AsyncDisposable {
+  readonly #parts: BackupRunParts;
+  readonly #options: BackupRunOptions;
+  readonly #due: CheckpointClock;
+  readonly #settling = new Set<Promise<void>>();
+  readonly #zeroLeaf: ContentId;
+  readonly #counts = { readBytes: 0, zeroBytes: 0, newBytes: 0, packedBytes: 0, doneBytes: 0 };
+  #group: WorkerGroup<StoreTask, StoredLeaves | undefined, PackStored> | undefined;
+  #claims: { readonly table: ClaimTable; readonly memory: ClaimMemory } | undefined;
+  #generation = 0;
+  #checkpointing: Promise<void> | undefined;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(parts: BackupRunParts, options: BackupRunOptions) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#due = new CheckpointClock(parts.clock, { workBytes: options.workBytes });
+    this.#zeroLeaf = contentIdOf('', parts.repository.codec.hash(new Uint8Array(leafBytes)));
+    options.signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  get counts(): BackupCounts {
+    return { ...this.#counts };
+  }
+
+  /** Brings the tree up to date with the source for the touched extents (all, when undefined). */
+  async process(touched: readonly Extent[] | undefined): Promise<void> {
+    const { source } = this.#parts;
+    const { done, signal } = this.#options;
+    for await (const item of planNodes(source, touched, { signal })) {
+      signal.throwIfAborted();
+      this.#throwIfFailed();
+      if (item.kind === 'zero-nodes') await this.#zeroNodes(item.first, item.nodes);
+      else if (done.has(item.node)) this.#count({ doneBytes: bytesOf([...item.read, ...item.zero]) });
+      else await this.#node(item);
+      if (this.#checkpointing === undefined && this.#due.isDue(this.#counts.readBytes)) this.#startCheckpoint();
+    }
+    await this.#settle(0);
+    await this.#checkpointing;
+    this.#throwIfFailed();
+  }
+
+  /** The ids of the extent's leaves as the source has them now; nothing is stored. At most one task's bytes. */
+  async hash(range: Extent): Promise<ContentId[]> {
+    const answer = Promise.withResolvers<StoredLeaves | undefined>();
+    await this.#workers().submit({ kind: 'hash', offset: range.offset, lengthBytes: range.lengthBytes }, (outcome) => {
+      outcome.then(answer.resolve, answer.reject);
+    });
+    const stored = await answer.promise;
+    assert(stored !== undefined);
+    return splitHashes(stored.hashes, this.#parts.repository.codec.hashLengthBytes);
+  }
+
+  /** Everything that workers hold becomes durable and known to the writer. */
+  async seal(nextSessionId: string): Promise<void> {
+    if (this.#group === undefined) return;
+    this.#generation++;
+    this.#claims?.table.switchTo(this.#generation);
+    await this.#group.broadcast({ kind: 'seal', sessionId: nextSessionId, generation: this.#generation });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#options.signal.removeEventListener('abort', this.#onAbort);
+    await this.#group?.[Symbol.asyncDispose]();
+    await this.#checkpointing?.catch(() => undefined);
+    await Promise.allSettled(this.#settling);
+  }
+
+  async #zeroNodes(first: number, nodes: number): Promise<void> {
+    const { tree, source } = this.#parts;
+    await tree.setZeroNodes(first, nodes);
+    this.#options.done.add(first, nodes);
+    const nodeBytes = leafBytes * nodeLeaves;
+    const bytes = Math.min((first + nodes) * nodeBytes, source.sizeBytes) - first * nodeBytes;
+    this.#count({ zeroBytes: bytes, doneBytes: bytes });
+  }
+
+  async #node(item: PlanItem & { readonly kind: 'node' }): Promise<void> {
+    const { repository, source } = this.#parts;
+    const firstLeaf = item.node * nodeLeaves;
+    /** By the leaf's number in the node; undefined is a leaf of zeros. */
+    const changed = new Map<number, LeafId>();
+    for (const { first, leaves } of item.zero) {
+      for (let leaf = first; leaf < first + leaves; leaf++) changed.set(leaf - firstLeaf, undefined);
+    }
+    this.#count({ zeroBytes: bytesOf(item.zero), doneBytes: bytesOf(item.zero) });
+    const tasks = [...splitReads(item.read)];
+    let open = tasks.length;
+    for (const { first, leaves } of tasks) {
+      const offset = first * leafBytes;
+      const lengthBytes = Math.min(leaves * leafBytes, source.sizeBytes - offset);
+      await this.#workers().submit({ kind: 'store', offset, lengthBytes }, (outcome) => {
+        this.#track(
+          outcome.then(async (stored) => {
+            assert(stored !== undefined);
+            const ids = splitHashes(stored.hashes, repository.codec.hashLengthBytes);
+            for (const [leaf, id] of ids.entries()) {
+              changed.set(first - firstLeaf + leaf, id === this.#zeroLeaf ? undefined : id);
+            }
+            const { zeroLeaves, newBytes, packedBytes } = stored;
+            const zeroBytes = zeroLeaves * leafBytes;
+            this.#count({ readBytes: lengthBytes, zeroBytes, newBytes, packedBytes, doneBytes: lengthBytes });
+            if (--open === 0) await this.#setNode(item, changed);
+          }),
+        );
+      });
+    }
+    if (tasks.length === 0) await this.#setNode(item, changed);
+    await this.#settle(settlingMax);
+  }
+
+  async #setNode(item: PlanItem & { readonly kind: 'node' }, changed: Map<number, LeafId>): Promise<void> {
+    const { tree } = this.#parts;
+    if (item.whole) {
+      const leaves = Array.from({ length: changed.size }, (_, leaf) => changed.get(leaf));
+      await tree.setNode(item.node, leaves);
+    } else {
+      await tree.patchNode(item.node, changed);
+    }
+    this.#options.done.add(item.node, 1);
+  }
+
+  #startCheckpoint(): void {
+    this.#due.begin(this.#counts.readBytes);
+    this.#checkpointing = this.#checkpoint()
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#checkpointing = undefined;
+      });
+  }
+
+  async #checkpoint(): Promise<void> {
+    const { tree, writer, repository } = this.#parts;
+    const { signal } = this.#options;
+    const done = this.#options.done.clone();
+    await this.#options.recordCheckpoint(await tree.checkpoint(), done);
+    const ended = this.#generation;
+    await writer.flush({ sealOthers: async (next) => await this.seal(next) });
+    await repository.refreshIfOld({ signal });
+    await this.#group?.broadcast({ kind: 'index', index: repository.index.lookupLocation() });
+    repository.index.closeRetired();
+    this.#claims?.table.clear(ended);
+  }
+
+  #workers(): WorkerGroup<StoreTask, StoredLeaves | undefined, PackStored> {
+    if (this.#group !== undefined) return this.#group;
+    const { repository, source, writer } = this.#parts;
+    const { codec, opened, index } = repository;
+    const leavesBetweenFlushes = (this.#due.intervalBytes / leafBytes) * 4;
+    const slots = 2 ** Math.ceil(Math.log2(Math.max(claimSlotsMin, leavesBetweenFlushes)));
+    const memory = allocateClaims({ slots, hashLengthBytes: codec.hashLengthBytes });
+    this.#claims = { table: new ClaimTable(memory), memory };
+    const data: StoreWorkerData = {
+      ...this.#options.worker,
+      source: source.location,
+      format: opened.format,
+      index: index.lookupLocation(),
+      claims: memory,
+      sessionId: writer.sessionId,
+      leafBytes,
+    };
+    this.#group = new WorkerGroup({
+      module: new URL(`./store-worker${import.meta.url.slice(-3)}`, import.meta.url),
+      workers: this.#options.parallel,
+      tasksPerWorker,
+      data,
+      onEvent: ({ entries }) => writer.addEntries(entries),
+    });
+    return this.#group;
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked = work.catch((error: unknown) => this.#fail(error)).finally(() => this.#settling.delete(tracked));
+    this.#settling.add(tracked);
+  }
+
+  async #settle(max: number): Promise<void> {
+    while (this.#settling.size > max) await Promise.race(this.#settling);
+    this.#throwIfFailed();
+  }
+
+  #count(step: Partial<BackupCounts>): void {
+    for (const [name, bytes] of Object.entries(step)) this.#counts[name as keyof BackupCounts] += bytes;
+    this.#options.onProgress(this.#counts);
+  }
+
+  readonly #onAbort = (): void => {
+    this.#fail(this.#options.signal.reason);
+    this.#group?.abort(this.#options.signal.reason);
+  };
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}
+
+function splitHashes(hashes: Uint8Array, hashLengthBytes: number): ContentId[] {
+  const ids: ContentId[] = [];
+  for (let at = 0; at < hashes.length; at += hashLengthBytes) {
+    ids.push(contentIdOf('', hashes.subarray(at, at + hashLengthBytes)));
+  }
+  return ids;
+}
+
+function* splitReads(ranges: readonly LeafRange[]): Generator<LeafRange> {
+  const leavesMax = taskBytes / leafBytes;
+  for (const { first, leaves } of ranges) {
+    for (let done = 0; done < leaves; done += leavesMax) {
+      yield { first: first + done, leaves: Math.min(leavesMax, leaves - done) };
+    }
+  }
+}
+
+function bytesOf(ranges: readonly LeafRange[]): number {
+  return ranges.reduce((sum, { leaves }) => sum + leaves * leafBytes, 0);
+}
+
+/** Bytes that a list of extents covers once widened to whole leaves; the measure of a run's work. */
+export function workBytesOf(touched: readonly Extent[] | undefined, sizeBytes: number): number {
+  if (touched === undefined) return sizeBytes;
+  let bytes = 0;
+  for (const range of touched) {
+    const first = Math.floor(range.offset / leafBytes);
+    bytes += Math.min(Math.ceil(extentEnd(range) / leafBytes) * leafBytes, sizeBytes) - first * leafBytes;
+  }
+  return bytes;
+}

@@ -1,0 +1,54 @@
+/**
+ * Groups the leaves of an object into tasks for the fetch workers, in order of offset: stretches of chunks of at most
+ * one task's size, and holes of any size as one item. Leaves outside the wanted range are left out.
+ */
+import type { ContentId } from '../repository/content/content-id.ts';
+import type { LeafRun } from '../repository/object/leaf-run.ts';
+import { fetchTaskBytes, type FetchLeaf } from './fetch-messages.ts';
+
+export type LeafTask =
+  | { readonly kind: 'leaves'; readonly offset: number; readonly lengthBytes: number; readonly leaves: readonly FetchLeaf[] }
+  | { readonly kind: 'zero'; readonly offset: number; readonly lengthBytes: number };
+
+export interface LeafTaskOptions {
+  /** True for contents that are known to be all zeros. */
+  readonly isZero: (id: ContentId) => boolean;
+  /** The real size of the volume: what a padded last leaf holds beyond it is checked, but is not part of the volume. */
+  readonly sizeBytes: number;
+}
+
+export async function* leafTasks(
+  batches: AsyncIterable<readonly LeafRun[]>,
+  { isZero, sizeBytes }: LeafTaskOptions,
+): AsyncGenerator<LeafTask> {
+  let leaves: FetchLeaf[] = [];
+  let start = 0;
+  let end = 0;
+  const close = (): LeafTask[] => {
+    if (leaves.length === 0) return [];
+    const task: LeafTask = { kind: 'leaves', offset: start, lengthBytes: end - start, leaves };
+    leaves = [];
+    return [task];
+  };
+  for await (const batch of batches) {
+    for (const run of batch) {
+      if (isZero(run.contentId)) {
+        yield* close();
+        const lengthBytes = Math.min(run.lengthBytes * run.repeat, sizeBytes - run.offset);
+        if (lengthBytes > 0) yield { kind: 'zero', offset: run.offset, lengthBytes };
+        continue;
+      }
+      for (let copy = 0; copy < run.repeat; copy++) {
+        const offset = run.offset + copy * run.lengthBytes;
+        const joins = leaves.length > 0 && end === offset && offset + run.lengthBytes - start <= fetchTaskBytes;
+        if (!joins) {
+          yield* close();
+          start = offset;
+        }
+        leaves.push({ offset, lengthBytes: run.lengthBytes, contentId: run.contentId });
+        end = offset + run.lengthBytes;
+      }
+    }
+  }
+  yield* close();
+}

@@ -1,0 +1,191 @@
+/**
+ * The pass of a restore over its volume: the leaves of the snapshot, in order, go to the fetch workers. The watermark
+ * is the offset before which everything is written; it is recorded only after the target was flushed, so a resumed run
+ * starts there and redoes at most one interval.
+ */
+import type { ContentId } from '../repository/content/content-id.ts';
+import { contentIdOf } from '../repository/content/content-id.ts';
+import { leaves } from '../repository/object/object-reader.ts';
+import type { ObjectId } from '../repository/object/object-id.ts';
+import type { Repository } from '../repository/repository.ts';
+import { leafBytes } from '../repository/tree/volume-layout.ts';
+import type { Clock } from '../std/clock.ts';
+import { WorkerGroup } from '../std/worker-group.ts';
+import type { BlobStoreLocation } from '../blobs/location.ts';
+import type { BlockTarget } from '../volume/block-target.ts';
+import { extent } from '../volume/extent.ts';
+import { CheckpointClock } from './checkpoint-clock.ts';
+import { fetchTasksPerWorker, type Fetched, type FetchTask, type FetchWorkerData } from './fetch-messages.ts';
+import { leafTasks, type LeafTask } from './leaf-tasks.ts';
+
+export interface RestoreRunParts {
+  readonly repository: Repository;
+  readonly target: BlockTarget;
+  readonly clock: Clock;
+}
+
+export interface RestoreRunOptions {
+  readonly root: ObjectId;
+  /** The real size of the volume, at most that of the object. */
+  readonly sizeBytes: number;
+  readonly store: BlobStoreLocation;
+  readonly parallel: number;
+  /** Read what the target holds and write only what differs. */
+  readonly delta: boolean;
+  /** Everything before this offset is there already, from an interrupted run. */
+  readonly resumeFrom: number;
+  /** Called with a watermark that is durable. */
+  readonly recordWatermark: (offset: number) => Promise<void>;
+  readonly onProgress: (counts: RestoreCounts) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface RestoreCounts {
+  readonly doneBytes: number;
+  readonly zeroBytes: number;
+  readonly fetchedBytes: number;
+  readonly packedBytes: number;
+  readonly writtenBytes: number;
+}
+
+/** Zeroing a device takes time; one task covers at most this much of a hole. */
+const zeroTaskBytes = 1024 * 1024 * 1024;
+
+export class RestoreRun implements AsyncDisposable {
+  readonly #parts: RestoreRunParts;
+  readonly #options: RestoreRunOptions;
+  readonly #due: CheckpointClock;
+  readonly #open = new Map<number, Promise<void>>();
+  readonly #counts = { doneBytes: 0, zeroBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0 };
+  #group: WorkerGroup<FetchTask, Fetched> | undefined;
+  #recording: Promise<void> = Promise.resolve();
+  /** Where the next task begins: everything before it has been handed out. */
+  #handedOut: number;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(parts: RestoreRunParts, options: RestoreRunOptions) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#due = new CheckpointClock(parts.clock, { workBytes: options.sizeBytes });
+    this.#handedOut = options.resumeFrom;
+    options.signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  /** Writes everything; when it resolves the whole volume is verified and on stable storage. */
+  async process(): Promise<RestoreCounts> {
+    const { repository, target } = this.#parts;
+    const { root, sizeBytes, resumeFrom, signal } = this.#options;
+    this.#count({ doneBytes: resumeFrom });
+    if (sizeBytes > resumeFrom) {
+      const within = extent(resumeFrom, sizeBytes - resumeFrom);
+      const batches = leaves(repository, root, { within, signal });
+      for await (const task of leafTasks(batches, { isZero: zeroTest(repository), sizeBytes })) {
+        this.#throwIfFailed();
+        await this.#hand(task);
+        if (this.#due.isDue(this.#counts.doneBytes)) this.#record();
+      }
+    }
+    await Promise.all(this.#open.values());
+    await this.#recording;
+    this.#throwIfFailed();
+    await target.flush({ signal });
+    return { ...this.#counts };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#options.signal.removeEventListener('abort', this.#onAbort);
+    await this.#group?.[Symbol.asyncDispose]();
+    await this.#recording;
+  }
+
+  async #hand(task: LeafTask): Promise<void> {
+    const { target } = this.#parts;
+    const { delta, sizeBytes } = this.#options;
+    if (task.kind === 'leaves') {
+      const lengthBytes = Math.min(task.lengthBytes, sizeBytes - task.offset);
+      await this.#submit(task.offset, lengthBytes, { kind: delta ? 'delta' : 'fetch', leaves: task.leaves });
+      return;
+    }
+    this.#count({ zeroBytes: task.lengthBytes });
+    if (target.location.zeroed) {
+      this.#count({ doneBytes: task.lengthBytes });
+      this.#handedOut = task.offset + task.lengthBytes;
+      return;
+    }
+    // Punching a hole twice costs nothing; writing zeros to a device does.
+    const compare = delta && target.location.kind === 'device';
+    for (let done = 0; done < task.lengthBytes; done += zeroTaskBytes) {
+      const offset = task.offset + done;
+      const lengthBytes = Math.min(zeroTaskBytes, task.lengthBytes - done);
+      await this.#submit(offset, lengthBytes, { kind: 'zero', offset, lengthBytes, compare });
+    }
+  }
+
+  async #submit(offset: number, lengthBytes: number, task: FetchTask): Promise<void> {
+    await this.#workers().submit(task, (outcome) => {
+      const work = outcome
+        .then(({ fetchedBytes, packedBytes, writtenBytes }) => {
+          this.#count({ doneBytes: lengthBytes, fetchedBytes, packedBytes, writtenBytes });
+          this.#open.delete(offset);
+        })
+        .catch((error: unknown) => this.#fail(error));
+      this.#open.set(offset, work);
+    });
+    this.#handedOut = offset + lengthBytes;
+  }
+
+  /** Flushes, then records how far everything is written. One at a time; a failure ends the run. */
+  #record(): void {
+    this.#due.begin(this.#counts.doneBytes);
+    const watermark = Math.min(this.#handedOut, ...this.#open.keys());
+    this.#recording = this.#recording
+      .then(async () => {
+        await this.#parts.target.flush({ signal: this.#options.signal });
+        await this.#options.recordWatermark(watermark);
+      })
+      .catch((error: unknown) => this.#fail(error));
+  }
+
+  #workers(): WorkerGroup<FetchTask, Fetched> {
+    if (this.#group !== undefined) return this.#group;
+    const { repository, target } = this.#parts;
+    const data: FetchWorkerData = {
+      store: this.#options.store,
+      format: repository.opened.format,
+      index: repository.index.lookupLocation(),
+      target: target.location,
+      sizeBytes: this.#options.sizeBytes,
+    };
+    this.#group = new WorkerGroup({
+      module: new URL(`./fetch-worker${import.meta.url.slice(-3)}`, import.meta.url),
+      workers: this.#options.parallel,
+      tasksPerWorker: fetchTasksPerWorker,
+      data,
+    });
+    return this.#group;
+  }
+
+  #count(step: Partial<RestoreCounts>): void {
+    for (const [name, bytes] of Object.entries(step)) this.#counts[name as keyof RestoreCounts] += bytes;
+    this.#options.onProgress(this.#counts);
+  }
+
+  readonly #onAbort = (): void => {
+    this.#fail(this.#options.signal.reason);
+    this.#group?.abort(this.#options.signal.reason);
+  };
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}
+
+/** Knows the contents that are a whole leaf of zeros, which need not be fetched. */
+function zeroTest(repository: Repository): (id: ContentId) => boolean {
+  const zeroLeaf = contentIdOf('', repository.codec.hash(new Uint8Array(leafBytes)));
+  return (id) => id === zeroLeaf;
+}
