@@ -7,6 +7,7 @@ import { DrayError } from '../std/dray-error.ts';
  * - `corrupt`: bytes that fail authentication, a checksum, a hash or a rule of the format. Never retried.
  * - `content-missing`: no live index entry for a content id. `snapshot-missing`, `snapshot-ambiguous`.
  * - `index-conflict`: the epoch moved twice while an index was being written; the flush failed, data is intact.
+ * - `index-cache`: the local directory for decrypted indexes cannot be read or written; the repository is not touched.
  */
 export class RepositoryError extends DrayError<
   | 'repository-missing'
@@ -21,4 +22,5 @@ export class RepositoryError extends DrayError<
   | 'snapshot-missing'
   | 'snapshot-ambiguous'
   | 'index-conflict'
+  | 'index-cache'
 > {}

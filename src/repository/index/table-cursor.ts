@@ -1,0 +1,83 @@
+/** One pass over a table, or over one prefix of it, in reads of 64 KiB. */
+import type { BlobId } from '../../blobs/blob-store.ts';
+import { entryFormat, toEntry } from './decode-entry.ts';
+import type { IndexBytes } from './index-bytes.ts';
+import type { IndexCursor } from './index-cursor.ts';
+import type { IndexEntry } from './index-entry.ts';
+import {
+  decodeIndexValue,
+  emptyIndexValue,
+  type EntryFormat,
+  type IndexLayout,
+  type IndexValue,
+} from './index-layout.ts';
+import { PackNames } from './pack-names.ts';
+
+const windowBytes = 64 * 1024;
+
+export class TableCursor implements IndexCursor {
+  readonly keySize: number;
+  readonly key: Buffer;
+  readonly value: IndexValue = emptyIndexValue();
+  keyAt = 0;
+  readonly #bytes: IndexBytes;
+  readonly #layout: IndexLayout;
+  readonly #formats: readonly EntryFormat[];
+  readonly #names: PackNames;
+  /** Entries not yet shown, the window included. */
+  #left: number;
+  /** Position of the entry after the window. */
+  #windowEnd: number;
+  /** Bytes of the window that hold entries. */
+  #filled = 0;
+
+  /** @param range the entries to show, by number */
+  constructor(
+    bytes: IndexBytes,
+    layout: IndexLayout,
+    formats: readonly EntryFormat[],
+    range: { readonly low: number; readonly high: number },
+  ) {
+    this.#bytes = bytes;
+    this.#layout = layout;
+    this.#formats = formats;
+    this.#names = new PackNames(bytes, layout, { forPass: true });
+    this.#left = range.high - range.low;
+    this.#windowEnd = layout.entriesAt + range.low * layout.stride;
+    this.keySize = layout.keySize;
+    const entriesPerWindow = Math.max(1, Math.min(this.#left, Math.floor(windowBytes / layout.stride)));
+    this.key = Buffer.alloc(entriesPerWindow * layout.stride);
+    this.keyAt = -layout.stride;
+  }
+
+  next(): boolean {
+    const { stride, keySize } = this.#layout;
+    if (this.#left === 0) return false;
+    this.keyAt += stride;
+    if (this.keyAt >= this.#filled) this.#fill();
+    this.#left--;
+    decodeIndexValue(this.#layout, this.key, this.keyAt + keySize, this.value);
+    return true;
+  }
+
+  packName(): BlobId {
+    return this.#names.of(this.value);
+  }
+
+  format(): EntryFormat {
+    return entryFormat(this.#layout, this.#formats, this.value.format);
+  }
+
+  /** The present entry, as an object that stays. */
+  entry(): IndexEntry {
+    const key = this.key.subarray(this.keyAt, this.keyAt + this.keySize);
+    return toEntry(key, this.value, { packBlob: this.packName(), format: this.format() });
+  }
+
+  #fill(): void {
+    this.#filled = Math.min(this.#left * this.#layout.stride, this.key.length);
+    this.#bytes.read(this.#windowEnd, this.key, this.#filled);
+    this.#windowEnd += this.#filled;
+    this.keyAt = 0;
+  }
+}
