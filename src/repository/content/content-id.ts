@@ -12,7 +12,8 @@ const pattern = /^[g-z]?(?:[0-9a-f]{2}){1,32}$/;
 
 /** @throws {RepositoryError} `corrupt` when the text is no content id. */
 export function contentId(text: string): ContentId {
-  if (!pattern.test(text)) throw new RepositoryError('corrupt', `not a content id: ${JSON.stringify(text.slice(0, 80))}`);
+  if (!pattern.test(text))
+    throw new RepositoryError('corrupt', `not a content id: ${JSON.stringify(text.slice(0, 80))}`);
   return text as ContentId;
 }
 

@@ -1,0 +1,136 @@
+/**
+ * Compression of single contents (Kopia `repo/compression`): a big-endian header id, then the algorithm's own stream.
+ * Ids of contents are hashes of what is uncompressed, so the stream need not equal Kopia's. Only zstd is written and
+ * read here; every other algorithm of Kopia is known by name, so that an error can say what is missing.
+ */
+import { zstdContext } from '../../kernel/zstd.ts';
+import { RepositoryError } from '../repository-error.ts';
+
+/** What this program writes. */
+export type CompressorName = 'none' | 'zstd-fastest' | 'zstd' | 'zstd-better-compression' | 'zstd-best-compression';
+
+interface ZstdSetting {
+  readonly headerId: number;
+  /** Up to 11 the window stays at 4 MiB or less, whatever the length; Kopia's own reach 8 MiB. */
+  readonly level: number;
+}
+
+const zstdSettings: Readonly<Record<Exclude<CompressorName, 'none'>, ZstdSetting>> = {
+  zstd: { headerId: 0x1100, level: 3 },
+  'zstd-fastest': { headerId: 0x1101, level: 1 },
+  'zstd-better-compression': { headerId: 0x1102, level: 7 },
+  'zstd-best-compression': { headerId: 0x1103, level: 11 },
+};
+
+const zstdHeaderIds: ReadonlySet<number> = new Set(Object.values(zstdSettings).map(({ headerId }) => headerId));
+
+const namesByHeaderId: ReadonlyMap<number, string> = new Map([
+  [0, 'none'],
+  [0x1000, 'gzip'],
+  [0x1001, 'gzip-best-speed'],
+  [0x1002, 'gzip-best-compression'],
+  [0x1100, 'zstd'],
+  [0x1101, 'zstd-fastest'],
+  [0x1102, 'zstd-better-compression'],
+  [0x1103, 'zstd-best-compression'],
+  [0x1200, 's2-default'],
+  [0x1201, 's2-better'],
+  [0x1202, 's2-parallel-4'],
+  [0x1203, 's2-parallel-8'],
+  [0x1300, 'pgzip'],
+  [0x1301, 'pgzip-best-speed'],
+  [0x1302, 'pgzip-best-compression'],
+  [0x1400, 'lz4'],
+  [0x1500, 'deflate-default'],
+  [0x1501, 'deflate-best-speed'],
+  [0x1502, 'deflate-best-compression'],
+]);
+
+/** The header id, 4 bytes before the stream. */
+export const compressionHeaderBytes = 4;
+
+export const compressorNames: readonly CompressorName[] = ['none', ...(Object.keys(zstdSettings) as CompressorName[])];
+
+export function isCompressorName(name: string): name is CompressorName {
+  return name === 'none' || Object.hasOwn(zstdSettings, name);
+}
+
+/** Kopia's name of an algorithm, also of those that this program cannot read. */
+export function compressionName(headerId: number): string | undefined {
+  return namesByHeaderId.get(headerId);
+}
+
+export function compressionHeaderId(name: CompressorName): number {
+  return name === 'none' ? 0 : zstdSettings[name].headerId;
+}
+
+/**
+ * Writes header and stream to the beginning of `out`, which must not overlap `plain`.
+ * @returns their length in bytes; undefined, with rubbish in `out`, unless it is strictly less than `plain.length`.
+ */
+export function compressInto(name: CompressorName, plain: Uint8Array, out: Uint8Array): number | undefined {
+  if (name === 'none') return undefined;
+  const { headerId, level } = zstdSettings[name];
+  // The room is what makes it strictly smaller: zstd gives up as soon as it is used up.
+  const end = Math.min(out.length, plain.length - 1);
+  if (end <= compressionHeaderBytes) return undefined;
+  const streamBytes = zstdContext().compressInto(level, plain, out.subarray(compressionHeaderBytes, end));
+  if (streamBytes === undefined) return undefined;
+  new DataView(out.buffer, out.byteOffset).setUint32(0, headerId);
+  return compressionHeaderBytes + streamBytes;
+}
+
+/** Header and stream in a fresh array, or undefined unless strictly smaller than `plain`. */
+export function compress(name: CompressorName, plain: Uint8Array): Uint8Array | undefined {
+  if (name === 'none') return undefined;
+  const out = new Uint8Array(plain.length);
+  const length = compressInto(name, plain, out);
+  return length === undefined ? undefined : out.subarray(0, length);
+}
+
+/**
+ * Undoes `compressInto`, to the beginning of `out`. `payload` begins with the header.
+ * @returns the plain bytes, never more than `out.length`.
+ * @throws {RepositoryError} `unsupported` for an algorithm that is not zstd; `corrupt` for a header that is not
+ *   `headerId`, a damaged stream, or a content longer than `out`.
+ */
+export function decompressInto(headerId: number, payload: Uint8Array, out: Uint8Array): number {
+  requireReadable(headerId);
+  if (payload.length < compressionHeaderBytes)
+    throw new RepositoryError('corrupt', 'compressed content without header');
+  const found = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+  if (found !== headerId) {
+    throw new RepositoryError('corrupt', `compressed by ${label(found)}, but the index says ${label(headerId)}`);
+  }
+  const length = zstdContext().decompressInto(payload.subarray(compressionHeaderBytes), out);
+  if (length === undefined) {
+    throw new RepositoryError('corrupt', `a zstd frame is damaged or holds more than ${out.length} bytes`);
+  }
+  return length;
+}
+
+/**
+ * As `decompressInto`, to a fresh array of exactly `originalLength` bytes.
+ * @throws {RepositoryError} `unsupported`; `corrupt`, also when the content is shorter.
+ */
+export function decompress(
+  headerId: number,
+  payload: Uint8Array,
+  { originalLength }: { readonly originalLength: number },
+): Uint8Array {
+  requireReadable(headerId);
+  const out = new Uint8Array(originalLength);
+  const length = decompressInto(headerId, payload, out);
+  if (length !== originalLength) {
+    throw new RepositoryError('corrupt', `a zstd frame holds ${length} bytes instead of ${originalLength}`);
+  }
+  return out;
+}
+
+function requireReadable(headerId: number): void {
+  if (!zstdHeaderIds.has(headerId)) throw new RepositoryError('unsupported', `compression ${label(headerId)}`);
+}
+
+function label(headerId: number): string {
+  return compressionName(headerId) ?? `0x${headerId.toString(16)}`;
+}

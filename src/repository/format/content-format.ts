@@ -1,0 +1,195 @@
+/**
+ * What every reader and writer of a repository must agree on: functions, keys, limits (Kopia `content_format.go`,
+ * `repository_config.go`). It is parsed once from the decrypted format blob; settings that this program does not
+ * handle are refused here, by name, so that nothing further down has to ask.
+ */
+import { z } from 'zod';
+
+import type { JsonValue } from '../../std/lossless-json.ts';
+import { RepositoryError } from '../repository-error.ts';
+import { isEncryptionName, type EncryptionName } from './encryption.ts';
+import { foldJson } from './fold-json.ts';
+import { isHashName, type HashName } from './hashing.ts';
+
+/** When index blobs are grouped into epochs and merged. Durations are milliseconds. */
+export interface EpochParameters {
+  readonly enabled: boolean;
+  readonly refreshFrequencyMs: number;
+  readonly fullCheckpointFrequency: number;
+  readonly cleanupSafetyMarginMs: number;
+  readonly minEpochDurationMs: number;
+  readonly advanceOnCount: number;
+  readonly advanceOnTotalSizeBytes: number;
+  readonly deleteParallelism: number;
+}
+
+/** Plain data that workers get by structured cloning. Holds keys: it must never be printed. */
+export interface ContentFormat {
+  readonly hash: HashName;
+  readonly encryption: EncryptionName;
+  /** Key of the content hash. */
+  readonly secret: Uint8Array;
+  /** Source of all encryption keys. */
+  readonly masterKey: Uint8Array;
+  readonly version: 1 | 2 | 3;
+  readonly indexVersion: 1 | 2;
+  /** A pack is closed when it reaches this size. */
+  readonly maxPackSizeBytes: number;
+  readonly splitter: string;
+  readonly epochs: EpochParameters;
+  readonly eccOverheadPercent: number;
+  readonly enablePasswordChange: boolean;
+}
+
+const mib = 1024 * 1024;
+const minuteMs = 60_000;
+
+export const defaultMaxPackSizeBytes: number = 20 * mib;
+
+export const defaultEpochs: EpochParameters = {
+  enabled: true,
+  refreshFrequencyMs: 20 * minuteMs,
+  fullCheckpointFrequency: 7,
+  cleanupSafetyMarginMs: 4 * 60 * minuteMs,
+  minEpochDurationMs: 24 * 60 * minuteMs,
+  advanceOnCount: 20,
+  advanceOnTotalSizeBytes: 10 * mib,
+  deleteParallelism: 4,
+};
+
+const count = z.int().nonnegative().default(0);
+const nanoseconds = z
+  .int()
+  .nonnegative()
+  .default(0)
+  .transform((ns) => ns / 1e6);
+const bytes = z
+  .base64()
+  .default('')
+  .transform((text) => new Uint8Array(Buffer.from(text, 'base64')));
+
+const epochSchema = z.object({
+  enabled: z.boolean().default(false),
+  epochrefreshfrequency: nanoseconds,
+  fullcheckpointfrequency: count,
+  cleanupsafetymargin: nanoseconds,
+  minepochduration: nanoseconds,
+  epochadvanceoncountthreshold: count,
+  epochadvanceontotalsizebytesthreshold: count,
+  deleteparallelism: count,
+});
+
+const formatSchema = z.object({
+  hash: z.string().default(''),
+  encryption: z.string().default(''),
+  ecc: z.string().default(''),
+  eccoverheadpercent: z.int().default(0),
+  secret: bytes,
+  masterkey: bytes,
+  version: z.int().default(0),
+  maxpacksize: count,
+  indexversion: count,
+  epochparameters: epochSchema.prefault({}),
+  enablepasswordchange: z.boolean().default(false),
+  splitter: z.string().default(''),
+  upgradelock: z
+    .object({
+      creationtime: z.string().default(''),
+      advancenoticeduration: nanoseconds,
+      iodraintimeout: nanoseconds,
+      maxpermittedclockdrift: nanoseconds,
+    })
+    .optional(),
+  requiredfeatures: z
+    .array(
+      z.object({
+        feature: z.string().default(''),
+        ifnotunderstood: z.object({ warn: z.boolean().default(false) }).prefault({}),
+      }),
+    )
+    .default([]),
+});
+
+const configSchema = z.object({ format: formatSchema });
+
+type RawFormat = z.infer<typeof formatSchema>;
+
+/**
+ * Parses the decrypted JSON of the format blob.
+ * @throws {RepositoryError} `corrupt` for another shape, `repository-version` for a newer format or an unknown required
+ *   feature, `repository-locked` during an upgrade, `unsupported` for a setting that this program does not handle.
+ */
+export function parseContentFormat(config: JsonValue, { nowMs }: { readonly nowMs: number }): ContentFormat {
+  const parsed = configSchema.safeParse(foldJson(config));
+  if (!parsed.success) {
+    const where = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+    throw new RepositoryError('corrupt', `the repository's format is malformed: ${where}`);
+  }
+  const raw = parsed.data.format;
+  requireVersion(raw);
+  requireUnlocked(raw, nowMs);
+  return toContentFormat(raw);
+}
+
+function requireVersion({ version, requiredfeatures }: RawFormat): void {
+  if (version < 1 || version > 3) throw new RepositoryError('repository-version', `format version ${version}`);
+  for (const { feature, ifnotunderstood } of requiredfeatures) {
+    if (feature === 'index-v1' || feature === 'index-v2' || ifnotunderstood.warn) continue;
+    throw new RepositoryError('repository-version', `the repository requires feature ${quoted(feature)}`);
+  }
+}
+
+/** As Kopia's `IsLocked`: too short a notice locks at once, else from two drain times before the announced moment. */
+function requireUnlocked({ upgradelock: lock }: RawFormat, nowMs: number): void {
+  if (lock === undefined) return;
+  const drainMs = lock.maxpermittedclockdrift + 2 * lock.iodraintimeout;
+  const lockedFromMs = Date.parse(lock.creationtime) + lock.advancenoticeduration - drainMs;
+  if (lock.advancenoticeduration >= drainMs && nowMs < lockedFromMs) return;
+  throw new RepositoryError('repository-locked', 'another program is upgrading the repository');
+}
+
+function toContentFormat(raw: RawFormat): ContentFormat {
+  const { hash, encryption, version } = raw;
+  if (version === 1) throw new RepositoryError('unsupported', 'format version 1');
+  if (!isHashName(hash)) throw new RepositoryError('unsupported', `hash ${quoted(hash)}`);
+  if (!isEncryptionName(encryption)) throw new RepositoryError('unsupported', `encryption ${quoted(encryption)}`);
+  if (raw.ecc !== '' && raw.eccoverheadpercent > 0) {
+    throw new RepositoryError('unsupported', `error correction ${quoted(raw.ecc)}`);
+  }
+  if (!raw.epochparameters.enabled) throw new RepositoryError('unsupported', 'index blobs without epochs');
+  if (raw.indexversion > 2) throw new RepositoryError('repository-version', `index version ${raw.indexversion}`);
+  if (raw.masterkey.length === 0) throw new RepositoryError('corrupt', 'the repository has no master key');
+  const maxPackSizeBytes = raw.maxpacksize === 0 ? defaultMaxPackSizeBytes : raw.maxpacksize;
+  // Offsets in a pack have 30 bits. Narrower limits bind whoever sets them, not whoever reads.
+  if (maxPackSizeBytes >= 2 ** 30) throw new RepositoryError('corrupt', `maximum pack size ${maxPackSizeBytes}`);
+  return {
+    hash,
+    encryption,
+    secret: raw.secret,
+    masterKey: raw.masterkey,
+    version: version === 2 ? 2 : 3,
+    indexVersion: raw.indexversion === 2 ? 2 : 1,
+    maxPackSizeBytes,
+    splitter: raw.splitter === '' ? 'FIXED' : raw.splitter,
+    epochs: toEpochParameters(raw.epochparameters),
+    eccOverheadPercent: 0,
+    enablePasswordChange: raw.enablepasswordchange,
+  };
+}
+
+function toEpochParameters(raw: RawFormat['epochparameters']): EpochParameters {
+  return {
+    enabled: raw.enabled,
+    refreshFrequencyMs: raw.epochrefreshfrequency,
+    fullCheckpointFrequency: raw.fullcheckpointfrequency,
+    cleanupSafetyMarginMs: raw.cleanupsafetymargin,
+    minEpochDurationMs: raw.minepochduration,
+    advanceOnCount: raw.epochadvanceoncountthreshold,
+    advanceOnTotalSizeBytes: raw.epochadvanceontotalsizebytesthreshold,
+    deleteParallelism: raw.deleteparallelism,
+  };
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.slice(0, 64));
+}
