@@ -21,7 +21,8 @@ export function blobId(text: string): BlobId {
 
 /**
  * - `blob-not-found`, `blob-exists` (conditional put), `blob-range` (the blob is shorter than the range asked for),
- *   `blob-denied`, `blob-read-only`, `blob-no-space`, `blob-name`: permanent.
+ *   `blob-denied`, `blob-read-only`, `blob-no-space`, `blob-name`: permanent. So are `blob-location` (not a place that
+ *   this version can open) and `blob-layout` (the store's own parameters are damaged).
  * - `blob-unavailable`: anything that may pass. The retry layer repeats only this one.
  */
 export class BlobError extends DrayError<
@@ -32,6 +33,8 @@ export class BlobError extends DrayError<
   | 'blob-read-only'
   | 'blob-no-space'
   | 'blob-name'
+  | 'blob-location'
+  | 'blob-layout'
   | 'blob-unavailable'
 > {}
 
@@ -90,13 +93,16 @@ export interface BlobStore extends AsyncDisposable {
   serverTimeMs(options: BlobCall): Promise<number>;
 }
 
-/** One blob on its way. Calls do not overlap. Disposing without `commit` leaves nothing behind. */
+/**
+ * One blob on its way. Calls do not overlap. Disposing without `commit` leaves nothing behind; after it, it does nothing.
+ * A `write` that failed with `blob-unavailable` has appended nothing and may be repeated with the same bytes.
+ */
 export interface BlobUpload extends AsyncDisposable {
   /**
    * Appends. `piece` belongs to the upload until the promise settles. Pieces that begin on a 4,096-byte memory address
    * and whose length is a multiple of 4,096 travel without a copy where the provider can.
    */
   write(piece: Uint8Array): Promise<void>;
-  /** Makes the blob visible and durable. */
+  /** Makes the blob visible and durable. May be repeated: once it has succeeded it answers the same again. */
   commit(): Promise<BlobMetadata>;
 }

@@ -104,16 +104,25 @@ export class DirectFile implements AsyncDisposable {
     await this.use(() => promisify(ftruncate)(this.fd, sizeBytes));
   }
 
-  /** Keeps the descriptors open while `work` runs: a number closed too early may by then name another file. */
+  /** Keeps the descriptors open while `work` runs. */
   async use<T>(work: () => Promise<T>): Promise<T> {
+    using _held = this.hold();
+    return await work();
+  }
+
+  /**
+   * Keeps the descriptors open until the result is disposed of: a number closed too early may by then name another
+   * file. Throws EBADF when the file is closed already.
+   */
+  hold(): Disposable {
     if (this.#closed) throw Object.assign(new Error('the file is closed'), { code: 'EBADF' });
     this.#inUse += 1;
-    try {
-      return await work();
-    } finally {
-      this.#inUse -= 1;
-      if (this.#inUse === 0) this.#idle?.();
-    }
+    return {
+      [Symbol.dispose]: () => {
+        this.#inUse -= 1;
+        if (this.#inUse === 0) this.#idle?.();
+      },
+    };
   }
 
   /** Waits for what is under way, then closes; a second call does nothing. */

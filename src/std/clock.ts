@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Clock {
   /** Wall clock, milliseconds since the Unix epoch. May jump. */
   nowMs(): number;
-  /** Monotonic milliseconds with a fraction, for durations and rates. */
+  /** Monotonic milliseconds with a fraction, for durations and rates; of one origin in all threads of the process. */
   monotonicMs(): number;
   /** Resolves after at least `ms` milliseconds; rejects with the signal's reason when aborted. */
   sleep(ms: number, options: { readonly signal: AbortSignal }): Promise<void>;
@@ -12,7 +12,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
+  monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
   async sleep(ms, { signal }) {
     signal.throwIfAborted();
     try {

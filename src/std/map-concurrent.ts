@@ -58,6 +58,6 @@ async function next<Result>(running: Promise<Result>[]): Promise<Result> {
   try {
     return await first;
   } finally {
-    running.shift();
+    void running.shift();
   }
 }

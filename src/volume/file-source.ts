@@ -1,0 +1,151 @@
+/**
+ * Reading an image file or a block device. Both are one thing here: an open file of a known size. What is mostly in the
+ * page cache is read from there; else aligned reads go past it, so that a backup does not push out what the
+ * applications have cached. The unaligned tail is always read through the cache.
+ */
+import { constants } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { deviceSizeBytes } from '../kernel/block-device.ts';
+import { DirectFile } from '../kernel/direct-file.ts';
+import { dataRanges } from '../kernel/holes.ts';
+import { usesOf } from '../kernel/mounts.ts';
+import { cachedFraction } from '../kernel/page-cache.ts';
+import { VolumeError, type BlockSource, type SourceIdentity, type SourceLocation } from './block-source.ts';
+import { extent, type Extent } from './extent.ts';
+import { checkRange, withVolumeErrors } from './volume-errors.ts';
+
+/** Below this part of the allocated bytes in the page cache, reads go past it. */
+const cachedFractionMin = 0.5;
+const sectorBytes = 512;
+
+export interface OpenSourceOptions {
+  readonly signal: AbortSignal;
+  /** Read past the page cache: `auto` (the default) when most of the source is not in it. */
+  readonly direct?: 'auto' | boolean | undefined;
+}
+
+/**
+ * Opens a regular file or block device for reading. Its size is fixed from here on.
+ * @throws {VolumeError} `volume-not-found`, `volume-denied`, `volume-kind`, `volume-io`
+ */
+export async function openSource(path: string, { signal, direct = 'auto' }: OpenSourceOptions): Promise<BlockSource> {
+  signal.throwIfAborted();
+  return await withVolumeErrors(
+    () => `open ${path} for reading`,
+    async () => {
+      const kind = await kindOf(path);
+      await using opening = new AsyncDisposableStack();
+      const file = opening.use(await DirectFile.open(path, { flags: constants.O_RDONLY, direct: direct !== false }));
+      const stats = await file.stat();
+      const sizeBytes = kind === 'device' ? deviceSizeBytes(file.fd) : Number(stats.size);
+      const allocated = kind === 'device' ? sizeBytes : Math.min(sizeBytes, Number(stats.blocks) * sectorBytes);
+      const past = direct === 'auto' ? (cachedFraction(file.fd, allocated) ?? 1) < cachedFractionMin : direct;
+      const location = { path, kind, sizeBytes, direct: past && file.direct } as const;
+      if (location.direct || direct === false) {
+        opening.move();
+        return new FileSource(file, location);
+      }
+      return await reopenSource(location, { signal });
+    },
+  );
+}
+
+/**
+ * Opens the same source again, in this or another thread.
+ * @throws {VolumeError} as `openSource`; `volume-changed` when it has become shorter
+ */
+export async function reopenSource(
+  location: SourceLocation,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<BlockSource> {
+  signal.throwIfAborted();
+  const { path, sizeBytes, direct } = location;
+  return await withVolumeErrors(
+    () => `open ${path} for reading`,
+    async () => {
+      if ((await kindOf(path)) !== location.kind) throw new VolumeError('volume-changed', `${path} was replaced`);
+      await using opening = new AsyncDisposableStack();
+      const file = opening.use(await DirectFile.open(path, { flags: constants.O_RDONLY, direct }));
+      const now = location.kind === 'device' ? deviceSizeBytes(file.fd) : Number((await file.stat()).size);
+      if (now < sizeBytes) throw new VolumeError('volume-changed', `${path} shrank from ${sizeBytes} to ${now} bytes`);
+      opening.move();
+      return new FileSource(file, location);
+    },
+  );
+}
+
+/** Why reading it now would mix points in time: it, or something built on it, is mounted read-write or is swap. */
+export async function sourceInUse(
+  path: string,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<{ readonly reason: string } | undefined> {
+  const uses = await usesOf(path, { signal });
+  return uses.find(({ writable }) => writable);
+}
+
+/** @throws {VolumeError} `volume-kind`; a system error when it is not there. A named pipe would block an open for ever. */
+export async function kindOf(path: string): Promise<'file' | 'device'> {
+  const stats = await stat(path);
+  if (stats.isFile()) return 'file';
+  if (stats.isBlockDevice()) return 'device';
+  throw new VolumeError('volume-kind', `${path} is neither a regular file nor a block device`);
+}
+
+class FileSource implements BlockSource {
+  readonly location: SourceLocation;
+  readonly sizeBytes: number;
+  readonly #file: DirectFile;
+
+  constructor(file: DirectFile, location: SourceLocation) {
+    this.#file = file;
+    this.location = location;
+    this.sizeBytes = location.sizeBytes;
+  }
+
+  async read(range: Extent, into: Uint8Array, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    signal.throwIfAborted();
+    const { path, sizeBytes } = this.location;
+    checkRange(range, { sizeBytes, path, bufferBytes: into.length });
+    const where = `${range.offset}+${range.lengthBytes} of ${path}`;
+    const bytes = into.subarray(0, range.lengthBytes);
+    const count = await withVolumeErrors(
+      () => `read ${where}`,
+      () => this.#file.read(bytes, range.offset),
+    );
+    if (count < range.lengthBytes) {
+      throw new VolumeError('volume-changed', `read ${where}: the source became shorter while it was read`);
+    }
+  }
+
+  async *dataExtents(within: Extent, { signal }: { readonly signal: AbortSignal }): AsyncGenerator<Extent> {
+    checkRange(within, this.location);
+    if (within.lengthBytes === 0) return;
+    if (this.location.kind === 'device') {
+      yield within;
+      return;
+    }
+    using _held = this.#file.hold();
+    for await (const { offset, lengthBytes } of dataRanges(this.#file.fd, within, { signal })) {
+      yield extent(offset, lengthBytes);
+    }
+  }
+
+  async identity({ signal }: { readonly signal: AbortSignal }): Promise<SourceIdentity> {
+    signal.throwIfAborted();
+    const { path, kind } = this.location;
+    if (kind === 'device') {
+      return { kind, sizeBytes: await this.#file.use(async () => deviceSizeBytes(this.#file.fd)) };
+    }
+    const open = await this.#file.stat();
+    const named = await stat(path, { bigint: true }).catch(() => undefined);
+    if (named?.ino !== open.ino || named.dev !== open.dev) {
+      throw new VolumeError('volume-changed', `${path} was removed or replaced while it was read`);
+    }
+    const fingerprint = [open.dev, open.ino, open.size, open.mtimeNs, open.ctimeNs].join(':');
+    return { kind, sizeBytes: Number(open.size), fingerprint };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file[Symbol.asyncDispose]();
+  }
+}
