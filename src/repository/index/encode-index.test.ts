@@ -43,9 +43,9 @@ test('index > the worked example of the format comes out byte for byte', () => {
   assert.equal(bytes.length, 215);
   assert.equal(
     bytes.subarray(0, 107).toString('hex'),
-    '02110011000000020000000202000000000000112233445566778899aabbccddeeff6553f1000800010000000005000021' +
-      '0000006bffeeddccbbaa998877665544332211006553f101000000200003e80001f4000101360000006b36000000a1' +
-      '000000000300000011010300',
+    '02110011000000020000000202000000000000112233445566778899aabbccddeeff6553f1008000100000000500002100' +
+      '00006bffeeddccbbaa998877665544332211006553f101000000200003e80001f4000101360000006b36000000a1000000' +
+      '000300000011010300',
   );
   assert.equal(bytes.subarray(107).toString('latin1'), `${example[1]!.packBlob}${example[0]!.packBlob}`);
   assert.deepEqual([...IndexTable.inMemory(bytes).entries()], [example[1], example[0]]);
