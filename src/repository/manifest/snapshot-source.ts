@@ -1,0 +1,28 @@
+/** Whose snapshot something is: `user@host:/path`, as Kopia says it. Parent, retention and resume look at the same source. */
+import type { Labels } from './manifest-codec.ts';
+
+export interface SnapshotSource {
+  readonly userName: string;
+  readonly host: string;
+  readonly path: string;
+}
+
+export function formatSource({ userName, host, path }: SnapshotSource): string {
+  return `${userName}@${host}:${path}`;
+}
+
+/** Undefined unless all three parts are there. */
+export function parseSource(text: string): SnapshotSource | undefined {
+  const match = /^([^@]+)@([^:]+):(.+)$/s.exec(text);
+  if (match === null) return undefined;
+  return { userName: match[1]!, host: match[2]!, path: match[3]! };
+}
+
+export function isSameSource(a: SnapshotSource, b: SnapshotSource): boolean {
+  return a.userName === b.userName && a.host === b.host && a.path === b.path;
+}
+
+/** The labels by which the snapshots of a source are found. */
+export function sourceLabels({ userName, host, path }: SnapshotSource): Labels {
+  return { type: 'snapshot', hostname: host, username: userName, path };
+}
