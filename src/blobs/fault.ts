@@ -143,8 +143,9 @@ export class FaultStore implements BlobStore {
   /** Applies what comes before the work. @returns what to call after it: throws when it shall have failed */
   async #before(asked: Asked, onTruncate?: (part: number) => void): Promise<() => void> {
     let failAfter: BlobError | undefined;
-    for (const rule of this.#rules) {
-      if (!this.#applies(rule, asked)) continue;
+    // Every rule counts the operation before any acts on it, so that rules do not shift each other.
+    const applying = this.#rules.filter((rule) => this.#applies(rule, asked));
+    for (const rule of applying) {
       const { fault } = rule.rule;
       switch (fault.kind) {
         case 'fail':

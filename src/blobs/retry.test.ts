@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { hasCode } from '../std/dray-error.ts';
+import type { Clock } from '../std/clock.ts';
+import { seededRng } from '../std/rng.ts';
+import { BlobError, blobId } from './blob-store.ts';
+import { FaultStore, type FaultRule } from './fault.ts';
+import { MemoryStore } from './memory-store.ts';
+import { RetryStore, type RetryOptions } from './retry.ts';
+
+const { signal } = new AbortController();
+const id = blobId('p1');
+const bytes = Buffer.from('some bytes');
+const patient: RetryOptions = { attemptsMax: 5, firstPauseMs: 100, pauseMsMax: 1_000, budgetMs: 60_000 };
+
+interface Stepped extends Clock {
+  readonly pausesMs: number[];
+}
+
+/** A clock on which a sleep takes no time at all but is remembered. */
+function steppedClock(): Stepped {
+  let now = 0;
+  const pausesMs: number[] = [];
+  return {
+    pausesMs,
+    nowMs: () => now,
+    monotonicMs: () => now,
+    sleep: async (ms, options) => {
+      options.signal.throwIfAborted();
+      pausesMs.push(ms);
+      now += ms;
+    },
+  };
+}
+
+function retried(rules: FaultRule[], options = patient): { store: RetryStore; memory: MemoryStore; clock: Stepped } {
+  const clock = steppedClock();
+  const memory = new MemoryStore({ clock });
+  const faulty = new FaultStore({ store: memory, clock }, { seed: 1, rules });
+  return { store: new RetryStore({ store: faulty, clock, rng: seededRng(1) }, options), memory, clock };
+}
+
+const unavailable = { kind: 'fail', code: 'blob-unavailable' } as const;
+
+describe('the retry layer', () => {
+  test('pauses longer and longer, never above the bounds, and gives up after its attempts', async () => {
+    const { store, clock } = retried([{ operations: ['put'], when: { from: 1 }, fault: unavailable }]);
+    await assert.rejects(store.put(id, bytes, { signal }), (error) => hasCode(error, 'blob-unavailable'));
+    assert.equal(clock.pausesMs.length, patient.attemptsMax - 1);
+    for (const [index, pause] of clock.pausesMs.entries()) assert.ok(pause <= Math.min(1_000, 100 * 2 ** index));
+  });
+
+  test('gives up when its time is used up', async () => {
+    const options = { ...patient, attemptsMax: 1_000, budgetMs: 2_000 };
+    const { store, clock } = retried([{ operations: ['put'], when: { from: 1 }, fault: unavailable }], options);
+    await assert.rejects(store.put(id, bytes, { signal }), (error) => hasCode(error, 'blob-unavailable'));
+    assert.ok(clock.monotonicMs() <= 2_000);
+    assert.ok(clock.pausesMs.length > 1);
+  });
+
+  test('repeats nothing that cannot pass', async () => {
+    const { store, clock } = retried([
+      { operations: ['put'], when: { nth: 1 }, fault: { kind: 'fail', code: 'blob-no-space' } },
+    ]);
+    await assert.rejects(store.put(id, bytes, { signal }), (error) => hasCode(error, 'blob-no-space'));
+    await assert.rejects(store.get(id, { signal }), (error) => hasCode(error, 'blob-not-found'));
+    assert.deepEqual(clock.pausesMs, []);
+  });
+
+  test('recognises its own conditional put, and only its own', async () => {
+    const after = { kind: 'fail-after', code: 'blob-unavailable' } as const;
+    const { store } = retried([{ operations: ['put'], when: { nth: 1 }, fault: after }]);
+    assert.equal((await store.put(id, bytes, { ifAbsent: true, signal })).lengthBytes, bytes.length);
+
+    const late = retried([{ operations: ['put'], when: { nth: 1 }, fault: unavailable }]);
+    await late.memory.put(id, Buffer.from('of another'), { signal });
+    await assert.rejects(late.store.put(id, bytes, { ifAbsent: true, signal }), (error) =>
+      hasCode(error, 'blob-exists'),
+    );
+  });
+
+  test('goes on with a listing that broke off, without repeating names', async () => {
+    const clock = steppedClock();
+    const memory = new MemoryStore({ clock });
+    for (const name of ['a', 'b', 'c']) await memory.put(blobId(name), bytes, { signal });
+    let listings = 0;
+    class Breaking extends MemoryStore {
+      override async *list(...asked: Parameters<MemoryStore['list']>): ReturnType<MemoryStore['list']> {
+        listings += 1;
+        let left = listings;
+        for await (const blob of memory.list(...asked)) {
+          if (left === 0) throw new BlobError('blob-unavailable', 'the listing broke off');
+          left -= 1;
+          yield blob;
+        }
+      }
+    }
+    const store = new RetryStore({ store: new Breaking({ clock }), clock, rng: seededRng(1) }, patient);
+    const found = await Array.fromAsync(store.list('', { signal }));
+    assert.deepEqual(
+      found.map((blob) => String(blob.id)),
+      ['a', 'b', 'c'],
+    );
+    assert.equal(listings, 3);
+  });
+
+  test('ends at once when the caller gives up', async () => {
+    const stop = new AbortController();
+    const reason = new Error('given up');
+    const { store } = retried([{ operations: ['get'], when: { from: 1 }, fault: { kind: 'hang' } }]);
+    const waiting = store.get(id, { signal: stop.signal });
+    stop.abort(reason);
+    await assert.rejects(waiting, (error) => error === reason);
+  });
+});
