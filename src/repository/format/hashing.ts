@@ -16,7 +16,7 @@ interface Mac {
   final(): Buffer;
 }
 const { createMac } = crypto as unknown as {
-  createMac(algorithm: string, key: Uint8Array, options: { readonly outputLength: number }): Mac;
+  readonly createMac: (algorithm: string, key: Uint8Array, options: { readonly outputLength: number }) => Mac;
 };
 
 const lengths = {

@@ -2,13 +2,13 @@
  * Keys from the password and from each other (Kopia `internal/crypto`). The password's key opens the two format blobs
  * and nothing else; all other keys come from the random `masterKey` and `secret` inside, so that a password can change.
  */
-import { hkdfSync, pbkdf2, scrypt } from 'node:crypto';
+import { hkdfSync, pbkdf2, scrypt, type ScryptOptions } from 'node:crypto';
 import { promisify } from 'node:util';
 
 import { RepositoryError } from '../repository-error.ts';
 
 const pbkdf2Async = promisify(pbkdf2);
-const scryptAsync = promisify<string, Uint8Array, number, import('node:crypto').ScryptOptions, Buffer>(scrypt);
+const scryptAsync = promisify<string, Uint8Array, number, ScryptOptions, Buffer>(scrypt);
 
 export type KeyDerivationName = 'scrypt-65536-8-1' | 'pbkdf2-sha256-600000';
 

@@ -1,0 +1,215 @@
+/**
+ * Making, opening and re-keying a repository: what happens to the two format blobs in a store. The blob
+ * `kopia.repository` makes a store a repository, so it is written last, and never replaced without having been read
+ * just before. Kopia caches both blobs for up to 15 minutes.
+ */
+import type { BlobId, BlobStore } from '../../blobs/blob-store.ts';
+import type { Clock } from '../../std/clock.ts';
+import { hasCode } from '../../std/dray-error.ts';
+import { JsonError, parseJson, stringifyJson, type JsonValue } from '../../std/lossless-json.ts';
+import type { Rng } from '../../std/rng.ts';
+import { RepositoryError } from '../repository-error.ts';
+import { blobcfgId, decodeBlobcfg, noRetentionJson, type Retention } from './blobcfg.ts';
+import { parseContentFormat, type ContentFormat } from './content-format.ts';
+import { formatEnvelopeKey, openEnvelope, sealEnvelope } from './envelope.ts';
+import { decodeFormatBlob, encodeFormatBlob, formatBlobId, withSealedConfig, type FormatBlob } from './format-blob.ts';
+import { deriveFormatKey, purposeKey } from './key-derivation.ts';
+import { newFormatJson, type FormatOptions } from './new-format.ts';
+
+/** An open repository's settings and keys. Must never be printed. */
+export interface OpenedFormat {
+  readonly uniqueId: Uint8Array;
+  readonly format: ContentFormat;
+  /** From the password; opens the format blobs. */
+  readonly formatKey: Uint8Array;
+  /** A key for one purpose, independent of the password where the format allows to change it. */
+  readonly deriveKey: (purpose: string, lengthBytes: number) => Uint8Array;
+  readonly retention?: Retention | undefined;
+}
+
+const uniqueIdBytes = 32;
+/** Real ones have about 1 KiB; Kopia limits its replicas to 65,000 bytes. */
+const formatBlobBytesMax = 1024 * 1024;
+
+export interface FormatCreate {
+  readonly password: string;
+  readonly options?: FormatOptions | undefined;
+  readonly rng: Rng;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Makes an empty store a repository. An abort or a crash in between may leave `kopia.blobcfg` alone, which this and
+ * Kopia then refuse to overwrite: it must be deleted by hand.
+ * @throws {RepositoryError} `repository-exists`, `repository-foreign` for a store that is not empty, `unsupported` for
+ *   options outside the limits; {BlobError}
+ */
+export async function createFormat(
+  store: BlobStore,
+  { password, options = {}, rng, signal }: FormatCreate,
+): Promise<OpenedFormat> {
+  const config = newFormatJson(options, rng);
+  await requireEmpty(store, signal);
+  const uniqueId = rng.bytes(uniqueIdBytes);
+  const keyDerivation = options.keyDerivation ?? 'scrypt-65536-8-1';
+  const formatKey = await deriveFormatKey(password, { keyDerivation, uniqueId });
+  const key = formatEnvelopeKey(formatKey, uniqueId);
+  const sealedConfig = sealEnvelope(key, Buffer.from(stringifyJson(config)), rng);
+  const format = parseContentFormat(config, { nowMs: 0 });
+  try {
+    const blobcfg = sealEnvelope(key, Buffer.from(noRetentionJson), rng);
+    await store.put(blobcfgId, blobcfg, { ifAbsent: true, signal });
+    await store.put(formatBlobId, encodeFormatBlob({ uniqueId, keyDerivation, sealedConfig }), {
+      ifAbsent: true,
+      signal,
+    });
+  } catch (cause) {
+    if (!hasCode(cause, 'blob-exists')) throw cause;
+    throw new RepositoryError('repository-exists', `another program makes a repository of ${store.description}`, {
+      cause,
+    });
+  }
+  return openedFormat({ uniqueId, formatKey, format, retention: undefined });
+}
+
+async function requireEmpty(store: BlobStore, signal: AbortSignal): Promise<void> {
+  for await (const { id } of store.list(formatBlobId, { signal })) {
+    if (id === formatBlobId) throw new RepositoryError('repository-exists', `${store.description} is a repository`);
+  }
+  for await (const { id } of store.list('', { signal })) {
+    throw new RepositoryError('repository-foreign', `${store.description} is not empty: it holds ${id}`);
+  }
+}
+
+export interface FormatOpen {
+  readonly password: string;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Reads the format blobs and opens them.
+ * @throws {RepositoryError} `repository-missing`, `repository-foreign`, `repository-password`, `repository-version`,
+ *   `repository-locked`, `unsupported`, `corrupt`; {BlobError}
+ */
+export async function openFormat(store: BlobStore, { password, clock, signal }: FormatOpen): Promise<OpenedFormat> {
+  const blob = decodeFormatBlob(await readFormatBlob(store, signal));
+  const { formatKey, config } = await openConfig(blob, password);
+  const format = parseContentFormat(configJson(config), { nowMs: clock.nowMs() });
+  const sealedBlobcfg = await getIfPresent(store, blobcfgId, signal);
+  const blobcfg = sealedBlobcfg && openEnvelope(formatEnvelopeKey(formatKey, blob.uniqueId), sealedBlobcfg);
+  if (sealedBlobcfg !== undefined && blobcfg === undefined) {
+    const found = `${blobcfgId} has another password than ${formatBlobId}: a password change is under way or was cut off`;
+    throw new RepositoryError('repository-password', found);
+  }
+  const retention = blobcfg && decodeBlobcfg(blobcfg);
+  return openedFormat({ uniqueId: blob.uniqueId, formatKey, format, retention });
+}
+
+export interface PasswordChange {
+  readonly password: string;
+  readonly newPassword: string;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Seals both format blobs for another password; keys and data stay as they are. The two blobs cannot change at once:
+ * cut off in between, the store opens with neither password until the same call is made again.
+ * @throws {RepositoryError} as `openFormat`; `unsupported` where the format binds keys to the password (Kopia <= 0.8);
+ *   {BlobError}
+ */
+export async function changePassword(store: BlobStore, change: PasswordChange): Promise<void> {
+  const { password, newPassword, clock, rng, signal } = change;
+  const blob = decodeFormatBlob(await readFormatBlob(store, signal));
+  const { formatKey, config } = await openConfig(blob, password);
+  const format = parseContentFormat(configJson(config), { nowMs: clock.nowMs() });
+  if (!format.enablePasswordChange) throw new RepositoryError('unsupported', 'a change of password in this repository');
+  const newFormatKey = await deriveFormatKey(newPassword, blob);
+  const oldKey = formatEnvelopeKey(formatKey, blob.uniqueId);
+  const newKey = formatEnvelopeKey(newFormatKey, blob.uniqueId);
+
+  const sealedBlobcfg = await getIfPresent(store, blobcfgId, signal);
+  // The new key is tried too: an earlier run of this change may have been cut off behind its first put.
+  const blobcfg = sealedBlobcfg && (openEnvelope(oldKey, sealedBlobcfg) ?? openEnvelope(newKey, sealedBlobcfg));
+  if (sealedBlobcfg !== undefined && blobcfg === undefined) {
+    throw new RepositoryError('repository-password', `${blobcfgId} opens with neither the old nor the new password`);
+  }
+  // Deriving keys took time; another program may have rewritten the blob meanwhile.
+  const before = await readFormatBlob(store, signal);
+  const latest = decodeFormatBlob(before);
+  const latestConfig = openEnvelope(oldKey, latest.sealedConfig);
+  if (latestConfig === undefined || Buffer.compare(latest.uniqueId, blob.uniqueId) !== 0) {
+    throw new RepositoryError('repository-password', `${formatBlobId} was changed by another program`);
+  }
+  const after = withSealedConfig(latest, sealEnvelope(newKey, latestConfig, rng));
+  requireSameConfig(decodeFormatBlob(after), newKey, latestConfig);
+  if (blobcfg !== undefined) await store.put(blobcfgId, sealEnvelope(newKey, blobcfg, rng), { signal });
+  await store.put(formatBlobId, after, { signal });
+  await openFormat(store, { password: newPassword, clock, signal });
+}
+
+/** Checked before anything is written: a format blob that does not open loses the repository. */
+function requireSameConfig(blob: FormatBlob, key: ReturnType<typeof formatEnvelopeKey>, config: Uint8Array): void {
+  const opened = openEnvelope(key, blob.sealedConfig);
+  if (opened !== undefined && Buffer.compare(opened, config) === 0) return;
+  throw new RepositoryError('corrupt', `the new ${formatBlobId} does not open; nothing was written`);
+}
+
+interface OpenParts {
+  readonly uniqueId: Uint8Array;
+  readonly formatKey: Uint8Array;
+  readonly format: ContentFormat;
+  readonly retention: Retention | undefined;
+}
+
+function openedFormat({ uniqueId, formatKey, format, retention }: OpenParts): OpenedFormat {
+  // Repositories of Kopia 0.8 and older bind everything to the password (Kopia `repository.go` DeriveKey).
+  const root = format.enablePasswordChange ? format.masterKey : formatKey;
+  const deriveKey = (purpose: string, lengthBytes: number): Uint8Array =>
+    purposeKey(root, { uniqueId, purpose, lengthBytes });
+  return { uniqueId, formatKey, format, deriveKey, retention };
+}
+
+async function openConfig(
+  blob: FormatBlob,
+  password: string,
+): Promise<{ readonly formatKey: Uint8Array; readonly config: Uint8Array }> {
+  const formatKey = await deriveFormatKey(password, blob);
+  const config = openEnvelope(formatEnvelopeKey(formatKey, blob.uniqueId), blob.sealedConfig);
+  if (config === undefined)
+    throw new RepositoryError('repository-password', 'the password does not open the repository');
+  return { formatKey, config };
+}
+
+function configJson(config: Uint8Array): JsonValue {
+  try {
+    return parseJson(Buffer.from(config).toString());
+  } catch (cause) {
+    if (!(cause instanceof JsonError)) throw cause;
+    throw new RepositoryError('corrupt', "the repository's format is not JSON", { cause });
+  }
+}
+
+async function readFormatBlob(store: BlobStore, signal: AbortSignal): Promise<Uint8Array> {
+  const bytes = await getIfPresent(store, formatBlobId, signal);
+  if (bytes !== undefined) return bytes;
+  for await (const { id } of store.list('', { signal })) {
+    throw new RepositoryError('repository-foreign', `${store.description} holds ${id}, but no ${formatBlobId}`);
+  }
+  throw new RepositoryError('repository-missing', `${store.description} is empty`);
+}
+
+async function getIfPresent(store: BlobStore, id: BlobId, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  try {
+    const { lengthBytes } = await store.stat(id, { signal });
+    if (lengthBytes > formatBlobBytesMax) {
+      throw new RepositoryError('repository-foreign', `${id} is no format blob: it has ${lengthBytes} bytes`);
+    }
+    return await store.get(id, { signal });
+  } catch (error) {
+    if (hasCode(error, 'blob-not-found')) return undefined;
+    throw error;
+  }
+}
