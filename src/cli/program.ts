@@ -1,0 +1,113 @@
+/**
+ * The command line as a whole: the tree of commands, the options that all of them share, and how a run ends. Each command
+ * is a file that turns words into typed options; what is then done comes in as an action, so that a test can look at the
+ * options alone and a program loads only the action that was asked for.
+ */
+import { Command, CommanderError, Option } from 'commander';
+import { type BackupOptions, registerBackup } from './backup.ts';
+import type { Action } from './command.ts';
+import { registerRepositoryCreate, type RepositoryCreateOptions } from './repository-create.ts';
+import { registerRepositoryPassword, type RepositoryPasswordOptions } from './repository-password.ts';
+import { registerRepositoryStatus, type RepositoryStatusOptions } from './repository-status.ts';
+import { registerRepositoryVerify, type RepositoryVerifyOptions } from './repository-verify.ts';
+import { registerRestore, type RestoreOptions } from './restore.ts';
+import { CliContext, type CliParts, type GlobalOptions } from './shell/cli-context.ts';
+import { Interrupted } from './shell/cli-error.ts';
+import { errorReport } from './shell/error-report.ts';
+import { type ExitCode, exitCodeOf, exitCodes } from './shell/exit-code.ts';
+import { logLevels } from './shell/log.ts';
+import { outputFormats } from './shell/output.ts';
+import { registerSnapshotDelete, type SnapshotDeleteOptions } from './snapshot-delete.ts';
+import { registerSnapshotDiff, type SnapshotDiffOptions } from './snapshot-diff.ts';
+import { registerSnapshotExpire, type SnapshotExpireOptions } from './snapshot-expire.ts';
+import { registerSnapshotList, type SnapshotListOptions } from './snapshot-list.ts';
+import { registerSnapshotPin, type SnapshotPinOptions } from './snapshot-pin.ts';
+import { registerSnapshotShow, type SnapshotShowOptions } from './snapshot-show.ts';
+import { registerTour, type TourOptions } from './tour.ts';
+
+/** What each command does. */
+export interface CliActions {
+  readonly backup: Action<BackupOptions>;
+  readonly restore: Action<RestoreOptions>;
+  readonly repositoryCreate: Action<RepositoryCreateOptions>;
+  readonly repositoryStatus: Action<RepositoryStatusOptions>;
+  readonly repositoryVerify: Action<RepositoryVerifyOptions>;
+  readonly repositoryPassword: Action<RepositoryPasswordOptions>;
+  readonly snapshotList: Action<SnapshotListOptions>;
+  readonly snapshotShow: Action<SnapshotShowOptions>;
+  readonly snapshotDiff: Action<SnapshotDiffOptions>;
+  readonly snapshotDelete: Action<SnapshotDeleteOptions>;
+  readonly snapshotExpire: Action<SnapshotExpireOptions>;
+  readonly snapshotPin: Action<SnapshotPinOptions>;
+  readonly tour: Action<TourOptions>;
+}
+
+/** Runs one command line (`args` without the program's name) to its end. Failures are reported on stderr, never thrown. */
+export async function runCli(args: readonly string[], parts: CliParts, actions: CliActions): Promise<ExitCode> {
+  const program = createProgram(parts);
+  const context = new CliContext(parts, () => program.opts<GlobalOptions>());
+  registerCommands(program, context, actions);
+  let attempted = '';
+  // The command's name only: an argument may be a URL with a password in it. What it was about stands in the error.
+  program.hook('preAction', (_program, command) => {
+    attempted = command.parent === program ? command.name() : `${command.parent?.name()} ${command.name()}`;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return context.exitCode;
+  } catch (error) {
+    context.endProgress();
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+    parts.stderr.write(errorReport(error, { attempted, stacks: context.debugging }));
+    const interrupted = parts.signal.reason instanceof Interrupted;
+    return interrupted ? exitCodes.interrupted : exitCodeOf(error);
+  } finally {
+    context.endProgress();
+  }
+}
+
+function createProgram({ version, stdout, stderr }: CliParts): Command {
+  return (
+    new Command('dray')
+      .description('Moves the data of container volumes to a Kopia-compatible repository, and back.')
+      .version(version, '-V, --version', 'print the version')
+      .helpOption('-h, --help', 'show what a command takes')
+      .option('-r, --repository <url>', 'the repository: a path or file:///path (DRAY_REPOSITORY)')
+      .option('--password-file <path>', 'read the password from a file (else DRAY_PASSWORD, or a question)')
+      .option('--password-command <command>', 'read the password from what a command prints')
+      .option('--cache-dir <path>', 'where the local cache lies (DRAY_CACHE_DIR); it may be deleted at any time')
+      .option('--identity <user@host>', 'act as this user and host, as kopia names the owner of a snapshot')
+      .addOption(new Option('-o, --output <format>', 'form of the result').choices(outputFormats).default('table'))
+      .option('-q, --quiet', 'no progress and no remarks; warnings and errors stay')
+      .addOption(new Option('--log-level <level>', 'how much to tell').choices(logLevels).default('info'))
+      // Inherited by every command made from here on.
+      .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+      .configureOutput({
+        writeOut: (text) => stdout.write(text, () => {}),
+        writeErr: (text) => stderr.write(text),
+        getOutHelpWidth: () => 120,
+        getErrHelpWidth: () => 120,
+      })
+      .showSuggestionAfterError()
+      .showHelpAfterError('(add --help to see what the command takes)')
+      .exitOverride()
+  );
+}
+
+function registerCommands(program: Command, context: CliContext, actions: CliActions): void {
+  registerBackup(program, context, actions.backup);
+  registerRestore(program, context, actions.restore);
+  const snapshot = program.command('snapshot').description('Lists, compares, keeps and deletes snapshots.');
+  registerSnapshotList(snapshot, context, actions.snapshotList);
+  registerSnapshotShow(snapshot, context, actions.snapshotShow);
+  registerSnapshotDiff(snapshot, context, actions.snapshotDiff);
+  registerSnapshotPin(snapshot, context, actions.snapshotPin);
+  registerSnapshotExpire(snapshot, context, actions.snapshotExpire);
+  registerSnapshotDelete(snapshot, context, actions.snapshotDelete);
+  const repository = program.command('repository').description('Makes, shows and checks repositories.');
+  registerRepositoryCreate(repository, context, actions.repositoryCreate);
+  registerRepositoryStatus(repository, context, actions.repositoryStatus);
+  registerRepositoryVerify(repository, context, actions.repositoryVerify);
+  registerRepositoryPassword(repository, context, actions.repositoryPassword);
+  registerTour(program, context, actions.tour);
+}

@@ -1,0 +1,14 @@
+import { DrayError } from '../../std/dray-error.ts';
+
+/**
+ * - `usage`: the command line does not say what is needed, or says two things that exclude each other.
+ * - `password-missing`: no source of a password, or an empty one. `password-source`: the file or command named did not give one.
+ */
+export class CliError extends DrayError<'usage' | 'password-missing' | 'password-source'> {}
+
+/** The reason of the root signal once the user or the system asked the program to end. */
+export class Interrupted extends DrayError<'interrupted'> {
+  constructor(signalName: string) {
+    super('interrupted', `interrupted (${signalName})`);
+  }
+}

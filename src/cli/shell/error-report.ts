@@ -1,0 +1,98 @@
+/**
+ * A failure as the user reads it: what was attempted and on what, why it failed down to the system's own word, and what to
+ * do next. Messages do not repeat their causes, so the chain is printed link by link. Advice lives only here.
+ */
+import { DrayError } from '../../std/dray-error.ts';
+import { causesOf, type KnownCode, knownCodeOf } from './exit-code.ts';
+import { printable } from './printable.ts';
+
+const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
+  usage: 'Add --help to the command to see what it takes.',
+  'password-missing': 'Set DRAY_PASSWORD, or use --password-file FILE or --password-command COMMAND.',
+  'password-source': 'Check that the file can be read, or that the command prints the password and ends with status 0.',
+  interrupted: 'Nothing is lost: run the same command again and it goes on from where it stopped.',
+
+  'blob-not-found': 'If the repository should be there, check its URL; "dray repository verify" says what is missing.',
+  'blob-exists': 'Something else wrote the same object just now; run the command again.',
+  'blob-range':
+    'An object is shorter than the index says; "dray repository verify --level present" names all that are.',
+  'blob-denied': 'Check who may read and write the repository, or run as the user who owns it.',
+  'blob-read-only': 'The repository can be read but not written: mount it read-write, or use another one.',
+  'blob-no-space': 'Make room where the repository lies and run the command again; what was stored is kept.',
+  'blob-name': 'The store holds an object whose name no repository uses; it may not be a repository.',
+  'blob-location': 'Write a repository as a path, such as /backups, or as file:///backups.',
+  'blob-layout': 'The folder is laid out as no known kopia does; restore its .shards file, or use kopia for it.',
+  'blob-unavailable': 'The store did not answer in time: check the disk or the network, then run the command again.',
+
+  'volume-not-found': 'Check the path.',
+  'volume-denied': 'Reading and writing devices usually needs root: run the command with sudo.',
+  'volume-kind': 'Give an image file or a block device.',
+  'volume-range': 'The volume is shorter than expected; check that it is the right one.',
+  'volume-changed':
+    'Back up something that stands still: a snapshot of the volume, or the volume while nothing writes to it.',
+  'volume-busy': 'Unmount it, or stop what uses it. --force goes on regardless; the result may then be of no use.',
+  'volume-too-small': 'Give a target of at least the snapshot\'s size; "dray snapshot show" prints it.',
+  'volume-exists': 'Use --overwrite to replace it, or --delta to write only what differs.',
+  'volume-no-space': 'Make room for the target and run the command again.',
+  'volume-read-only': 'The target cannot be written: check its mount, "blockdev --getro" and its permissions.',
+  'volume-io': 'The device or filesystem reported an error; look at "dmesg" before trying again.',
+
+  'repository-missing': 'Check --repository (or DRAY_REPOSITORY); "dray repository create URL" makes a new one.',
+  'repository-foreign': 'Choose an empty or new folder; nothing was changed there.',
+  'repository-exists': 'Use it as it is, or choose another place.',
+  'repository-password':
+    'Check DRAY_PASSWORD, --password-file or --password-command: it must be the password of this repository.',
+  'repository-version': 'Use a newer dray, or the program that wrote the repository.',
+  'repository-locked': 'An upgrade of the repository is under way; wait until it has ended.',
+  unsupported: 'Use kopia for this repository, or a repository with other settings.',
+  corrupt: '"dray repository verify --level data" names every damaged snapshot and extent.',
+  'content-missing': '"dray repository verify --level present" names every snapshot that misses data.',
+  'snapshot-missing': '"dray snapshot list" shows what there is.',
+  'snapshot-ambiguous': 'Write more of the id; "dray snapshot list" shows the ids.',
+  'index-conflict':
+    'Others were writing at the same time; run the command again, and it goes on from where it stopped.',
+  'index-cache':
+    'Check the cache folder (--cache-dir, DRAY_CACHE_DIR): it must be writable and have room. It may be deleted at any time.',
+
+  'changes-invalid': 'Mend the list, or leave --changes out: the run then reads everything.',
+  'changes-untrusted': 'Leave --changes or --trust-mtime out for one run, so that everything is read.',
+};
+
+/** What to do next, where there is something to say. */
+export function adviceFor(error: unknown): string | undefined {
+  const code = knownCodeOf(error);
+  return code === undefined ? undefined : adviceByCode[code];
+}
+
+/**
+ * The report, each line ended. `attempted` is the command, such as `backup /dev/sdb`. With `stacks`, or when the error
+ * is no operating failure but a broken invariant, the stacks follow: that is for a bug report.
+ */
+export function errorReport(error: unknown, options: { readonly attempted: string; readonly stacks: boolean }): string {
+  const chain = causesOf(error);
+  const [first, ...causes] = chain.map(describe);
+  const lines = [`dray ${printable(options.attempted)}: ${first ?? 'failed without an error'}`];
+  for (const cause of causes) lines.push(`  because: ${cause}`);
+  const advice = adviceFor(error);
+  if (advice !== undefined) lines.push(`  next: ${advice}`);
+  if (error instanceof SuppressedError) lines.push(`  while cleaning up: ${describe(error.error)}`);
+  const operating = chain[0] instanceof DrayError || isSystemError(chain[0]);
+  if (!operating) lines.push('  next: This is a defect of dray. Please report it with the lines below.');
+  if (options.stacks || !operating) lines.push(...chain.map(stackOf));
+  return `${lines.join('\n')}\n`;
+}
+
+function describe(error: unknown): string {
+  if (error instanceof AggregateError)
+    return `${error.message || 'several things failed'} (the first of ${error.errors.length} follows)`;
+  return printable(error instanceof Error ? error.message || error.name : String(error));
+}
+
+/** What Node throws for a failed system call, such as ENOSPC in the cache folder. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && 'errno' in error && 'syscall' in error;
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error && error.stack ? error.stack : String(error);
+}

@@ -1,0 +1,74 @@
+/** Adapters between commander, which wants an error of its own, and the parsers of values, which know nothing of it. */
+import { InvalidArgumentError, Option } from 'commander';
+import { CliError } from './cli-error.ts';
+import { parsePercent, parseRate, parseSize } from './sizes.ts';
+
+/** `--flag <size>`, parsed to bytes. */
+export function sizeOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser(adapt(parseSize));
+}
+
+/** `--flag <rate>`, parsed to bytes per second. */
+export function rateOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser(adapt(parseRate));
+}
+
+/** `--flag <percent>`, parsed to a share of 1. */
+export function percentOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser(adapt(parsePercent));
+}
+
+/** `--flag <n>`, a whole number of at least `min`. */
+export function countOption(flags: string, description: string, { min, max = 1_000_000 }: CountRange): Option {
+  return new Option(flags, description).argParser(adapt((text) => parseCount(text, { min, max })));
+}
+
+export interface CountRange {
+  readonly min: number;
+  readonly max?: number;
+}
+
+/** Repeatable `--tag key=value`, gathered into one record. */
+export function tagOption(description: string): Option {
+  const add = adapt(parseTag);
+  return new Option('--tag <key=value>', description).argParser<Tags>((text, tags) => ({ ...tags, ...add(text) }));
+}
+
+export type Tags = Readonly<Record<string, string>>;
+
+/** The options that every command on the data path takes. */
+export interface PaceOptions {
+  /** Chunks at work at once; `undefined` leaves it to the machine's cores. */
+  readonly parallel: number | undefined;
+  readonly rateBytesPerSecond: number | undefined;
+}
+
+export const parallelOption = (): Option =>
+  countOption('--parallel <n>', 'worker threads (default: one per core)', { min: 1, max: 256 });
+export const rateLimitOption = (): Option =>
+  rateOption('--rate-limit <rate>', 'at most this many bytes a second to or from the repository, such as 100M');
+
+function parseCount(text: string, { min, max }: { readonly min: number; readonly max: number }): number {
+  const count = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+  if (!(count >= min && count <= max)) throw new CliError('usage', `it must be a whole number from ${min} to ${max}`);
+  return count;
+}
+
+function parseTag(text: string): Tags {
+  const at = text.indexOf('=');
+  const key = text.slice(0, Math.max(0, at)).trim();
+  if (key === '') throw new CliError('usage', 'write a tag as key=value');
+  // A null prototype would print oddly; a computed key of a literal is always an own property.
+  return { [key]: text.slice(at + 1) };
+}
+
+function adapt<Value>(parse: (text: string) => Value): (text: string) => Value {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (error instanceof CliError) throw new InvalidArgumentError(error.message);
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * `dray`, one process per command: the only place that reads the process's environment and joins the command line to the
+ * actions behind it. Each action is loaded when its command runs, so that `dray --version` loads none of them.
+ */
+import { readFileSync } from 'node:fs';
+import { homedir, hostname, userInfo } from 'node:os';
+import type { Action } from '../cli/command.ts';
+import { type CliActions, runCli } from '../cli/program.ts';
+import { CliError } from '../cli/shell/cli-error.ts';
+import { exitCodes } from '../cli/shell/exit-code.ts';
+import { watchSignals } from '../cli/shell/signals.ts';
+import { systemClock } from '../std/clock.ts';
+import { systemRng } from '../std/rng.ts';
+
+const actions: CliActions = {
+  backup: absent('backup'),
+  restore: absent('restore'),
+  repositoryCreate: absent('repository create'),
+  repositoryStatus: absent('repository status'),
+  repositoryVerify: absent('repository verify'),
+  repositoryPassword: absent('repository password'),
+  snapshotList: absent('snapshot list'),
+  snapshotShow: absent('snapshot show'),
+  snapshotDiff: absent('snapshot diff'),
+  snapshotDelete: absent('snapshot delete'),
+  snapshotExpire: absent('snapshot expire'),
+  snapshotPin: absent('snapshot pin'),
+  tour: absent('tour'),
+};
+
+const controller = new AbortController();
+using _signals = watchSignals({
+  emitter: process,
+  controller,
+  say: (text) => process.stderr.write(text),
+  exit: (code) => process.exit(code),
+});
+// A reader that has seen enough, such as `head`, is no failure; a terminal that is gone cannot be told anything.
+process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? exitCodes.done : exitCodes.failed),
+);
+process.stderr.on('error', () => {});
+
+process.exitCode = await runCli(
+  process.argv.slice(2),
+  {
+    version: packageVersion(),
+    env: process.env,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    clock: systemClock,
+    rng: systemRng,
+    signal: controller.signal,
+    userName: userInfo().username,
+    hostName: hostname(),
+    homeDirectory: homedir(),
+  },
+  actions,
+);
+
+/** From the manifest two folders up, which is the same place for `src/` and for the published `dist/`. */
+function packageVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  return (manifest as { readonly version: string }).version;
+}
+
+function absent(command: string): Action<unknown> {
+  return async () => await Promise.reject(new CliError('usage', `this build cannot do "${command}"`));
+}
