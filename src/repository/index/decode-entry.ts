@@ -19,10 +19,7 @@ export function toEntry(
   value: IndexValue,
   { packBlob, format }: { readonly packBlob: IndexEntry['packBlob']; readonly format: EntryFormat },
 ): IndexEntry {
-  const prefix = key[0]!;
-  if (prefix !== 0 && (prefix < 0x67 || prefix > 0x7a)) {
-    throw new RepositoryError('corrupt', `an index entry has the content prefix ${prefix}`);
-  }
+  checkPrefix(key[0]!);
   return {
     contentId: contentIdFromKey(key),
     packBlob,
@@ -35,4 +32,11 @@ export function toEntry(
     deleted: value.deleted,
     timestampSeconds: value.timestampSeconds,
   };
+}
+
+/** @throws {RepositoryError} `corrupt` */
+export function checkPrefix(prefix: number): void {
+  if (prefix !== 0 && (prefix < 0x67 || prefix > 0x7a)) {
+    throw new RepositoryError('corrupt', `an index entry has the content prefix ${prefix}`);
+  }
 }

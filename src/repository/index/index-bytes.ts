@@ -3,6 +3,7 @@
  * synchronous on purpose: a lookup is one or two reads of 4 KiB that are in the page cache, about 2 microseconds each,
  * where an asynchronous read costs fifty.
  */
+import assert from 'node:assert/strict';
 import { readSync } from 'node:fs';
 
 import { RepositoryError } from '../repository-error.ts';
@@ -13,7 +14,7 @@ export interface IndexBytes {
 }
 
 export class FileIndexBytes implements IndexBytes {
-  readonly #fd: number;
+  #fd: number;
   readonly #path: string;
 
   /** @param fd stays open, and stays the caller's */
@@ -22,7 +23,13 @@ export class FileIndexBytes implements IndexBytes {
     this.#path = path;
   }
 
+  /** No read may come after this: the number may name another file by then. */
+  detach(): void {
+    this.#fd = -1;
+  }
+
   read(at: number, into: Buffer, lengthBytes: number): void {
+    assert(this.#fd >= 0, `index table ${this.#path} is open`);
     let done = 0;
     while (done < lengthBytes) {
       const got = this.#readOnce(at + done, into, done, lengthBytes - done);

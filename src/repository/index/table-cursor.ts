@@ -1,6 +1,6 @@
 /** One pass over a table, or over one prefix of it, in reads of 64 KiB. */
 import type { BlobId } from '../../blobs/blob-store.ts';
-import { entryFormat, toEntry } from './decode-entry.ts';
+import { checkPrefix, entryFormat, toEntry } from './decode-entry.ts';
 import type { IndexBytes } from './index-bytes.ts';
 import type { IndexCursor } from './index-cursor.ts';
 import type { IndexEntry } from './index-entry.ts';
@@ -66,6 +66,13 @@ export class TableCursor implements IndexCursor {
 
   format(): EntryFormat {
     return entryFormat(this.#layout, this.#formats, this.value.format);
+  }
+
+  /** @throws {RepositoryError} `corrupt` when the present entry cannot be turned into an `IndexEntry`. */
+  check(): void {
+    checkPrefix(this.key[this.keyAt]!);
+    this.packName();
+    this.format();
   }
 
   /** The present entry, as an object that stays. */
