@@ -5,6 +5,7 @@
 import { constants } from 'node:fs';
 import { deviceBlockBytes, deviceSizeBytes, zeroOut } from '../kernel/block-device.ts';
 import { DirectFile } from '../kernel/direct-file.ts';
+import { pageBytes } from '../kernel/sys.ts';
 import { VolumeError } from './block-source.ts';
 import type { BlockTarget, TargetLocation } from './block-target.ts';
 import { OpenTarget, type Zeroer } from './open-target.ts';
@@ -49,7 +50,9 @@ export async function openDevice(
       if (present < sizeBytes) {
         throw new VolumeError('volume-too-small', `${path} has ${present} bytes, ${sizeBytes} are needed`);
       }
-      const zeroer: Zeroer = { alignmentBytes: deviceBlockBytes(file.fd), zero: zeroOut };
+      // Whole pages: the buffered writes of the ragged ends must not leave dirty pages inside the range.
+      const alignmentBytes = Math.max(deviceBlockBytes(file.fd), pageBytes());
+      const zeroer: Zeroer = { alignmentBytes, zero: zeroOut };
       opening.move();
       return new OpenTarget(file, location, zeroer);
     },

@@ -85,13 +85,19 @@ export class OpenTarget implements BlockTarget {
     const body = range.lengthBytes - head - ((range.lengthBytes - head) % alignment);
     if (zeroer === undefined || body === 0) return await this.#writeZeros(range, signal);
     if (head > 0) return await this.#writeZeros(extent(range.offset, head), signal);
+    const inner = extent(range.offset, body);
     try {
-      await this.#file.use(() => zeroer.zero(this.#file.fd, extent(range.offset, body)));
+      await this.#file.use(() => zeroer.zero(this.#file.fd, inner));
       return body;
     } catch (error) {
-      if (!(error instanceof KernelError) || error.code !== 'kernel-unsupported') throw error;
-      this.#zeroer = undefined;
-      return 0;
+      if (!(error instanceof KernelError)) throw error;
+      if (error.code === 'kernel-unsupported') {
+        this.#zeroer = undefined;
+        return 0;
+      }
+      // A device that another descriptor of ours holds exclusively refuses while pages of the range are dirty.
+      if (error.code === 'kernel-busy') return await this.#writeZeros(inner, signal);
+      throw error;
     }
   }
 

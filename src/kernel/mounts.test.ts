@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parseMountinfo, parseSwaps, usesOf } from './mounts.ts';
+
+const { signal } = new AbortController();
+
+describe('mounts', () => {
+  test('are read from mountinfo, with blanks in paths and optional fields', () => {
+    const text = [
+      '36 35 98:0 /mnt1 /mnt\\040two rw,noatime master:1 - ext3 /dev/root rw,errors=continue',
+      '37 35 8:1 / /ro ro,relatime shared:2 master:1 - ext4 /dev/sda1 ro',
+      '38 35 8:2 / /bind ro - ext4 /dev/sda2 rw',
+      'nonsense',
+      '',
+    ].join('\n');
+    assert.deepEqual(parseMountinfo(text), [
+      { device: '98:0', mountPoint: '/mnt two', source: '/dev/root', writable: true },
+      { device: '8:1', mountPoint: '/ro', source: '/dev/sda1', writable: false },
+      // A read-only bind of a file system that others write to.
+      { device: '8:2', mountPoint: '/bind', source: '/dev/sda2', writable: true },
+    ]);
+  });
+
+  test('and swaps from their table', () => {
+    const text =
+      'Filename\tType\tSize\tUsed\tPriority\n/dev/zram0   partition\t1\t0\t100\n/swap\\040file file 1 0 -2\n';
+    assert.deepEqual(parseSwaps(text), ['/dev/zram0', '/swap file']);
+  });
+
+  test('say nothing of what does not exist', async () => {
+    assert.deepEqual(await usesOf('/no/such/device', { signal }), []);
+  });
+});
