@@ -217,6 +217,34 @@ describe('tree builder', () => {
     await check(store, await shrunk.finish(), { sizeBytes: mebibyte, leaves: [tail] });
   });
 
+  test('resizes across pieces of the list', async () => {
+    const store = new MemoryContents();
+    const steps = [1, 2, 3].flatMap((n) => [
+      n * pieceBytes - nodeBytes,
+      n * pieceBytes,
+      n * pieceBytes + 5 * nodeBytes,
+    ]);
+    const trees = new Map<number, ObjectId>();
+    for (const sizeBytes of steps) {
+      trees.set(sizeBytes, await new TreeBuilder({ reader: store, writer: store }, { sizeBytes, signal }).finish());
+    }
+    for (const before of steps) {
+      for (const after of steps) {
+        const base = { object: trees.get(before)!, sizeBytes: before };
+        const builder = new TreeBuilder({ reader: store, writer: store }, { sizeBytes: after, base, signal });
+        assert.equal(await builder.finish(), trees.get(after)!, `${before} to ${after}`);
+      }
+    }
+  });
+
+  test('gives a valid checkpoint before a resized node is set', async () => {
+    const store = new MemoryContents();
+    const base = { object: await full(store, { sizeBytes: 1.5 * mebibyte, leaves: [] }), sizeBytes: 1.5 * mebibyte };
+    const sizeBytes = 3 * mebibyte;
+    const builder = new TreeBuilder({ reader: store, writer: store }, { sizeBytes, base, signal });
+    await check(store, await builder.checkpoint(), { sizeBytes, leaves: [] });
+  });
+
   test('refuses a base that is no tree of its size', async () => {
     const store = new MemoryContents();
     const object = await full(store, { sizeBytes: 3 * nodeBytes, leaves: [] });
