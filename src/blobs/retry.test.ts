@@ -72,6 +72,15 @@ describe('the retry layer', () => {
     const { store } = retried([{ operations: ['put'], when: { nth: 1 }, fault: after }]);
     assert.equal((await store.put(id, bytes, { ifAbsent: true, signal })).lengthBytes, bytes.length);
 
+    const second = retried([]);
+    await second.memory.put(id, bytes, { signal });
+    const equal = second.store.put(id, bytes, { ifAbsent: true, signal });
+    await assert.rejects(
+      equal,
+      (error) => hasCode(error, 'blob-exists'),
+      'equal bytes of another at the first attempt',
+    );
+
     const late = retried([{ operations: ['put'], when: { nth: 1 }, fault: unavailable }]);
     await late.memory.put(id, Buffer.from('of another'), { signal });
     await assert.rejects(late.store.put(id, bytes, { ifAbsent: true, signal }), (error) =>

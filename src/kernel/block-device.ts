@@ -1,9 +1,8 @@
-/** Block devices: their sizes, and ranges made zero or discarded by the device itself. Numbers from linux/fs.h. */
+/** Block devices: their sizes, and ranges made zero by the device itself. Numbers from linux/fs.h. */
 import { ioctl, ioctlAsync } from './sys.ts';
 
 const BLKGETSIZE64 = 0x80081272;
 const BLKSSZGET = 0x1268;
-const BLKDISCARD = 0x1277;
 const BLKZEROOUT = 0x127f;
 
 export interface DeviceRange {
@@ -33,11 +32,6 @@ export function deviceBlockBytes(fd: number): number {
  */
 export async function zeroOut(fd: number, range: DeviceRange): Promise<void> {
   await ioctlAsync(fd, BLKZEROOUT, rangeArgument(range));
-}
-
-/** Tells the device that the range is not needed; what it reads afterwards is not defined. @throws {KernelError} */
-export async function discard(fd: number, range: DeviceRange): Promise<void> {
-  await ioctlAsync(fd, BLKDISCARD, rangeArgument(range));
 }
 
 function rangeArgument({ offset, lengthBytes }: DeviceRange): Uint8Array {

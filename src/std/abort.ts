@@ -11,8 +11,3 @@ export function abortReason(signal: AbortSignal): Error {
   const reason: unknown = signal.reason;
   return reason instanceof Error ? reason : new Error('aborted', { cause: reason });
 }
-
-/** True when `error` is what an abort of `signal` surfaces as; such an error is never wrapped, retried or logged. */
-export function isAbortOf(signal: AbortSignal, error: unknown): boolean {
-  return signal.aborted && error === signal.reason;
-}

@@ -83,7 +83,7 @@ async function metadataAt(
   try {
     const id = blobId(blobNameAt(directories, file) ?? '');
     const home = shardedPath(shards, id);
-    if (home.file !== file || home.directories.join('/') !== directories.join('/')) return undefined;
+    if (home.directories.join('/') !== directories.join('/')) return undefined;
     const stats = await stat(join(root, ...directories, file), { bigint: true });
     if (!stats.isFile()) return undefined;
     return { id, lengthBytes: Number(stats.size), timestampMs: Number(stats.mtimeNs / 1_000_000n) };
