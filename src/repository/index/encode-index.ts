@@ -23,7 +23,7 @@ export function encodeIndex(entries: readonly IndexEntry[], { version, hashLengt
   for (const { contentId } of unique) {
     assert(contentId.length - (contentId.length % 2) === textLength, `content ${contentId} has another hash length`);
   }
-  return Buffer.concat([...copies(encodeCursor(() => new EntryCursor(unique, 1 + hashLengthBytes), version))]);
+  return joinPieces(encodeCursor(() => new EntryCursor(unique, 1 + hashLengthBytes), version));
 }
 
 /**
@@ -49,6 +49,9 @@ export function sortedUnique(entries: readonly IndexEntry[]): IndexEntry[] {
   return sorted;
 }
 
-export function* copies(pieces: Iterable<Buffer>): Generator<Buffer> {
-  for (const piece of pieces) yield Buffer.from(piece);
+/** One array of pieces that each overwrite the one before. */
+export function joinPieces(pieces: Iterable<Buffer>): Buffer {
+  const copies: Buffer[] = [];
+  for (const piece of pieces) copies.push(Buffer.from(piece));
+  return Buffer.concat(copies);
 }

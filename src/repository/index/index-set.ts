@@ -1,0 +1,315 @@
+/**
+ * The index of an open repository: the active index blobs as few local tables, what is found in them, and the writing
+ * of new ones. One main thread owns it; workers look into the same files through an `IndexLookup`.
+ *
+ * **Merging what we have flushed.** A long run flushes thousands of times. When eight blobs of the same size class, of
+ * this process and of the present write epoch have come together, one blob that says all they say is put, and when it
+ * is durable the eight are removed. That is safe next to Kopia, and next to ourselves:
+ * - Maintenance merges an epoch only when two newer ones have begun, which takes a day each. We merge only in the epoch
+ *   that is being written, and ask for it again between the put and the first removal.
+ * - Whoever lists in between sees the eight and the one: duplicates are normal. Whoever has listed before, and finds
+ *   one of the eight gone, lists again; Kopia does so up to ten times, and so do we.
+ * - A crash at any point leaves the superset, or some of the eight, or both. Nothing is ever removed that is not
+ *   contained in a durable blob of the same epoch. Deleted entries are kept in merges like all others.
+ * - When a removal is denied (an append-only store) the duplicates stay for maintenance.
+ */
+import { BlobError, type BlobId, type BlobStore } from '../../blobs/blob-store.ts';
+import type { Clock } from '../../std/clock.ts';
+import { hasCode } from '../../std/dray-error.ts';
+import type { ContentCodec } from '../content/content-codec.ts';
+import type { ContentId, ContentPrefix } from '../content/content-id.ts';
+import type { ContentFormat } from '../format/content-format.ts';
+import { RepositoryError } from '../repository-error.ts';
+import { encodeCursor, joinPieces } from './encode-index.ts';
+import { EpochReader, type ReadEpochState } from './epoch-reader.ts';
+import { activeIndexBlobs, epochOf, unsettledEpochs } from './epochs.ts';
+import { IndexCache } from './index-cache.ts';
+import type { IndexEntry } from './index-entry.ts';
+import { flushIndex } from './index-flush.ts';
+import { IndexLookup, type IndexLookupLocation } from './index-lookup.ts';
+import { IndexTables } from './index-tables.ts';
+import { MergeCursor } from './merge.ts';
+import { OwnBlobs } from './own-blobs.ts';
+import type { TableCursor } from './table-cursor.ts';
+import type { TableFile } from './table-file.ts';
+
+export interface IndexSetParts {
+  readonly store: BlobStore;
+  readonly codec: ContentCodec;
+  readonly format: Pick<ContentFormat, 'epochs' | 'indexVersion'>;
+  /** Of this repository alone; made when it is missing. */
+  readonly cacheDirectory: string;
+  /** 32 bytes. */
+  readonly cacheKey: Uint8Array;
+  readonly clock: Clock;
+}
+
+/** Listings of the active blobs before the one that has gone again and again counts as lost. */
+const loadAttemptsMax = 10;
+const loadPauseMs = 100;
+
+export class IndexSet implements AsyncDisposable {
+  readonly #store: BlobStore;
+  readonly #codec: ContentCodec;
+  readonly #indexVersion: 1 | 2;
+  readonly #clock: Clock;
+  readonly #cache: IndexCache;
+  readonly #epochs: EpochReader;
+  readonly #tables: IndexTables;
+  readonly #own = new OwnBlobs();
+  /** The newest known. The watermark is that of the tables: a newer one could hide what they do not yet know. */
+  #state!: ReadEpochState;
+  #watermarkSeconds: number | undefined;
+  #active: ReadonlySet<BlobId> = new Set();
+  #lookup!: IndexLookup;
+  /** Whether workers may be looking into the tables. */
+  #shared = false;
+  /** Replaced since the workers' last location, and before it. */
+  #retired: TableFile[] = [];
+  #closable: TableFile[] = [];
+  /** Changes take turns. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  private constructor({ store, codec, format, cacheDirectory, cacheKey, clock }: IndexSetParts) {
+    this.#store = store;
+    this.#codec = codec;
+    this.#indexVersion = format.indexVersion;
+    this.#clock = clock;
+    const keySize = 1 + codec.hashLengthBytes;
+    this.#cache = new IndexCache({ directory: cacheDirectory, key: cacheKey, keySize, clock });
+    this.#epochs = new EpochReader(store, { epochs: format.epochs, clock });
+    this.#tables = new IndexTables({ store, codec, cache: this.#cache });
+  }
+
+  /**
+   * Loads the index as the store has it now.
+   * @throws {RepositoryError} `corrupt` for a damaged index blob, `index-cache`, `unsupported` without epochs; {BlobError}
+   */
+  static async open(parts: IndexSetParts & { readonly signal: AbortSignal }): Promise<IndexSet> {
+    const set = new IndexSet(parts);
+    try {
+      await set.#load(parts.signal);
+      return set;
+    } catch (error) {
+      await set[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The blobs that make up the index. */
+  get activeBlobs(): readonly BlobId[] {
+    return [...this.#active].toSorted();
+  }
+
+  /** Those that this process has flushed or adopted, and may still merge. */
+  get ownBlobs(): readonly BlobId[] {
+    return this.#own.ids;
+  }
+
+  get deletionWatermarkSeconds(): number | undefined {
+    return this.#watermarkSeconds;
+  }
+
+  /** Loads what others have written or maintained since; at least every 15 minutes while working. As `open`. */
+  async refresh({ signal }: { readonly signal: AbortSignal }): Promise<void> {
+    await this.#inTurn(async () => await this.#load(signal));
+  }
+
+  /** Where a content is; also when it is deleted, because it can still be read, unless it was dropped. */
+  find(id: ContentId): IndexEntry | undefined {
+    return this.#lookup.findId(id);
+  }
+
+  /** All contents, or those with a prefix (`''` has none), in key order; deleted ones too, unless they were dropped. */
+  *entries({ prefix }: { readonly prefix?: ContentPrefix } = {}): Generator<IndexEntry> {
+    const files = this.#tables.files.map((file) => file.retain());
+    const watermark = this.deletionWatermarkSeconds ?? -1;
+    try {
+      const range = prefix === undefined ? {} : { prefix: prefix === '' ? 0 : prefix.charCodeAt(0) };
+      const filled = files.filter(({ table }) => table.layout.count > 0);
+      const merged = new MergeCursor<TableCursor>(filled.map(({ table }) => table.cursor(range)));
+      while (merged.next()) {
+        if (merged.value.deleted && merged.value.timestampSeconds <= watermark) continue;
+        yield merged.winner.entry();
+      }
+    } finally {
+      for (const file of files) file.release();
+    }
+  }
+
+  /**
+   * For the workers, all of them. They may use it until they have been given the next one; then call `closeRetired`.
+   */
+  lookupLocation(): IndexLookupLocation {
+    this.#shared = true;
+    this.#closable.push(...this.#retired.splice(0));
+    return {
+      tables: this.#tables.files.map(({ location }) => location),
+      deletionWatermarkSeconds: this.deletionWatermarkSeconds,
+    };
+  }
+
+  /** Every worker uses the latest location now: closes what only older ones name. */
+  closeRetired(): void {
+    for (const file of this.#closable.splice(0)) file.release();
+  }
+
+  /**
+   * Makes entries part of the repository's index: durable, and found here, when this resolves. What they refer to is
+   * durable already. An abort may leave an index blob that counts.
+   * @throws {RepositoryError} `index-conflict`: not written; `index-cache`: written, but not found here; {BlobError}
+   */
+  async flush(
+    entries: readonly IndexEntry[],
+    options: { readonly sessionId: string; readonly entriesPerShardMax?: number; readonly signal: AbortSignal },
+  ): Promise<void> {
+    if (entries.length === 0) return;
+    await this.#inTurn(async () => await this.#flush(entries, options));
+  }
+
+  /**
+   * Takes over blobs that an interrupted run of the same work has left, to merge them with ours. Blobs that are not
+   * active, or of an older epoch, are left alone.
+   */
+  adopt(blobs: readonly BlobId[]): void {
+    for (const blob of blobs) {
+      const lengthBytes = this.#state.lengthBytes.get(blob);
+      const known = lengthBytes !== undefined && this.#active.has(blob);
+      if (known && epochOf(blob) === this.#state.writeEpoch && blob.startsWith('xn')) this.#own.add(blob, lengthBytes);
+    }
+  }
+
+  /** Closes every table. No worker, and no pass over the entries, may still be using them. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#turn.catch(() => undefined);
+    const files = [...this.#tables.files, ...this.#retired.splice(0), ...this.#closable.splice(0)];
+    for (const file of files) file.release();
+    this.#tables.clear();
+  }
+
+  async #load(signal: AbortSignal): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const state = await this.#epochs.read({ signal });
+      const active = activeIndexBlobs(state);
+      try {
+        const isOwn = (blob: BlobId): boolean => this.#own.has(blob);
+        const retired = await this.#tables.load({ active, lengthBytes: state.lengthBytes, isOwn, signal });
+        this.#state = state;
+        this.#watermarkSeconds = state.deletionWatermarkSeconds;
+        this.#active = new Set(active);
+        this.#own.forget(this.#own.ids.filter((blob) => !this.#active.has(blob)));
+        this.#tablesChanged(retired);
+        await this.#cache.sweep(new Set(this.#tables.files.map(({ path }) => path)));
+        return;
+      } catch (error) {
+        // Maintenance, or another run, has replaced a blob since it was listed.
+        if (!hasCode(error, 'blob-not-found')) throw error;
+        if (attempt === loadAttemptsMax)
+          throw new RepositoryError('corrupt', 'an index blob is missing', { cause: error });
+        await this.#clock.sleep(loadPauseMs * 2 ** (attempt - 1), { signal });
+      }
+    }
+  }
+
+  async #flush(
+    entries: readonly IndexEntry[],
+    { sessionId, entriesPerShardMax, signal }: { sessionId: string; entriesPerShardMax?: number; signal: AbortSignal },
+  ): Promise<void> {
+    const parts = { store: this.#store, codec: this.#codec, epochs: this.#epochs, indexVersion: this.#indexVersion };
+    const options = { sessionId, state: this.#state, entriesMax: entriesPerShardMax, signal };
+    const { state, writeEpoch, blobs } = await flushIndex(parts, entries, options);
+    this.#state = state;
+    for (const { id, bytes, plain } of blobs) await this.#addOwn(id, { plain, lengthBytes: bytes.length, signal });
+    // Sets of several shards belong together under one name; they are large anyway.
+    if (blobs.length > 1) this.#own.forget(blobs.map(({ id }) => id));
+    await this.#mergeOwn({ writeEpoch, sessionId, signal });
+  }
+
+  async #addOwn(
+    id: BlobId,
+    {
+      plain,
+      lengthBytes,
+      signal,
+    }: { readonly plain: Uint8Array; readonly lengthBytes: number; readonly signal: AbortSignal },
+  ): Promise<void> {
+    this.#active = this.#active.union(new Set([id]));
+    this.#own.add(id, lengthBytes);
+    this.#tablesChanged(await this.#tables.addOwn(id, plain, { signal }));
+  }
+
+  async #mergeOwn(options: {
+    readonly writeEpoch: number;
+    readonly sessionId: string;
+    readonly signal: AbortSignal;
+  }): Promise<void> {
+    const { writeEpoch, sessionId, signal } = options;
+    for (let merge = this.#own.nextMerge(writeEpoch); merge !== undefined; merge = this.#own.nextMerge(writeEpoch)) {
+      const plain = await this.#mergedIndex(merge, signal);
+      if (plain === undefined) continue;
+      const { id, bytes } = this.#codec.sealNamed(`xn${writeEpoch}_`, `${sessionId}-c1`, plain);
+      await this.#store.put(id, bytes, { signal });
+      if ((await this.#epochs.writeEpoch({ signal })) >= writeEpoch + unsettledEpochs) {
+        // The epoch may be compacted by now. Both the merged one and what it holds are there: leave it so.
+        this.#own.forget(merge);
+        return;
+      }
+      await this.#addOwn(id, { plain, lengthBytes: bytes.length, signal });
+      // It may have come out the same as one that it was made of.
+      await this.#removeOwn(new Set(merge).difference(new Set([id])), signal);
+    }
+  }
+
+  /** @returns undefined when one of the blobs has gone; it is not ours any more then */
+  async #mergedIndex(blobs: readonly BlobId[], signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const files: TableFile[] = [];
+    try {
+      for (const blob of blobs) files.push(await this.#openOwn(blob, signal));
+      const cursor = (): MergeCursor => new MergeCursor(files.map(({ table }) => table.cursor()));
+      return joinPieces(encodeCursor(cursor, this.#indexVersion));
+    } catch (error) {
+      if (!hasCode(error, 'blob-not-found')) throw error;
+      return undefined;
+    } finally {
+      for (const file of files) file.release();
+    }
+  }
+
+  async #openOwn(blob: BlobId, signal: AbortSignal): Promise<TableFile> {
+    try {
+      return await this.#tables.openBlob(blob, { signal });
+    } catch (error) {
+      if (hasCode(error, 'blob-not-found')) this.#own.forget([blob]);
+      throw error;
+    }
+  }
+
+  async #removeOwn(blobs: ReadonlySet<BlobId>, signal: AbortSignal): Promise<void> {
+    this.#own.forget(blobs);
+    const removed = new Set<BlobId>();
+    for (const blob of blobs) {
+      try {
+        await this.#store.remove(blob, { signal });
+        removed.add(blob);
+      } catch (error) {
+        // It stays, as a duplicate. A store that fails for good fails the next put.
+        if (!(error instanceof BlobError)) throw error;
+      }
+    }
+    this.#active = this.#active.difference(removed);
+    this.#tablesChanged(await this.#tables.dropOwn(removed));
+  }
+
+  #tablesChanged(retired: readonly TableFile[]): void {
+    if (this.#shared) this.#retired.push(...retired);
+    else for (const file of retired) file.release();
+    const tables = this.#tables.files.map(({ table }) => table);
+    this.#lookup = new IndexLookup({ tables: [], deletionWatermarkSeconds: this.#watermarkSeconds }, tables);
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.catch(() => undefined).then(work);
+    this.#turn = turn;
+    return await turn;
+  }
+}
