@@ -50,7 +50,7 @@ export class MemoryStore implements BlobStore {
   }
 
   async *list(prefix: string, { signal }: BlobCall): AsyncGenerator<BlobMetadata> {
-    for (const [id, bytes] of [...this.blobs]) {
+    for (const [id, bytes] of this.blobs.entries().toArray()) {
       signal.throwIfAborted();
       if (id.startsWith(prefix)) yield { id, lengthBytes: bytes.length, timestampMs: 0 };
     }
