@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { zstdDecompressSync } from 'node:zlib';
+import fc from 'fast-check';
+
+import { RepositoryError } from '../repository-error.ts';
+import { compress, compressionHeaderId, compressionName, compressorNames, decompress } from './compression.ts';
+
+const text = Buffer.from('a line of text that repeats, '.repeat(400));
+
+describe('compression', () => {
+  it('puts the header id before one frame that anybody can read', () => {
+    const expected = { none: 0, zstd: 0x1100, 'zstd-fastest': 0x1101, 'zstd-better-compression': 0x1102 };
+    for (const [name, id] of Object.entries(expected)) assert.equal(compressionName(id), name);
+    for (const name of compressorNames) {
+      const packed = compress(name, text);
+      if (name === 'none') {
+        assert.equal(packed, undefined);
+        continue;
+      }
+      assert.ok(packed !== undefined && packed.length < text.length);
+      assert.equal(Buffer.from(packed).readUInt32BE(), compressionHeaderId(name));
+      assert.ok(text.equals(zstdDecompressSync(packed.subarray(4))));
+    }
+  });
+
+  it('keeps what does not become strictly smaller as it is', () => {
+    assert.equal(compress('zstd-fastest', randomBytes(100_000)), undefined);
+    for (let length = 0; length < 40; length++) {
+      const packed = compress('zstd-best-compression', Buffer.alloc(length, 'a'));
+      assert.ok(packed === undefined || packed.length < length);
+    }
+  });
+
+  it('restores what it compressed and refuses any other length', () => {
+    for (const name of compressorNames) {
+      const packed = compress(name, text);
+      if (packed === undefined) continue;
+      const id = compressionHeaderId(name);
+      assert.ok(text.equals(decompress(id, packed, { originalLength: text.length })));
+      for (const originalLength of [0, 1, text.length - 1, text.length + 1]) {
+        assert.throws(() => decompress(id, packed, { originalLength }), { name: 'RepositoryError', code: 'corrupt' });
+      }
+      const other = id === 0x1100 ? 0x1101 : 0x1100;
+      assert.throws(() => decompress(other, packed, { originalLength: text.length }), { code: 'corrupt' });
+    }
+  });
+
+  it('names the algorithm that it cannot read', () => {
+    const unreadable = { 's2-default': 0x1200, lz4: 0x1400, gzip: 0x1000, pgzip: 0x1300, 'deflate-default': 0x1500 };
+    for (const [name, id] of Object.entries(unreadable)) {
+      const attempt = (): Uint8Array => decompress(id, text, { originalLength: 1 });
+      assert.throws(attempt, { code: 'unsupported', message: new RegExp(name) });
+    }
+    assert.throws(() => decompress(0x7777, text, { originalLength: 1 }), { code: 'unsupported', message: /0x7777/ });
+  });
+
+  it('answers arbitrary bytes with a RepositoryError', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), fc.nat({ max: 1000 }), (junk, header, length) => {
+        const payload = header ? Buffer.concat([Buffer.from('0000110128b52ffd', 'hex'), junk]) : junk;
+        try {
+          assert.equal(decompress(0x1101, payload, { originalLength: length }).length, length);
+        } catch (error) {
+          assert.ok(error instanceof RepositoryError);
+        }
+      }),
+    );
+  });
+});
