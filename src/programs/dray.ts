@@ -13,18 +13,18 @@ import { systemClock } from '../std/clock.ts';
 import { systemRng } from '../std/rng.ts';
 
 const actions: CliActions = {
-  backup: absent('backup'),
-  restore: absent('restore'),
-  repositoryCreate: absent('repository create'),
-  repositoryStatus: absent('repository status'),
+  backup: async (...call) => await (await import('../cli/actions/backup.ts')).backup(...call),
+  restore: async (...call) => await (await import('../cli/actions/restore.ts')).restore(...call),
+  repositoryCreate: async (...call) => await (await import('../cli/actions/repository-create.ts')).repositoryCreate(...call),
+  repositoryStatus: async (...call) => await (await import('../cli/actions/repository-status.ts')).repositoryStatus(...call),
+  repositoryPassword: async (...call) => await (await import('../cli/actions/repository-password.ts')).repositoryPassword(...call),
+  snapshotList: async (...call) => await (await import('../cli/actions/snapshot-list.ts')).snapshotList(...call),
+  snapshotShow: async (...call) => await (await import('../cli/actions/snapshot-show.ts')).snapshotShow(...call),
+  snapshotDiff: async (...call) => await (await import('../cli/actions/snapshot-diff.ts')).snapshotDiff(...call),
+  snapshotDelete: async (...call) => await (await import('../cli/actions/snapshot-delete.ts')).snapshotDelete(...call),
+  snapshotExpire: async (...call) => await (await import('../cli/actions/snapshot-expire.ts')).snapshotExpire(...call),
+  snapshotPin: async (...call) => await (await import('../cli/actions/snapshot-pin.ts')).snapshotPin(...call),
   repositoryVerify: absent('repository verify'),
-  repositoryPassword: absent('repository password'),
-  snapshotList: absent('snapshot list'),
-  snapshotShow: absent('snapshot show'),
-  snapshotDiff: absent('snapshot diff'),
-  snapshotDelete: absent('snapshot delete'),
-  snapshotExpire: absent('snapshot expire'),
-  snapshotPin: absent('snapshot pin'),
   tour: absent('tour'),
 };
 

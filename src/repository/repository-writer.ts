@@ -102,8 +102,8 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   }
 
   /** The last flush: no further session is begun. */
-  async finish(): Promise<void> {
-    await this.#inTurn(async () => await this.#flush(undefined, false));
+  async finish(options: { readonly sealOthers?: (sessionId: string) => Promise<void> } = {}): Promise<void> {
+    await this.#inTurn(async () => await this.#flush(options.sealOthers, false));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

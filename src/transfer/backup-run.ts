@@ -35,7 +35,6 @@ export interface BackupRunParts {
   readonly repository: Repository;
   readonly writer: RepositoryWriter;
   readonly source: BlockSource;
-  readonly tree: VolumeBuilder;
   readonly clock: Clock;
 }
 
@@ -80,6 +79,7 @@ export class BackupRun implements AsyncDisposable {
   #group: WorkerGroup<StoreTask, StoredLeaves | undefined, PackStored> | undefined;
   #claims: { readonly table: ClaimTable; readonly memory: ClaimMemory } | undefined;
   #generation = 0;
+  #tree: VolumeBuilder | undefined;
   #checkpointing: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
@@ -95,9 +95,10 @@ export class BackupRun implements AsyncDisposable {
     return { ...this.#counts };
   }
 
-  /** Brings the tree up to date with the source for the touched extents (all, when undefined). */
-  async process(touched: readonly Extent[] | undefined): Promise<void> {
+  /** Brings the tree up to date with the source for the touched extents (all, when undefined). Once. */
+  async process(tree: VolumeBuilder, touched: readonly Extent[] | undefined): Promise<void> {
     const { source } = this.#parts;
+    this.#tree = tree;
     const { done, signal } = this.#options;
     for await (const item of planNodes(source, touched, { signal })) {
       signal.throwIfAborted();
@@ -139,8 +140,8 @@ export class BackupRun implements AsyncDisposable {
   }
 
   async #zeroNodes(first: number, nodes: number): Promise<void> {
-    const { tree, source } = this.#parts;
-    await tree.setZeroNodes(first, nodes);
+    const { source } = this.#parts;
+    await this.#builder.setZeroNodes(first, nodes);
     this.#options.done.add(first, nodes);
     const nodeBytes = leafBytes * nodeLeaves;
     const bytes = Math.min((first + nodes) * nodeBytes, source.sizeBytes) - first * nodeBytes;
@@ -182,7 +183,7 @@ export class BackupRun implements AsyncDisposable {
   }
 
   async #setNode(item: PlanItem & { readonly kind: 'node' }, changed: Map<number, LeafId>): Promise<void> {
-    const { tree } = this.#parts;
+    const tree = this.#builder;
     if (item.whole) {
       const leaves = Array.from({ length: changed.size }, (_, leaf) => changed.get(leaf));
       await tree.setNode(item.node, leaves);
@@ -202,10 +203,10 @@ export class BackupRun implements AsyncDisposable {
   }
 
   async #checkpoint(): Promise<void> {
-    const { tree, writer, repository } = this.#parts;
+    const { writer, repository } = this.#parts;
     const { signal } = this.#options;
     const done = this.#options.done.clone();
-    await this.#options.recordCheckpoint(await tree.checkpoint(), done);
+    await this.#options.recordCheckpoint(await this.#builder.checkpoint(), done);
     const ended = this.#generation;
     await writer.flush({ sealOthers: async (next) => await this.seal(next) });
     await repository.refreshIfOld({ signal });
@@ -239,6 +240,11 @@ export class BackupRun implements AsyncDisposable {
       onEvent: ({ entries }) => writer.addEntries(entries),
     });
     return this.#group;
+  }
+
+  get #builder(): VolumeBuilder {
+    assert(this.#tree !== undefined);
+    return this.#tree;
   }
 
   #track(work: Promise<void>): void {

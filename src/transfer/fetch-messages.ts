@@ -6,7 +6,7 @@ import type { IndexLookupLocation } from '../repository/index/index-lookup.ts';
 import type { TargetLocation } from '../volume/block-target.ts';
 
 /** Bytes of the volume that one task covers, unless a single foreign chunk is larger. */
-export const fetchTaskBytes = 4 * 1024 * 1024;
+export const fetchTaskBytes: number = 4 * 1024 * 1024;
 export const fetchTasksPerWorker = 3;
 
 export interface FetchWorkerData {

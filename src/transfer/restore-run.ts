@@ -30,8 +30,8 @@ export interface RestoreRunOptions {
   readonly sizeBytes: number;
   readonly store: BlobStoreLocation;
   readonly parallel: number;
-  /** Read what the target holds and write only what differs. */
-  readonly delta: boolean;
+  /** Before this offset, read what the target holds and write only what differs; 0 for nowhere. */
+  readonly deltaBelow: number;
   /** Everything before this offset is there already, from an interrupted run. */
   readonly resumeFrom: number;
   /** Called with a watermark that is durable. */
@@ -100,7 +100,8 @@ export class RestoreRun implements AsyncDisposable {
 
   async #hand(task: LeafTask): Promise<void> {
     const { target } = this.#parts;
-    const { delta, sizeBytes } = this.#options;
+    const { deltaBelow, sizeBytes } = this.#options;
+    const delta = task.offset < deltaBelow;
     if (task.kind === 'leaves') {
       const lengthBytes = Math.min(task.lengthBytes, sizeBytes - task.offset);
       await this.#submit(task.offset, lengthBytes, { kind: delta ? 'delta' : 'fetch', leaves: task.leaves });

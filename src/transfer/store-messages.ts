@@ -8,7 +8,7 @@ import type { SourceLocation } from '../volume/block-source.ts';
 import type { ClaimMemory } from './claim-table.ts';
 
 /** Bytes that one task covers, and the size of a worker's read slot: a multiple of the leaf. */
-export const taskBytes = 4 * 1024 * 1024;
+export const taskBytes: number = 4 * 1024 * 1024;
 /** Tasks a worker holds: one being worked on, the others being read. */
 export const tasksPerWorker = 3;
 

@@ -18,6 +18,8 @@ export interface VolumeTags {
   /** How the changes were found: a rung of the ladder, and why no better one. */
   readonly rung?: string | undefined;
   readonly reason?: string | undefined;
+  /** Where the next run's audit of unchanged chunks begins. */
+  readonly auditCursor?: number | undefined;
   /** A later audit caught the rung missing a change: this snapshot may lack one. */
   readonly suspect?: string | undefined;
 }
@@ -30,6 +32,7 @@ const names = {
   parent: 'dray:parent',
   rung: 'dray:rung',
   reason: 'dray:reason',
+  auditCursor: 'dray:audit-cursor',
   suspect: 'dray:suspect',
 } as const satisfies Record<keyof VolumeTags, string>;
 
@@ -55,6 +58,7 @@ export function decodeVolumeTags(tags: Tags): VolumeTags {
     parent: tags[names.parent],
     rung: tags[names.rung],
     reason: tags[names.reason],
+    auditCursor: size(tags[names.auditCursor]),
     suspect: tags[names.suspect],
   };
 }

@@ -1,0 +1,34 @@
+import { openBlobStore } from '../../blobs/open-blob-store.ts';
+import { createFormat } from '../../repository/format/format-store.ts';
+import { defaultMaintenanceParams, maintenanceLabels } from '../../repository/manifest/maintenance-params.ts';
+import { defaultGlobalPolicy, policyLabels } from '../../repository/manifest/policy.ts';
+import { Repository } from '../../repository/repository.ts';
+import type { Action } from '../command.ts';
+import type { RepositoryCreateOptions } from '../repository-create.ts';
+import { exitCodes } from '../shell/exit-code.ts';
+import { storeLocation } from './open-repository.ts';
+import { describeRepository } from './repository-status.ts';
+
+/** The format first, then the global policy and the owner of maintenance: without an owner nobody may maintain. */
+export const repositoryCreate: Action<RepositoryCreateOptions> = async (context, options) => {
+  const { clock, rng, signal, identity } = context;
+  const location = storeLocation(context, { url: options.url });
+  const password = await context.password({ confirm: true });
+  {
+    await using store = await openBlobStore(location, { create: true, signal, clock, rng });
+    const { hash, encryption, splitter, formatVersion: version, keyDerivation } = options;
+    await createFormat(store, { password, options: { hash, encryption, splitter, version, keyDerivation }, rng, signal });
+  }
+  const store = await openBlobStore(location, { signal, clock, rng });
+  const cacheDirectory = context.cacheDirectory();
+  await using repository = await Repository.open({ store, clock, rng }, { password, cacheDirectory, signal });
+  await using writer = await repository.writer(identity, { signal });
+  const set = await repository.manifests.load({ signal });
+  set.put({ labels: policyLabels({}), data: defaultGlobalPolicy({ compressorName: options.compression }) });
+  const owner = `${identity.userName}@${identity.host}`;
+  set.put({ labels: maintenanceLabels, data: defaultMaintenanceParams(owner) });
+  await repository.manifests.save(set, writer);
+  await writer.finish();
+  await describeRepository(context, repository);
+  return exitCodes.done;
+};

@@ -1,0 +1,64 @@
+import { maintenanceOwner } from '../../repository/manifest/maintenance-params.ts';
+import { listSnapshots } from '../../repository/manifest/snapshot.ts';
+import type { Repository } from '../../repository/repository.ts';
+import type { Action } from '../command.ts';
+import type { CliContext } from '../shell/cli-context.ts';
+import { exitCodes } from '../shell/exit-code.ts';
+import { formatSize } from '../shell/sizes.ts';
+import type { RepositoryStatusOptions } from '../repository-status.ts';
+import { openRepository } from './open-repository.ts';
+
+export const repositoryStatus: Action<RepositoryStatusOptions> = async (context) => {
+  await using opened = await openRepository(context);
+  await describeRepository(context, opened.repository);
+  return exitCodes.done;
+};
+
+export async function describeRepository(context: CliContext, repository: Repository): Promise<void> {
+  const { signal } = context;
+  const { format, uniqueId } = repository.opened;
+  const set = await repository.manifests.load({ signal });
+  const { snapshots, damaged } = listSnapshots(set);
+  const complete = snapshots.filter(({ incomplete }) => incomplete === undefined).length;
+  const contents = { live: 0, deleted: 0, storedBytes: 0, originalBytes: 0 };
+  for (const entry of repository.index.entries()) {
+    contents[entry.deleted ? 'deleted' : 'live']++;
+    if (entry.deleted) continue;
+    contents.storedBytes += entry.packedLength;
+    contents.originalBytes += entry.originalLength;
+  }
+  const value = {
+    repository: repository.store.description,
+    uniqueId: Buffer.from(uniqueId).toString('hex'),
+    formatVersion: format.version,
+    indexVersion: format.indexVersion,
+    hash: format.hash,
+    encryption: format.encryption,
+    splitter: format.splitter,
+    maxPackSizeBytes: format.maxPackSizeBytes,
+    maintenanceOwner: maintenanceOwner(set),
+    snapshots: complete,
+    incompleteSnapshots: snapshots.length - complete,
+    damagedManifests: damaged.length,
+    indexBlobs: repository.index.activeBlobs.length,
+    contents: contents.live,
+    deletedContents: contents.deleted,
+    contentBytes: contents.originalBytes,
+    storedBytes: contents.storedBytes,
+  };
+  await context.output.record(value, {
+    names: [value.repository],
+    fields: [
+      ['Repository', value.repository],
+      ['Unique id', value.uniqueId],
+      ['Format', `version ${value.formatVersion}, index version ${value.indexVersion}`],
+      ['Hash', value.hash],
+      ['Encryption', value.encryption],
+      ['Splitter', `${value.splitter} (files; volumes are cut at every MiB)`],
+      ['Maintenance owner', value.maintenanceOwner ?? 'nobody'],
+      ['Snapshots', `${complete}, ${value.incompleteSnapshots} unfinished`],
+      ['Index', `${value.indexBlobs} blobs, ${value.contents} contents, ${value.deletedContents} deleted`],
+      ['Data', `${formatSize(value.contentBytes)}, stored in ${formatSize(value.storedBytes)}`],
+    ],
+  });
+}

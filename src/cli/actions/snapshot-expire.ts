@@ -1,0 +1,54 @@
+import { effectivePolicy } from '../../repository/manifest/policy.ts';
+import { applyRetention, type RetentionPolicy } from '../../repository/manifest/retention.ts';
+import { listSnapshots, type Snapshot } from '../../repository/manifest/snapshot.ts';
+import { formatSource } from '../../repository/manifest/snapshot-source.ts';
+import type { Action } from '../command.ts';
+import { exitCodes } from '../shell/exit-code.ts';
+import type { SnapshotExpireOptions } from '../snapshot-expire.ts';
+import { changeManifests } from './change-manifests.ts';
+import { openRepository } from './open-repository.ts';
+import { describeSnapshot, sourceOf } from './snapshot-list.ts';
+
+export const snapshotExpire: Action<SnapshotExpireOptions> = async (context, options) => {
+  await using opened = await openRepository(context);
+  const { repository } = opened;
+  const set = await repository.manifests.load({ signal: context.signal });
+  const source = options.source === undefined ? undefined : sourceOf(context, options.source);
+  const bySource = Map.groupBy(listSnapshots(set, source).snapshots, (snapshot) => formatSource(snapshot.source));
+  const rows: { snapshot: Snapshot; reasons: readonly string[]; expired: boolean }[] = [];
+  for (const snapshots of bySource.values()) {
+    const { retention } = effectivePolicy(set, snapshots[0]!.source);
+    const { keep, expire } = applyRetention(snapshots, { ...retention, ...keepOf(options) });
+    rows.push(...keep.map(({ snapshot, reasons }) => ({ snapshot, reasons, expired: false })));
+    rows.push(...expire.map((snapshot) => ({ snapshot, reasons: [], expired: true })));
+  }
+  const expired = rows.filter((row) => row.expired).map(({ snapshot }) => snapshot.id);
+  if (!options.dryRun) {
+    await changeManifests(context, { repository, set }, () => expired.forEach((id) => set.delete(id)));
+  }
+  const shown = rows.map(({ snapshot, reasons, expired: isExpired }) => ({
+    ...describeSnapshot(snapshot),
+    reasons,
+    expired: isExpired,
+    dryRun: options.dryRun,
+  }));
+  await context.output.list(shown, {
+    name: ({ id }) => id,
+    columns: [
+      { header: 'ID', value: ({ id }) => id.slice(0, 12) },
+      { header: 'TIME', value: ({ startTime }) => startTime.replace(/\.\d+Z$/, 'Z') },
+      { header: 'WHAT', value: (row) => (row.expired ? (options.dryRun ? 'would expire' : 'expired') : 'kept') },
+      { header: 'WHY', value: ({ reasons, pins }) => [...reasons, ...pins.map((pin) => `pin:${pin}`)].join(' ') },
+      { header: 'SOURCE', value: (row) => row.source },
+    ],
+  });
+  return exitCodes.done;
+};
+
+function keepOf({ keep }: SnapshotExpireOptions): RetentionPolicy {
+  const policy: Record<string, number> = {};
+  for (const [period, count] of Object.entries(keep)) {
+    policy[`keep${period.charAt(0).toUpperCase()}${period.slice(1)}`] = count;
+  }
+  return policy;
+}

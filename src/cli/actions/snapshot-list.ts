@@ -1,0 +1,94 @@
+import { resolve } from 'node:path';
+
+import { listSnapshots, userTagPrefix, type Snapshot } from '../../repository/manifest/snapshot.ts';
+import { formatSource, parseSource, type SnapshotSource } from '../../repository/manifest/snapshot-source.ts';
+import { decodeVolumeTags } from '../../repository/tree/volume-tags.ts';
+import { formatGoTime } from '../../std/go-time.ts';
+import type { Action } from '../command.ts';
+import type { CliContext } from '../shell/cli-context.ts';
+import { exitCodes } from '../shell/exit-code.ts';
+import { formatSize } from '../shell/sizes.ts';
+import type { SnapshotListOptions } from '../snapshot-list.ts';
+import { openRepository } from './open-repository.ts';
+
+export const snapshotList: Action<SnapshotListOptions> = async (context, options) => {
+  await using opened = await openRepository(context);
+  const set = await opened.repository.manifests.load({ signal: context.signal });
+  const source = options.source === undefined ? undefined : sourceOf(context, options.source);
+  const { snapshots, damaged } = listSnapshots(set, source);
+  for (const { id, error } of damaged) context.log.warn(`manifest ${id} cannot be read: ${error.message}`);
+  const wanted = Object.entries(options.tags);
+  const rows = snapshots.filter(
+    ({ incomplete, tags }) =>
+      (options.incomplete || incomplete === undefined) &&
+      wanted.every(([key, value]) => tags[userTagPrefix + key] === value || tags[key] === value),
+  );
+  await context.output.list(rows.map(describeSnapshot), {
+    name: ({ id }) => id,
+    columns: [
+      { header: 'ID', value: ({ id }) => id.slice(0, 12) },
+      { header: 'TIME', value: ({ startTime }) => startTime.replace(/\.\d+Z$/, 'Z') },
+      { header: 'SIZE', value: ({ sizeBytes }) => formatSize(sizeBytes), align: 'right' },
+      { header: 'CHANGES', value: ({ rung }) => rung ?? '-' },
+      { header: 'SOURCE', value: (row) => row.source },
+      { header: 'NOTES', value: notes },
+    ],
+  });
+  return exitCodes.done;
+};
+
+/** The stable fields of a snapshot in JSON. */
+export interface SnapshotRow {
+  readonly id: string;
+  readonly source: string;
+  readonly startTime: string;
+  readonly endTime: string;
+  readonly sizeBytes: number;
+  readonly description: string;
+  readonly incomplete: string | undefined;
+  readonly parent: string | undefined;
+  readonly rung: string | undefined;
+  readonly reason: string | undefined;
+  readonly suspect: string | undefined;
+  readonly layout: string | undefined;
+  readonly rootObject: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly pins: readonly string[];
+}
+
+export function describeSnapshot(snapshot: Snapshot): SnapshotRow {
+  const volume = decodeVolumeTags(snapshot.tags);
+  const { rootEntry } = snapshot;
+  return {
+    id: snapshot.id,
+    source: formatSource(snapshot.source),
+    startTime: formatGoTime(snapshot.startTime),
+    endTime: formatGoTime(snapshot.endTime),
+    sizeBytes: volume.sizeBytes ?? rootEntry.summary?.sizeBytes ?? rootEntry.sizeBytes,
+    description: snapshot.description,
+    incomplete: snapshot.incomplete,
+    parent: volume.parent,
+    rung: volume.rung,
+    reason: volume.reason,
+    suspect: volume.suspect,
+    layout: volume.layout,
+    rootObject: rootEntry.object,
+    tags: snapshot.tags,
+    pins: snapshot.pins,
+  };
+}
+
+/** A source as users name it: `user@host:/path`, or a path of their own. */
+export function sourceOf(context: CliContext, text: string): SnapshotSource {
+  return parseSource(text) ?? { ...context.identity, path: resolve(text) };
+}
+
+function notes({ incomplete, suspect, pins, tags }: SnapshotRow): string {
+  const user = Object.entries(tags).filter(([key]) => key.startsWith(userTagPrefix));
+  return [
+    ...(incomplete === undefined ? [] : [incomplete]),
+    ...(suspect === undefined ? [] : ['SUSPECT']),
+    ...pins.map((pin) => `pin:${pin}`),
+    ...user.map(([key, value]) => `${key.slice(userTagPrefix.length)}=${value}`),
+  ].join(' ');
+}

@@ -1,0 +1,30 @@
+import { resolveSnapshot } from '../../repository/manifest/snapshot.ts';
+import type { Action } from '../command.ts';
+import { exitCodes } from '../shell/exit-code.ts';
+import { formatSize } from '../shell/sizes.ts';
+import type { SnapshotShowOptions } from '../snapshot-show.ts';
+import { openRepository } from './open-repository.ts';
+import { describeSnapshot } from './snapshot-list.ts';
+
+export const snapshotShow: Action<SnapshotShowOptions> = async (context, options) => {
+  await using opened = await openRepository(context);
+  const set = await opened.repository.manifests.load({ signal: context.signal });
+  const row = describeSnapshot(resolveSnapshot(set, options.snapshot));
+  const fields: [string, string | undefined][] = [
+    ['Snapshot', row.id],
+    ['Source', row.source],
+    ['Taken', `${row.startTime} to ${row.endTime}`],
+    ['Size', `${formatSize(row.sizeBytes)} (${row.sizeBytes} bytes)`],
+    ['State', row.incomplete === undefined ? 'complete' : `unfinished: ${row.incomplete}`],
+    ['Changes', row.rung === undefined ? undefined : `${row.rung}: ${row.reason}`],
+    ['Suspect', row.suspect],
+    ['Parent', row.parent],
+    ['Layout', row.layout],
+    ['Root object', row.rootObject],
+    ['Pins', row.pins.join(', ') || undefined],
+    ...Object.entries(row.tags).map(([key, value]): [string, string] => [`Tag ${key}`, value]),
+  ];
+  const shown = fields.filter((field): field is [string, string] => field[1] !== undefined);
+  await context.output.record(row, { names: [row.id], fields: shown });
+  return exitCodes.done;
+};

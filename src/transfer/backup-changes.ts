@@ -1,0 +1,57 @@
+/** Which rung of the ladder a backup stands on, and why on no better one. */
+import { createHash } from 'node:crypto';
+
+import { fitToSize } from '../changes/change-list.ts';
+import { changedExtents, ChangesError, type Changes } from '../changes/changes.ts';
+import { leafBytes } from '../repository/tree/volume-layout.ts';
+import type { VolumeSnapshot } from './backup-parent.ts';
+import { BackupError, type BackupRequest } from './backup-request.ts';
+
+/**
+ * @param base the parent, when its tree can be built upon.
+ * @throws {BackupError} `degraded` with `strict`; {ChangesError} `changes-invalid` for a list that does not fit
+ */
+export function decideChanges(
+  request: BackupRequest,
+  state: { readonly sizeBytes: number; readonly sourceId: string | undefined; readonly base: VolumeSnapshot | undefined },
+): Changes {
+  const changes = bestRung(request, state);
+  if (request.strict && changes.rung === 'scan' && state.base !== undefined) {
+    throw new BackupError('degraded', `the whole volume would have to be read: ${changes.reason}`);
+  }
+  return changes;
+}
+
+function bestRung(
+  { changeList, trustMtime, layout }: BackupRequest,
+  { sizeBytes, sourceId, base }: { sizeBytes: number; sourceId: string | undefined; base: VolumeSnapshot | undefined },
+): Changes {
+  if (base === undefined) {
+    if (changeList !== undefined) throw new ChangesError('changes-invalid', 'a change list needs a parent');
+    return { rung: 'scan', reason: 'first backup of this source' };
+  }
+  const parent = base.snapshot.id;
+  if (base.tags.suspect !== undefined) {
+    return { rung: 'scan', reason: `the parent is suspect: ${base.tags.suspect}` };
+  }
+  if (base.tags.layout !== layout) {
+    return { rung: 'scan', reason: `the parent's layout is ${base.tags.layout ?? 'foreign'}, not ${layout}` };
+  }
+  if (changeList !== undefined) {
+    const extents = fitToSize(changeList, { sizeBytes, parentSizeBytes: base.sizeBytes, chunkBytes: leafBytes });
+    return { rung: 'list', reason: 'a list of changes was given', extents, parent };
+  }
+  if (!trustMtime) return { rung: 'scan', reason: 'no list of changes was given' };
+  const same = sourceId !== undefined && sourceId === base.tags.sourceId && sizeBytes === base.sizeBytes;
+  if (same) return { rung: 'mtime', reason: 'inode, size, mtime and ctime are those of the parent', parent };
+  return { rung: 'scan', reason: 'the file is not the one that the parent saw' };
+}
+
+/** What tells these changes from others, for the checkpoint. */
+export function changesDigest(changes: Changes): string {
+  const extents = changedExtents(changes);
+  if (extents === undefined) return 'all';
+  const digest = createHash('sha256');
+  for (const { offset, lengthBytes } of extents) digest.update(`${offset}+${lengthBytes}\n`);
+  return digest.digest('hex');
+}

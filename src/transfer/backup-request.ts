@@ -1,0 +1,65 @@
+/** What a backup is asked to do, and what it has done. */
+import type { BlobStoreLocation } from '../blobs/location.ts';
+import type { ChangeList } from '../changes/change-list.ts';
+import type { Changes } from '../changes/changes.ts';
+import type { CompressorName } from '../repository/content/compression.ts';
+import type { SnapshotId } from '../repository/manifest/snapshot.ts';
+import type { SnapshotSource } from '../repository/manifest/snapshot-source.ts';
+import type { Identity, Repository } from '../repository/repository.ts';
+import type { Layout } from '../repository/tree/volume-layout.ts';
+import type { Clock } from '../std/clock.ts';
+import { DrayError } from '../std/dray-error.ts';
+import type { BlockSource } from '../volume/block-source.ts';
+import type { BackupCounts } from './backup-run.ts';
+
+/** `degraded`: with `strict`, the run would have had to fall back, so it did not begin. */
+export class BackupError extends DrayError<'degraded'> {}
+
+export interface BackupParts {
+  readonly repository: Repository;
+  readonly source: BlockSource;
+  readonly clock: Clock;
+  readonly identity: Identity;
+}
+
+export interface BackupRequest {
+  readonly origin: SnapshotSource;
+  /** Names one frozen state of the source; absent: a regular file's own fingerprint. */
+  readonly sourceId?: string | undefined;
+  /** `auto`: the newest complete snapshot of this source. */
+  readonly parent: 'auto' | 'none' | { readonly snapshot: string };
+  readonly changeList?: ChangeList | undefined;
+  readonly trustMtime: boolean;
+  readonly strict: boolean;
+  /** The source may be written meanwhile; the snapshot is then no single point in time. */
+  readonly allowChanges: boolean;
+  /** The user's, without prefix. */
+  readonly tags: Readonly<Record<string, string>>;
+  readonly compression?: CompressorName | undefined;
+  readonly layout: Layout;
+  readonly store: BlobStoreLocation;
+  readonly parallel: number;
+  readonly onProgress: (counts: BackupCounts, totalBytes: number) => void;
+  /** Something the user must know although the run goes on. */
+  readonly onWarning: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface BackupResult {
+  readonly snapshot: SnapshotId;
+  readonly parent: SnapshotId | undefined;
+  readonly changes: Changes;
+  readonly resumed: boolean;
+  readonly sizeBytes: number;
+  /** Bytes of chunks whose ids differ from the parent's; absent without a parent. */
+  readonly changedBytes: number | undefined;
+  readonly counts: BackupCounts;
+  readonly audit: AuditResult | undefined;
+}
+
+export interface AuditResult {
+  /** Chunks called unchanged that were read again. */
+  readonly chunks: number;
+  /** Offsets of those that had changed. */
+  readonly missed: readonly number[];
+}

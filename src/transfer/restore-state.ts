@@ -1,0 +1,67 @@
+/**
+ * What an interrupted restore leaves to be gone on from: a small JSON file, replaced atomically, written only after the
+ * target was flushed. It speaks of one snapshot and one file; anything else makes it void, which costs time only.
+ */
+import { readFile, unlink } from 'node:fs/promises';
+
+import { z } from 'zod';
+
+import { atomicWrite, type AtomicWriteOptions } from '../std/atomic-write.ts';
+
+export interface RestoreState {
+  readonly snapshot: string;
+  readonly object: string;
+  readonly sizeBytes: number;
+  /** The very file that was written (device, inode, birth), or the path of a device. */
+  readonly file: string;
+  /** Everything before this offset is written and flushed. */
+  readonly watermark: number;
+}
+
+const schema = z.object({
+  version: z.literal(1),
+  snapshot: z.string(),
+  object: z.string(),
+  sizeBytes: z.int().nonnegative(),
+  file: z.string(),
+  watermark: z.int().nonnegative(),
+});
+
+/** The state, if it is of this work; undefined when there is none, or it cannot be used. */
+export async function readState(
+  path: string,
+  wanted: Omit<RestoreState, 'watermark' | 'file'> & { readonly file: string | undefined },
+): Promise<RestoreState | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+  const state = parse(text);
+  if (state === undefined || state.watermark > wanted.sizeBytes) return undefined;
+  const same =
+    state.snapshot === wanted.snapshot &&
+    state.object === wanted.object &&
+    state.sizeBytes === wanted.sizeBytes &&
+    state.file === wanted.file;
+  return same ? state : undefined;
+}
+
+export async function writeState(path: string, state: RestoreState, options: AtomicWriteOptions): Promise<void> {
+  await atomicWrite(path, Buffer.from(`${JSON.stringify({ version: 1, ...state })}\n`), options);
+}
+
+export async function forgetState(path: string): Promise<void> {
+  await unlink(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+}
+
+function parse(text: string): RestoreState | undefined {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
