@@ -82,11 +82,11 @@ async function runPasswordCommand(command: string, signal: AbortSignal): Promise
   child.stdout.on('data', (piece: Buffer) => {
     sizeBytes += piece.length;
     pieces.push(piece);
-    if (sizeBytes > passwordBytesMax) child.kill();
+    if (sizeBytes > passwordBytesMax) resolve();
   });
   child.once('error', (cause) => reject(new CliError('password-source', 'run --password-command', { cause })));
   child.once('close', (status, signalName) => {
-    if (status === 0 || sizeBytes > passwordBytesMax) resolve();
+    if (status === 0) resolve();
     else reject(new CliError('password-source', `--password-command ended with ${signalName ?? `status ${status}`}`));
   });
   try {
@@ -94,6 +94,10 @@ async function runPasswordCommand(command: string, signal: AbortSignal): Promise
   } catch (error) {
     signal.throwIfAborted();
     throw error;
+  } finally {
+    // What the shell started may outlive it; without its pipe it ends when it next writes.
+    child.stdout.destroy();
+    child.kill();
   }
   return decode(Buffer.concat(pieces));
 }

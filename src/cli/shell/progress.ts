@@ -128,11 +128,11 @@ function progressText(state: ProgressState, bytesPerSecond: number): string {
     parts.push(formatSize(doneBytes));
   }
   parts.push(formatRate(bytesPerSecond));
-  if (changedBytes !== undefined) parts.push(`changed ${formatSize(changedBytes)}`);
-  if (storedBytes !== undefined) parts.push(`stored ${formatSize(storedBytes)}`);
   const leftBytes = totalBytes - doneBytes;
   if (totalBytes > 0 && leftBytes > 0 && bytesPerSecond > 0) {
     parts.push(`ETA ${formatDuration((leftBytes / bytesPerSecond) * 1000)}`);
   }
+  if (changedBytes !== undefined) parts.push(`changed ${formatSize(changedBytes)}`);
+  if (storedBytes !== undefined) parts.push(`stored ${formatSize(storedBytes)}`);
   return `${printable(phase)}: ${parts.join(', ')}`;
 }

@@ -39,13 +39,13 @@ export function parsePercent(text: string): number {
   return percent / 100;
 }
 
-/** `0 B`, `1023 B`, `1.5 KiB`, `128 GiB`: three significant digits. */
+/** `0 B`, `1023 B`, `1.5 KiB`, `128 GiB`: at least three significant digits. */
 export function formatSize(bytes: number): string {
   if (bytes < 1024) return `${Math.floor(bytes)} B`;
   let value = bytes;
   let power = 0;
-  // 999.5 and more would print as a four-digit number.
-  while (value >= 999.5 && power < prefixes.length) {
+  // 1023.5 and more would be printed as 1024 of the smaller unit.
+  while (value >= 1023.5 && power < prefixes.length) {
     value /= 1024;
     power += 1;
   }
