@@ -13,7 +13,7 @@ import { encodeIndex } from './encode-index.ts';
 import type { IndexEntry } from './index-entry.ts';
 import { spread } from './index-fixtures.ts';
 import type { IndexSet, IndexSetParts } from './index-set.ts';
-import { MemoryStore } from './memory-store.ts';
+import { HookedStore } from './hooked-store.ts';
 
 export const format: ContentFormat = {
   hash: 'BLAKE3-256-128',
@@ -48,7 +48,7 @@ function steppedClock(): Clock & { nowAtMs: number } {
 }
 
 export interface Bench extends IndexSetParts {
-  readonly store: MemoryStore;
+  readonly store: HookedStore;
   readonly clock: ReturnType<typeof steppedClock>;
 }
 
@@ -57,7 +57,7 @@ export async function bench(context: TestContext): Promise<Bench> {
   context.after(async () => await rm(cacheDirectory, { recursive: true, force: true }));
   const codec = new ContentCodec(format);
   return {
-    store: new MemoryStore(),
+    store: new HookedStore(),
     codec,
     format,
     cacheDirectory,

@@ -12,7 +12,7 @@ import {
   type BlobUpload,
 } from '../../blobs/blob-store.ts';
 
-export class MemoryStore implements BlobStore {
+export class HookedStore implements BlobStore {
   readonly description = 'memory';
   readonly blobs: Map<BlobId, Uint8Array> = new Map<BlobId, Uint8Array>();
   gets = 0;
