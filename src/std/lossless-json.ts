@@ -4,10 +4,10 @@
  * any other literal that a double would not print again is kept as text (`JsonNumber`), and objects have no
  * prototype. Depth is bounded, so that hostile text cannot exhaust the stack. Duplicate keys: the last one wins, as in Go.
  */
-import { DrayError } from "./dray-error.ts";
+import { DrayError } from './dray-error.ts';
 
 /** The text is no JSON, is nested deeper than `depthMax`, or the value cannot be written as JSON. */
-export class JsonError extends DrayError<"json"> {}
+export class JsonError extends DrayError<'json'> {}
 
 /** A number literal whose exact text matters, such as `1.10` or `1e400`. */
 export class JsonNumber {
@@ -23,30 +23,22 @@ export interface JsonObject {
   readonly [key: string]: JsonValue;
 }
 
-export type JsonValue =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | JsonNumber
-  | readonly JsonValue[]
-  | JsonObject;
+export type JsonValue = null | boolean | number | bigint | string | JsonNumber | readonly JsonValue[] | JsonObject;
 
 const depthMax = 200;
 
 export function isJsonObject(value: unknown): value is JsonObject {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    !Array.isArray(value) &&
-    !(value instanceof JsonNumber)
-  );
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber);
+}
+
+/** An empty object without prototype. */
+export function bareObject<Value>(): Record<string, Value> {
+  return Object.create(null) as Record<string, Value>;
 }
 
 /** An object without prototype that holds the given members; members that are undefined are left out. */
 export function jsonObject(members: { readonly [key: string]: JsonValue | undefined }): JsonObject {
-  const result: Record<string, JsonValue> = Object.create(null);
+  const result = bareObject<JsonValue>();
   for (const [key, value] of Object.entries(members)) if (value !== undefined) result[key] = value;
   return result;
 }
@@ -61,10 +53,7 @@ export function parseJson(text: string): JsonValue {
  * Compact, or with `indent` spaces per level. Members and array elements that are undefined are rejected.
  * @throws {JsonError} for NaN, infinities, and nesting deeper than 200.
  */
-export function stringifyJson(
-  value: JsonValue,
-  options: { readonly indent?: number } = {},
-): string {
+export function stringifyJson(value: JsonValue, options: { readonly indent?: number } = {}): string {
   return stringify(value, options.indent ?? 0, 0);
 }
 
@@ -86,34 +75,34 @@ class Parser {
 
   document(): JsonValue {
     const value = this.#value();
-    if (this.#peek() !== undefined) throw this.#error("text after the value");
+    if (this.#peek() !== undefined) throw this.#error('text after the value');
     return value;
   }
 
   #value(): JsonValue {
     const first = this.#peek();
     switch (first) {
-      case "{":
+      case '{':
         return this.#nested(() => this.#object());
-      case "[":
+      case '[':
         return this.#nested(() => this.#array());
       case '"':
         return this.#string();
-      case "t":
-        return this.#word("true", true);
-      case "f":
-        return this.#word("false", false);
-      case "n":
-        return this.#word("null", null);
+      case 't':
+        return this.#word('true', true);
+      case 'f':
+        return this.#word('false', false);
+      case 'n':
+        return this.#word('null', null);
       case undefined:
-        throw this.#error("unexpected end");
+        throw this.#error('unexpected end');
     }
     return this.#number();
   }
 
   #nested<T>(parse: () => T): T {
     this.#depth += 1;
-    if (this.#depth > depthMax) throw this.#error("nested too deeply");
+    if (this.#depth > depthMax) throw this.#error('nested too deeply');
     this.#at += 1;
     const value = parse();
     this.#depth -= 1;
@@ -121,43 +110,43 @@ class Parser {
   }
 
   #object(): JsonObject {
-    const result: Record<string, JsonValue> = Object.create(null);
-    if (this.#take("}")) return result;
+    const result = bareObject<JsonValue>();
+    if (this.#take('}')) return result;
     do {
-      if (this.#peek() !== '"') throw this.#error("expected a key");
+      if (this.#peek() !== '"') throw this.#error('expected a key');
       const key = this.#string();
-      if (!this.#take(":")) throw this.#error('expected ":"');
+      if (!this.#take(':')) throw this.#error('expected ":"');
       result[key] = this.#value();
-    } while (this.#take(","));
-    if (!this.#take("}")) throw this.#error('expected "," or "}"');
+    } while (this.#take(','));
+    if (!this.#take('}')) throw this.#error('expected "," or "}"');
     return result;
   }
 
   #array(): readonly JsonValue[] {
     const result: JsonValue[] = [];
-    if (this.#take("]")) return result;
+    if (this.#take(']')) return result;
     do result.push(this.#value());
-    while (this.#take(","));
-    if (!this.#take("]")) throw this.#error('expected "," or "]"');
+    while (this.#take(','));
+    if (!this.#take(']')) throw this.#error('expected "," or "]"');
     return result;
   }
 
   #string(): string {
     const start = this.#at;
     let end = this.#text.indexOf('"', start + 1);
-    const plain = end < 0 ? "" : this.#text.slice(start + 1, end);
+    const plain = end < 0 ? '' : this.#text.slice(start + 1, end);
     if (end >= 0 && !needsDecoding.test(plain)) {
       this.#at = end + 1;
       return plain;
     }
     // Not a regular expression: one with an alternative per character overflows the stack on long strings.
     while (end >= 0 && this.#isEscaped(start + 1, end)) end = this.#text.indexOf('"', end + 1);
-    if (end < 0) throw this.#error("unfinished string");
+    if (end < 0) throw this.#error('unfinished string');
     this.#at = end + 1;
     try {
       return String(JSON.parse(this.#text.slice(start, end + 1)));
     } catch (cause) {
-      throw new JsonError("json", `malformed JSON at ${start}: bad string`, { cause });
+      throw new JsonError('json', `malformed JSON at ${start}: bad string`, { cause });
     }
   }
 
@@ -170,21 +159,19 @@ class Parser {
 
   #number(): JsonValue {
     let end = this.#at;
-    while (end - this.#at <= numberLengthMax && isNumberCharacter(this.#text.charCodeAt(end)))
-      end += 1;
+    while (end - this.#at <= numberLengthMax && isNumberCharacter(this.#text.charCodeAt(end))) end += 1;
     const literal = this.#text.slice(this.#at, end);
-    if (literal.length > numberLengthMax) throw this.#error("number too long");
-    if (!numberPattern.test(literal)) throw this.#error("unexpected character");
+    if (literal.length > numberLengthMax) throw this.#error('number too long');
+    if (!numberPattern.test(literal)) throw this.#error('unexpected character');
     this.#at = end;
     const value = Number(literal);
-    if (String(value) === literal && (Number.isSafeInteger(value) || !Number.isInteger(value)))
-      return value;
+    if (String(value) === literal && (Number.isSafeInteger(value) || !Number.isInteger(value))) return value;
     if (integerPattern.test(literal) && literal.length <= bigintLengthMax) return BigInt(literal);
     return new JsonNumber(literal);
   }
 
   #word<T extends JsonValue>(word: string, value: T): T {
-    if (!this.#text.startsWith(word, this.#at)) throw this.#error("unexpected character");
+    if (!this.#text.startsWith(word, this.#at)) throw this.#error('unexpected character');
     this.#at += word.length;
     return value;
   }
@@ -202,7 +189,7 @@ class Parser {
   }
 
   #error(what: string): JsonError {
-    return new JsonError("json", `malformed JSON at ${this.#at}: ${what}`);
+    return new JsonError('json', `malformed JSON at ${this.#at}: ${what}`);
   }
 }
 
@@ -213,41 +200,34 @@ function isSpace(code: number): boolean {
 /** A digit or one of `+-.eE`. */
 function isNumberCharacter(code: number): boolean {
   return (
-    (code >= 0x30 && code <= 0x39) ||
-    code === 0x2b ||
-    code === 0x2d ||
-    code === 0x2e ||
-    code === 0x45 ||
-    code === 0x65
+    (code >= 0x30 && code <= 0x39) || code === 0x2b || code === 0x2d || code === 0x2e || code === 0x45 || code === 0x65
   );
 }
 
+function isArray(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value);
+}
+
 function stringify(value: JsonValue, indent: number, depth: number): string {
-  if (depth > depthMax) throw new JsonError("json", "cannot write JSON: nested too deeply");
+  if (depth > depthMax) throw new JsonError('json', 'cannot write JSON: nested too deeply');
   if (value instanceof JsonNumber) return value.literal;
-  if (typeof value === "bigint") return value.toString();
-  if (typeof value === "number" && !Number.isFinite(value))
-    throw new JsonError("json", `cannot write ${value} as JSON`);
-  if (
-    typeof value === "number" ||
-    typeof value === "string" ||
-    typeof value === "boolean" ||
-    value === null
-  ) {
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value === 'number' && !Number.isFinite(value))
+    throw new JsonError('json', `cannot write ${value} as JSON`);
+  if (typeof value === 'number' || typeof value === 'string' || typeof value === 'boolean' || value === null) {
     return JSON.stringify(value);
   }
   const parts: string[] = [];
-  if (Array.isArray(value)) {
+  if (isArray(value)) {
     for (const item of value) parts.push(stringify(item, indent, depth + 1));
-    return bracket(parts, { open: "[", close: "]", indent, depth });
+    return bracket(parts, { open: '[', close: ']', indent, depth });
   }
-  const colon = indent > 0 ? ": " : ":";
-  for (const [key, item] of Object.entries(value)) {
-    if (item === undefined)
-      throw new JsonError("json", `cannot write JSON: ${JSON.stringify(key)} is undefined`);
+  const colon = indent > 0 ? ': ' : ':';
+  for (const [key, item] of Object.entries<JsonValue | undefined>(value)) {
+    if (item === undefined) throw new JsonError('json', `cannot write JSON: ${JSON.stringify(key)} is undefined`);
     parts.push(JSON.stringify(key) + colon + stringify(item, indent, depth + 1));
   }
-  return bracket(parts, { open: "{", close: "}", indent, depth });
+  return bracket(parts, { open: '{', close: '}', indent, depth });
 }
 
 interface Bracket {
@@ -258,7 +238,7 @@ interface Bracket {
 }
 
 function bracket(parts: readonly string[], { open, close, indent, depth }: Bracket): string {
-  if (indent === 0 || parts.length === 0) return open + parts.join(",") + close;
-  const inner = "\n" + " ".repeat(indent * (depth + 1));
-  return open + inner + parts.join("," + inner) + "\n" + " ".repeat(indent * depth) + close;
+  if (indent === 0 || parts.length === 0) return open + parts.join(',') + close;
+  const inner = '\n' + ' '.repeat(indent * (depth + 1));
+  return open + inner + parts.join(',' + inner) + '\n' + ' '.repeat(indent * depth) + close;
 }

@@ -7,7 +7,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 
 import { formatGoTime, parseGoTime } from '../../std/go-time.ts';
 import type { Nanoseconds } from '../../std/go-time.ts';
-import { isJsonObject, JsonError, parseJson, stringifyJson } from '../../std/lossless-json.ts';
+import { bareObject, isJsonObject, JsonError, parseJson, stringifyJson } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { jsonField } from './json-field.ts';
@@ -64,7 +64,7 @@ function decodeEntry(entry: JsonValue): ManifestEntry {
 }
 
 function decodeLabels(value: JsonValue | undefined, id: string): Labels {
-  const labels: Record<string, string> = Object.create(null);
+  const labels = bareObject<string>();
   if (value === undefined || value === null) return labels;
   if (!isJsonObject(value)) throw corrupt(`entry ${id} has malformed labels`);
   for (const [key, label] of Object.entries(value)) {

@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import type { Clock } from '../../std/clock.ts';
 import { nanosecondsFromMs } from '../../std/go-time.ts';
 import type { Nanoseconds } from '../../std/go-time.ts';
-import { stringifyJson } from '../../std/lossless-json.ts';
+import { bareObject, stringifyJson } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
 import type { Rng } from '../../std/rng.ts';
 import type { ContentId } from '../content/content-id.ts';
@@ -84,7 +84,7 @@ export class ManifestSet {
   put({ labels, data, id }: ManifestPut): ManifestId {
     assert(labels['type'] !== undefined, 'a manifest needs a type');
     const newId = id ?? (Buffer.from(this.#rng.bytes(16)).toString('hex') as ManifestId);
-    const copy: Record<string, string> = Object.assign(Object.create(null), labels);
+    const copy = Object.assign(bareObject<string>(), labels);
     this.#change({ id: newId, labels: copy, modified: this.#later(newId), deleted: false, data: stringifyJson(data) });
     return newId;
   }
@@ -92,7 +92,7 @@ export class ManifestSet {
   /** Removes a manifest with the next `takePending`; one that is not there is left alone. */
   delete(id: ManifestId): void {
     if (this.get(id) === undefined) return;
-    const labels: Labels = Object.create(null);
+    const labels = bareObject<string>();
     this.#change({ id, labels, modified: this.#later(id), deleted: true, data: 'null' });
   }
 

@@ -9,15 +9,7 @@ import { decodeIndirect, encodeEntry, encodeIndirect, indirectHead, indirectTail
 import { directContent, directObjectId, indirectObjectId, isIndirect, listOf } from '../object/object-id.ts';
 import type { ObjectId } from '../object/object-id.ts';
 import { RepositoryError } from '../repository-error.ts';
-import {
-  entriesOfPiece,
-  listEntries,
-  nodeBytes,
-  nodeCount,
-  nodeLength,
-  pieceBytes,
-  pieceCount,
-} from './volume-layout.ts';
+import { entriesOfPiece, listEntries, nodeBytes, nodeLength, pieceBytes, pieceCount } from './volume-layout.ts';
 
 /** A tree in the layout `tree-1`; its size is not to be had from the tree without reading it. */
 export interface TreeRef {
