@@ -24,7 +24,7 @@ const actions: CliActions = {
   snapshotDelete: async (...call) => await (await import('../cli/actions/snapshot-delete.ts')).snapshotDelete(...call),
   snapshotExpire: async (...call) => await (await import('../cli/actions/snapshot-expire.ts')).snapshotExpire(...call),
   snapshotPin: async (...call) => await (await import('../cli/actions/snapshot-pin.ts')).snapshotPin(...call),
-  repositoryVerify: absent('repository verify'),
+  repositoryVerify: async (...call) => await (await import('../cli/actions/repository-verify.ts')).repositoryVerify(...call),
   tour: absent('tour'),
 };
 
