@@ -91,6 +91,8 @@ describe('content format', () => {
     at('2026-06-01T12:00:00Z', 4);
     assert.throws(() => at('2026-06-01T11:00:00Z', 4), locked);
     assert.throws(() => at('no time', 100), locked);
+    // Too short a notice locks at once, also where the other's clock is ahead.
+    assert.throws(() => at('2026-06-02T12:00:00Z', 2), locked);
   });
 
   it('calls malformed settings corrupt and never repeats a key in the message', () => {

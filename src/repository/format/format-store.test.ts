@@ -12,7 +12,7 @@ import { formatEnvelopeKey, openEnvelope, sealEnvelope } from './envelope.ts';
 import { decodeFormatBlob, formatBlobId, withSealedConfig } from './format-blob.ts';
 import { openFixture, readFixture, storeOf } from './format-fixtures.ts';
 import { changePassword, createFormat, openFormat } from './format-store.ts';
-import { deriveFormatKey } from './key-derivation.ts';
+import { deriveFormatKey, purposeKey } from './key-derivation.ts';
 import { maintenanceBlobId, openMaintenance, sealMaintenance } from './maintenance-blob.ts';
 
 const { signal } = new AbortController();
@@ -20,6 +20,17 @@ const rng = seededRng(7);
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const empty = (): MemoryStore => new MemoryStore({ clock });
 const open = (store: BlobStore, password: string) => openFormat(store, { password, clock, signal });
+
+/** The store with one method replaced. */
+function withMember<K extends keyof BlobStore>(store: BlobStore, key: K, member: BlobStore[K]): BlobStore {
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === key) return member;
+      const original: unknown = Reflect.get(target, name, target);
+      return typeof original === 'function' ? (original.bind(target) as unknown) : original;
+    },
+  });
+}
 
 describe('opening a format', () => {
   // The tests of the content codec open every fixture; deriving a key takes its time.
@@ -137,6 +148,13 @@ describe('creating a format', () => {
     await assert.rejects(createFormat(halfway, { password: 'x', rng, signal }), { code: 'repository-foreign' });
   });
 
+  it('does not replace a repository that appeared after the look', async () => {
+    const store = await storeOf(new Map([[formatBlobId, Buffer.from('another one')]]));
+    const blind = withMember(store, 'list', () => (async function* () {})());
+    await assert.rejects(createFormat(blind, { password: 'x', rng, signal }), { code: 'repository-exists' });
+    assert.equal(Buffer.from(await store.get(formatBlobId, { signal })).toString(), 'another one');
+  });
+
   it('lets one of two that create at once win', async () => {
     const store = empty();
     const attempt = (password: string) => createFormat(store, { password, rng, signal });
@@ -148,6 +166,19 @@ describe('creating a format', () => {
       ['repository-exists'],
     );
     await open(store, won === 0 ? 'one' : 'two');
+  });
+});
+
+describe('deriving keys', () => {
+  it('starts at the password where Kopia 0.8 made the repository, else at the master key', async () => {
+    for (const [name, fromPassword] of [
+      ['format-v1-upgraded', true],
+      ['format-v2', false],
+    ] as const) {
+      const { formatKey, format, uniqueId, deriveKey } = await openFixture(readFixture(name));
+      const root = fromPassword ? formatKey : format.masterKey;
+      assert.deepEqual(deriveKey('some use', 20), purposeKey(root, { uniqueId, purpose: 'some use', lengthBytes: 20 }));
+    }
   });
 });
 
@@ -196,17 +227,9 @@ describe('changing a password', () => {
   it('is finished by the same call after it was cut off between the two blobs', async () => {
     const store = empty();
     await createFormat(store, { password: 'a', rng, signal });
-    const failing = new Proxy(store, {
-      get(target, key) {
-        if (key === 'put') {
-          return async (...args: Parameters<BlobStore['put']>) => {
-            if (args[0] === formatBlobId) throw new BlobError('blob-unavailable', 'cut off');
-            return await target.put(...args);
-          };
-        }
-        const member: unknown = Reflect.get(target, key, target);
-        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
-      },
+    const failing = withMember(store, 'put', async (...args: Parameters<BlobStore['put']>) => {
+      if (args[0] === formatBlobId) throw new BlobError('blob-unavailable', 'cut off');
+      return await store.put(...args);
     });
     await assert.rejects(change(failing, 'a', 'b'), { code: 'blob-unavailable' });
     await assert.rejects(open(store, 'a'), { code: 'repository-password', message: /password change/ });
