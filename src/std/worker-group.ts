@@ -5,6 +5,7 @@
  */
 import { Worker } from 'node:worker_threads';
 
+import { toError } from './to-error.ts';
 import { unpackError, type TransferredError } from './error-transfer.ts';
 
 export interface TaskMessage {
@@ -44,7 +45,7 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
   readonly #waiting: (() => void)[] = [];
   readonly #options: WorkerGroupOptions<Event>;
   #sequence = 0;
-  #failure: unknown;
+  #failure: Error | undefined;
   #closing = false;
 
   constructor(options: WorkerGroupOptions<Event>) {
@@ -139,7 +140,7 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
   }
 
   #fail(error: unknown): void {
-    this.#failure ??= error;
+    this.#failure ??= toError(error);
     for (const pending of this.#pending.values()) pending.reject(this.#failure);
     this.#pending.clear();
     for (const wake of this.#waiting.splice(0)) wake();

@@ -13,7 +13,11 @@ import { BackupError, type BackupRequest } from './backup-request.ts';
  */
 export function decideChanges(
   request: BackupRequest,
-  state: { readonly sizeBytes: number; readonly sourceId: string | undefined; readonly base: VolumeSnapshot | undefined },
+  state: {
+    readonly sizeBytes: number;
+    readonly sourceId: string | undefined;
+    readonly base: VolumeSnapshot | undefined;
+  },
 ): Changes {
   const changes = bestRung(request, state);
   if (request.strict && changes.rung === 'scan' && state.base !== undefined) {

@@ -16,6 +16,7 @@ import type { ObjectId } from '../repository/object/object-id.ts';
 import type { LeafId, VolumeBuilder } from '../repository/tree/volume-builder.ts';
 import { leafBytes, nodeLeaves } from '../repository/tree/volume-layout.ts';
 import type { Clock } from '../std/clock.ts';
+import { toError } from '../std/to-error.ts';
 import { WorkerGroup } from '../std/worker-group.ts';
 import type { BlockSource } from '../volume/block-source.ts';
 import { extentEnd, type Extent } from '../volume/extent.ts';
@@ -81,7 +82,7 @@ export class BackupRun implements AsyncDisposable {
   #generation = 0;
   #tree: VolumeBuilder | undefined;
   #checkpointing: Promise<void> | undefined;
-  #failure: { readonly error: unknown } | undefined;
+  #failure: Error | undefined;
 
   constructor(parts: BackupRunParts, options: BackupRunOptions) {
     this.#parts = parts;
@@ -268,11 +269,11 @@ export class BackupRun implements AsyncDisposable {
   };
 
   #fail(error: unknown): void {
-    this.#failure ??= { error };
+    this.#failure ??= toError(error);
   }
 
   #throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 }
 

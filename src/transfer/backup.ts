@@ -104,7 +104,16 @@ class BackupJob {
     const changedBytes = await this.#changedBytes(root);
     const { sizeBytes } = source;
     const parent = base?.snapshot.id;
-    return { snapshot, parent, changes, resumed: resumed !== undefined, sizeBytes, changedBytes, counts: run.counts, audit };
+    return {
+      snapshot,
+      parent,
+      changes,
+      resumed: resumed !== undefined,
+      sizeBytes,
+      changedBytes,
+      counts: run.counts,
+      audit,
+    };
   }
 
   #backupRun(changes: Changes, options: { readonly done: DoneRanges; readonly workBytes: number }): BackupRun {
@@ -129,14 +138,20 @@ class BackupJob {
     const { repository, source } = this.#parts;
     const { signal } = this.#request;
     const base = below === undefined || belowBytes === undefined ? undefined : { object: below, sizeBytes: belowBytes };
-    return new FlatBuilder({ reader: repository, writer: this.#state.writer }, { sizeBytes: source.sizeBytes, base, signal });
+    return new FlatBuilder(
+      { reader: repository, writer: this.#state.writer },
+      { sizeBytes: source.sizeBytes, base, signal },
+    );
   }
 
   #treeOn(below: ObjectId | undefined, belowBytes: number | undefined): TreeBuilder {
     const { repository, source } = this.#parts;
     const { signal } = this.#request;
     const base = below === undefined || belowBytes === undefined ? undefined : { object: below, sizeBytes: belowBytes };
-    return new TreeBuilder({ reader: repository, writer: this.#state.writer }, { sizeBytes: source.sizeBytes, base, signal });
+    return new TreeBuilder(
+      { reader: repository, writer: this.#state.writer },
+      { sizeBytes: source.sizeBytes, base, signal },
+    );
   }
 
   /** Flag, then policy, then zstd-fastest. Index version 1 cannot say that a content is compressed. */

@@ -11,6 +11,7 @@ import { systemClock } from '../std/clock.ts';
 import { DrayError } from '../std/dray-error.ts';
 import { systemRng } from '../std/rng.ts';
 import { serveTasks } from '../std/serve-tasks.ts';
+import { damageOf } from './damage.ts';
 import type { CheckTask, CheckWorkerData, PackChecked } from './check-messages.ts';
 
 const data = workerData as CheckWorkerData;
@@ -32,17 +33,18 @@ async function check({ blob, entries }: CheckTask): Promise<PackChecked> {
   try {
     pack = await store.get(blob, { signal });
   } catch (error) {
-    const reason = damage(error);
+    const reason = damageOf(error);
     return { readBytes: 0, damaged: entries.map(({ contentId }) => ({ contentId, reason })), problem: reason };
   }
   const damaged: { contentId: string; reason: string }[] = [];
   for (const entry of entries) {
     const end = entry.packOffset + entry.packedLength;
     try {
-      if (end > pack.length) throw new DrayError('blob-range', `pack ${blob} ends at ${pack.length}, content at ${end}`);
+      if (end > pack.length)
+        throw new DrayError('blob-range', `pack ${blob} ends at ${pack.length}, content at ${end}`);
       codec.open(entry, pack.subarray(entry.packOffset, end), { verify: true });
     } catch (error) {
-      damaged.push({ contentId: entry.contentId, reason: damage(error) });
+      damaged.push({ contentId: entry.contentId, reason: damageOf(error) });
     }
   }
   return { readBytes: pack.length, damaged, problem: structureProblem(pack) };
@@ -53,13 +55,6 @@ function structureProblem(pack: Uint8Array): string | undefined {
     readLocalIndex(pack, codec);
     return undefined;
   } catch (error) {
-    return damage(error);
+    return damageOf(error);
   }
-}
-
-/** What the data is to blame for; anything else ends the run. */
-function damage(error: unknown): string {
-  const codes = ['corrupt', 'blob-not-found', 'blob-range', 'unsupported'];
-  if (error instanceof DrayError && codes.includes(error.code)) return error.message;
-  throw error;
 }

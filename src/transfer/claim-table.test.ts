@@ -34,7 +34,10 @@ test('claim table > gives each hash to exactly one of several threads', async ()
     }),
   );
   const all = results.flat().sort((a, b) => a - b);
-  assert.deepEqual(all, Array.from({ length: 2000 }, (_, n) => n));
+  assert.deepEqual(
+    all,
+    Array.from({ length: 2000 }, (_, n) => n),
+  );
 });
 
 test('claim table > remembers both generations until one is cleared', () => {

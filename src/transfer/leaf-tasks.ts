@@ -7,7 +7,12 @@ import type { LeafRun } from '../repository/object/leaf-run.ts';
 import { fetchTaskBytes, type FetchLeaf } from './fetch-messages.ts';
 
 export type LeafTask =
-  | { readonly kind: 'leaves'; readonly offset: number; readonly lengthBytes: number; readonly leaves: readonly FetchLeaf[] }
+  | {
+      readonly kind: 'leaves';
+      readonly offset: number;
+      readonly lengthBytes: number;
+      readonly leaves: readonly FetchLeaf[];
+    }
   | { readonly kind: 'zero'; readonly offset: number; readonly lengthBytes: number };
 
 export interface LeafTaskOptions {

@@ -10,6 +10,7 @@ import type { ObjectId } from '../repository/object/object-id.ts';
 import type { Repository } from '../repository/repository.ts';
 import { leafBytes } from '../repository/tree/volume-layout.ts';
 import type { Clock } from '../std/clock.ts';
+import { toError } from '../std/to-error.ts';
 import { WorkerGroup } from '../std/worker-group.ts';
 import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { BlockTarget } from '../volume/block-target.ts';
@@ -61,7 +62,7 @@ export class RestoreRun implements AsyncDisposable {
   #recording: Promise<void> = Promise.resolve();
   /** Where the next task begins: everything before it has been handed out. */
   #handedOut: number;
-  #failure: { readonly error: unknown } | undefined;
+  #failure: Error | undefined;
 
   constructor(parts: RestoreRunParts, options: RestoreRunOptions) {
     this.#parts = parts;
@@ -177,11 +178,11 @@ export class RestoreRun implements AsyncDisposable {
   };
 
   #fail(error: unknown): void {
-    this.#failure ??= { error };
+    this.#failure ??= toError(error);
   }
 
   #throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 }
 

@@ -168,7 +168,8 @@ async function run(
       deltaBelow,
       resumeFrom,
       async recordWatermark(watermark) {
-        if (statePath !== undefined) await writeState(statePath, { ...stateOf(volume), file: file!, watermark }, { rng, signal });
+        if (statePath !== undefined)
+          await writeState(statePath, { ...stateOf(volume), file: file!, watermark }, { rng, signal });
       },
       onProgress: (counts) => onProgress(counts, volume.sizeBytes),
       signal,
@@ -177,7 +178,11 @@ async function run(
   return await pass.process();
 }
 
-function stateOf({ snapshot, object, sizeBytes }: VolumeSnapshot): Pick<RestoreState, 'snapshot' | 'object' | 'sizeBytes'> {
+function stateOf({
+  snapshot,
+  object,
+  sizeBytes,
+}: VolumeSnapshot): Pick<RestoreState, 'snapshot' | 'object' | 'sizeBytes'> {
   return { snapshot: snapshot.id, object, sizeBytes };
 }
 

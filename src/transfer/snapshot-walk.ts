@@ -8,6 +8,7 @@ import type { ObjectId } from '../repository/object/object-id.ts';
 import type { Repository } from '../repository/repository.ts';
 import { DrayError } from '../std/dray-error.ts';
 import { extent, type Extent } from '../volume/extent.ts';
+import { damageOf } from './damage.ts';
 
 /** A listing of a million entries. */
 const directoryBytesMax = 512 * 1024 * 1024;
@@ -139,7 +140,12 @@ async function firstUnreadable(
   return { from, to: Math.max(from + 1, Math.min(range.to, (first + 1) * placeBytes)) };
 }
 
-async function isReadable(repository: Repository, object: ObjectId, within: Extent, signal: AbortSignal): Promise<boolean> {
+async function isReadable(
+  repository: Repository,
+  object: ObjectId,
+  within: Extent,
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
     for await (const _ of leaves(repository, object, { within, signal }));
     return true;
@@ -147,11 +153,4 @@ async function isReadable(repository: Repository, object: ObjectId, within: Exte
     damageOf(error);
     return false;
   }
-}
-
-/** The reason, if the data is to blame; anything else is thrown on. */
-export function damageOf(error: unknown): string {
-  const codes = ['corrupt', 'content-missing', 'blob-not-found', 'blob-range'];
-  if (!(error instanceof DrayError) || !codes.includes(error.code)) throw error;
-  return error.message;
 }

@@ -12,7 +12,8 @@ import type { Snapshot } from '../repository/manifest/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Rng } from '../std/rng.ts';
 import { checkPacks, packLengths, type PacksChecked } from './check-packs.ts';
-import { damageOf, walkSnapshot, type DamagedPlace } from './snapshot-walk.ts';
+import { damageOf } from './damage.ts';
+import { walkSnapshot, type DamagedPlace } from './snapshot-walk.ts';
 
 export type VerifyLevel = 'index' | 'present' | 'data';
 

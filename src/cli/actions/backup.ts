@@ -20,7 +20,8 @@ const changeListBytesMax = 1024 * 1024 * 1024;
 export const backup: Action<BackupOptions> = async (context, options) => {
   const { clock, signal, identity } = context;
   const reserved = Object.keys(options.tags).find(isReservedTag);
-  if (reserved !== undefined) throw new CliError('usage', `tags that begin with "dray:" are the program's own: ${reserved}`);
+  if (reserved !== undefined)
+    throw new CliError('usage', `tags that begin with "dray:" are the program's own: ${reserved}`);
   const startedMs = clock.monotonicMs();
   const changeList = options.changesPath === undefined ? undefined : await readChangeList(options.changesPath);
   await using source = await openSource(options.source, { signal });
@@ -107,7 +108,8 @@ async function print(context: CliContext, options: BackupOptions, result: Backup
     ['Stored', `${formatSize(counts.newBytes)} new, ${formatSize(counts.packedBytes)} in the repository`],
   ];
   if (result.parent !== undefined) fields.splice(3, 0, ['Parent', result.parent]);
-  if (result.changedBytes !== undefined) fields.push(['Changed', `${formatSize(result.changedBytes)} since the parent`]);
+  if (result.changedBytes !== undefined)
+    fields.push(['Changed', `${formatSize(result.changedBytes)} since the parent`]);
   if (result.resumed) fields.push(['Resumed', 'went on from an interrupted run']);
   if (audit !== undefined) fields.push(['Audit', `${audit.chunks} chunks, ${audit.missed.length} missed`]);
   await context.output.record(value, { names: [result.snapshot], fields });

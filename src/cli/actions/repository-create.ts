@@ -17,7 +17,12 @@ export const repositoryCreate: Action<RepositoryCreateOptions> = async (context,
   {
     await using store = await openBlobStore(location, { create: true, signal, clock, rng });
     const { hash, encryption, splitter, formatVersion: version, keyDerivation } = options;
-    await createFormat(store, { password, options: { hash, encryption, splitter, version, keyDerivation }, rng, signal });
+    await createFormat(store, {
+      password,
+      options: { hash, encryption, splitter, version, keyDerivation },
+      rng,
+      signal,
+    });
   }
   const store = await openBlobStore(location, { signal, clock, rng });
   const cacheDirectory = context.cacheDirectory();

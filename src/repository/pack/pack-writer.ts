@@ -12,6 +12,7 @@ import { blobId, type BlobId, type BlobStore, type BlobUpload } from '../../blob
 import { AlignedMemory } from '../../kernel/aligned-memory.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { Rng } from '../../std/rng.ts';
+import { toError } from '../../std/to-error.ts';
 import type { CompressorName } from '../content/compression.ts';
 import type { ContentCodec } from '../content/content-codec.ts';
 import { prefixOf, type ContentId } from '../content/content-id.ts';
@@ -66,7 +67,7 @@ export class PackWriter implements AsyncDisposable {
   #pack: OpenPack | undefined;
   #buffer: Uint8Array | undefined;
   #fillBytes = 0;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(parts: PackWriterParts, options: PackWriterOptions) {
     assert(options.bufferBytes % blockBytes === 0 && options.buffers >= 2);
@@ -226,7 +227,7 @@ export class PackWriter implements AsyncDisposable {
   }
 
   #fail(error: unknown): void {
-    this.#failure ??= error;
+    this.#failure ??= toError(error);
   }
 
   #throwIfFailed(): void {
