@@ -18,10 +18,6 @@ export function parseSource(text: string): SnapshotSource | undefined {
   return { userName: match[1]!, host: match[2]!, path: match[3]! };
 }
 
-export function isSameSource(a: SnapshotSource, b: SnapshotSource): boolean {
-  return a.userName === b.userName && a.host === b.host && a.path === b.path;
-}
-
 /** The labels by which the snapshots of a source are found. */
 export function sourceLabels({ userName, host, path }: SnapshotSource): Labels {
   return { type: 'snapshot', hostname: host, username: userName, path };
