@@ -133,6 +133,17 @@ test('index > any bytes are an index or corrupt', () => {
   );
 });
 
+test('index > an entry that names a pack or format past the tables is corrupt', () => {
+  const whole = encodeIndex(example, { version: 2, hashLengthBytes: 16 });
+  for (const at of [17 + 17 + 15, 17 + 17 + 16]) {
+    const damaged = whole.map((byte, i) => (i === at ? 2 : byte));
+    assert.throws(
+      () => [...IndexTable.inMemory(damaged).entries()],
+      (error) => hasCode(error, 'corrupt') && / of 2/.test(error.message),
+    );
+  }
+});
+
 test('index > any damaged index is an index or corrupt', () => {
   const index = encodeIndex(example, { version: 2, hashLengthBytes: 16 });
   const old = encodeIndex([example[1]!], { version: 1, hashLengthBytes: 16 });

@@ -74,6 +74,7 @@ test('epochs > a range with a missing shard breaks the chain', () => {
 
 test('epochs > a range of one epoch is passed over, as Kopia does', () => {
   assert.deepEqual(active('xe9', 'xr0_0_A-s1-c1', 'xn0_a-s1-c1'), ['xn0_a-s1-c1']);
+  assert.deepEqual(epochState(ids('xe9', 'xr0_0_A-s1-c1')).ranges, []);
   // The chain [0,0] [1,5] is followed, its first range is not used, and what it covers is not looked for elsewhere.
   assert.deepEqual(active('xe9', 'xr0_0_A-s1-c1', 'xr1_5_B-s2-c1', 'xn0_a-s1-c1'), ['xr1_5_B-s2-c1']);
 });

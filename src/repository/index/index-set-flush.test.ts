@@ -68,14 +68,16 @@ test('index flush > thousands of flushes leave few blobs, few tables and everyth
   const parts = await bench(context);
   putIndex(parts, 'xn0_', range(0, 1000));
   await using set = await IndexSet.open({ ...parts, signal });
+  let tablesMax = 0;
   for (let i = 0; i < 600; i++) {
     const one = entry(1000 + i, i % 3 === 0 ? { deleted: true } : {});
     await set.flush([one], { sessionId: session, signal });
+    tablesMax = Math.max(tablesMax, set.lookupLocation().tables.length);
+    set.closeRetired();
   }
   assert.deepEqual(numbers(set), upTo(1600));
   assert.ok(parts.store.blobs.size <= 36, `${parts.store.blobs.size} blobs`);
-  assert.ok(set.lookupLocation().tables.length <= 12);
-  set.closeRetired();
+  assert.ok(tablesMax <= 12, `${tablesMax} tables`);
   assert.deepEqual(new Set(set.activeBlobs), new Set(parts.store.blobs.keys()));
   await using other = await IndexSet.open({ ...parts, cacheDirectory: join(parts.cacheDirectory, 'other'), signal });
   assert.deepEqual([...other.entries()], [...set.entries()]);
@@ -126,6 +128,20 @@ test('index flush > the eight stay when two epochs begin while they are merged',
   };
   await set.flush([entry(7)], { sessionId: session, signal });
   assert.equal([...parts.store.blobs.keys()].filter((id) => id.startsWith('xn')).length, 9);
+});
+
+test('index flush > blobs of an older epoch are left to maintenance', async (context) => {
+  const parts = await bench(context);
+  await using set = await IndexSet.open({ ...parts, signal });
+  for (let i = 0; i < 7; i++) await set.flush([entry(i)], { sessionId: session, signal });
+  parts.store.blobs.set(blobId('xe1'), Buffer.from('epoch-marker'));
+  parts.clock.nowAtMs += 6 * 60_000;
+  for (let i = 7; i < 14; i++) await set.flush([entry(i)], { sessionId: session, signal });
+  assert.equal(set.activeBlobs.length, 14);
+  await set.flush([entry(14)], { sessionId: session, signal });
+  assert.equal(set.activeBlobs.filter((id) => id.startsWith('xn0_')).length, 7);
+  assert.equal(set.activeBlobs.filter((id) => id.startsWith('xn1_')).length, 1);
+  assert.deepEqual(numbers(set), upTo(15));
 });
 
 test('index flush > a merge that comes out the same as one of its parts keeps it', async (context) => {

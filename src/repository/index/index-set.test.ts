@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { fstatSync } from 'node:fs';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
@@ -67,12 +68,12 @@ test('index set > a deleted content is found until the watermark has passed it',
 
 test('index set > opens again from disk alone', async (context) => {
   const parts = await bench(context);
-  for (let i = 0; i < 40; i++) putIndex(parts, 'xn0_', range(i * 10, i * 10 + 10));
+  for (let i = 0; i < 63; i++) putIndex(parts, 'xn0_', range(i * 10, i * 10 + 10));
   await (await IndexSet.open({ ...parts, signal }))[Symbol.asyncDispose]();
   parts.store.gets = 0;
   await using set = await IndexSet.open({ ...parts, signal });
   assert.equal(parts.store.gets, 0);
-  assert.deepEqual(numbers(set), upTo(400));
+  assert.deepEqual(numbers(set), upTo(630));
   assert.ok(set.lookupLocation().tables.length <= 12);
 });
 
@@ -174,6 +175,38 @@ test('index set > an index blob that is no index, or out of order, is corrupt an
       (error) => hasCode(error, 'corrupt') && error.message.includes(id),
     );
   }
+});
+
+test('index set > a local file under the name of another is not believed', async (context) => {
+  const parts = await bench(context);
+  const one = putIndex(parts, 'xn0_', range(0, 10));
+  await (await IndexSet.open({ ...parts, signal }))[Symbol.asyncDispose]();
+  const [name] = await readdir(parts.cacheDirectory);
+  parts.store.blobs.delete(one);
+  const other = putIndex(parts, 'xn0_', range(10, 20));
+  await rename(join(parts.cacheDirectory, name!), join(parts.cacheDirectory, name!.replace(one, other)));
+  await using set = await IndexSet.open({ ...parts, signal });
+  assert.deepEqual(
+    numbers(set),
+    upTo(20).filter((number) => number >= 10),
+  );
+});
+
+test('index set > tables stay open for workers until all have moved on', async (context) => {
+  const parts = await bench(context);
+  const first = putIndex(parts, 'xn0_', range(0, 10));
+  await using set = await IndexSet.open({ ...parts, signal });
+  const location = set.lookupLocation();
+  parts.store.blobs.delete(first);
+  putIndex(parts, 'xn0_', range(10, 20));
+  await set.refresh({ signal });
+  set.closeRetired();
+  assert.equal(new IndexLookup(location).isLive(0, hashOf(entry(1).contentId)), true);
+  const next = set.lookupLocation();
+  assert.equal(new IndexLookup(location).isLive(0, hashOf(entry(1).contentId)), true);
+  set.closeRetired();
+  assert.throws(() => fstatSync(location.tables[0]!.fd), { code: 'EBADF' });
+  assert.equal(new IndexLookup(next).isLive(0, hashOf(entry(11).contentId)), true);
 });
 
 test('index set > workers look into the tables until they have moved on', async (context) => {
