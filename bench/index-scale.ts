@@ -89,6 +89,9 @@ async function measure(directory: string): Promise<void> {
   console.log(`open            ${openMs.toFixed(0)} ms, ${location.tables.length} tables, ${count} entries`);
   report('memory, opened', before, opened);
   const lookup = new IndexLookup(location);
+  const absent = Array.from({ length: 20_000 }, () => randomBytes(32));
+  rate('state, absent', absent, (hash) => !lookup.isLive(0, hash));
+  report('memory, asked', before, process.memoryUsage());
   const present: Buffer[] = [];
   let seen = 0;
   for (const { contentId } of set.entries({ prefix: '' })) {
@@ -96,9 +99,7 @@ async function measure(directory: string): Promise<void> {
     if (present.length === 20_000) break;
   }
   present.sort(() => Math.random() - 0.5);
-  const absent = Array.from({ length: 20_000 }, () => randomBytes(32));
   rate('state, present', present, (hash) => lookup.isLive(0, hash));
-  rate('state, absent', absent, (hash) => !lookup.isLive(0, hash));
   rate('find, present', present, (hash) => lookup.find(0, hash) !== undefined);
   globalThis.gc?.();
   report('memory, used', before, process.memoryUsage());
