@@ -13,9 +13,7 @@ const extentsMax = 16 * 1024 * 1024;
 
 const schema = z.object({
   parent: z.string().regex(/^[0-9a-f]{1,64}$/, 'must be a snapshot id'),
-  extents: z
-    .array(z.object({ offset: z.int().nonnegative(), length: z.int().nonnegative() }))
-    .max(extentsMax),
+  extents: z.array(z.object({ offset: z.int().nonnegative(), length: z.int().nonnegative() })).max(extentsMax),
 });
 
 export interface ChangeList {

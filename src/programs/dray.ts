@@ -15,16 +15,20 @@ import { systemRng } from '../std/rng.ts';
 const actions: CliActions = {
   backup: async (...call) => await (await import('../cli/actions/backup.ts')).backup(...call),
   restore: async (...call) => await (await import('../cli/actions/restore.ts')).restore(...call),
-  repositoryCreate: async (...call) => await (await import('../cli/actions/repository-create.ts')).repositoryCreate(...call),
-  repositoryStatus: async (...call) => await (await import('../cli/actions/repository-status.ts')).repositoryStatus(...call),
-  repositoryPassword: async (...call) => await (await import('../cli/actions/repository-password.ts')).repositoryPassword(...call),
+  repositoryCreate: async (...call) =>
+    await (await import('../cli/actions/repository-create.ts')).repositoryCreate(...call),
+  repositoryStatus: async (...call) =>
+    await (await import('../cli/actions/repository-status.ts')).repositoryStatus(...call),
+  repositoryPassword: async (...call) =>
+    await (await import('../cli/actions/repository-password.ts')).repositoryPassword(...call),
   snapshotList: async (...call) => await (await import('../cli/actions/snapshot-list.ts')).snapshotList(...call),
   snapshotShow: async (...call) => await (await import('../cli/actions/snapshot-show.ts')).snapshotShow(...call),
   snapshotDiff: async (...call) => await (await import('../cli/actions/snapshot-diff.ts')).snapshotDiff(...call),
   snapshotDelete: async (...call) => await (await import('../cli/actions/snapshot-delete.ts')).snapshotDelete(...call),
   snapshotExpire: async (...call) => await (await import('../cli/actions/snapshot-expire.ts')).snapshotExpire(...call),
   snapshotPin: async (...call) => await (await import('../cli/actions/snapshot-pin.ts')).snapshotPin(...call),
-  repositoryVerify: async (...call) => await (await import('../cli/actions/repository-verify.ts')).repositoryVerify(...call),
+  repositoryVerify: async (...call) =>
+    await (await import('../cli/actions/repository-verify.ts')).repositoryVerify(...call),
   tour: absent('tour'),
 };
 

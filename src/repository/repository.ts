@@ -93,7 +93,10 @@ export class Repository implements ContentReader, AsyncDisposable {
   /** Starts a writing session. */
   async writer(identity: Identity, { signal }: { readonly signal: AbortSignal }): Promise<RepositoryWriter> {
     const { format } = this.opened;
-    return await RepositoryWriter.begin({ ...this.#parts, codec: this.codec, format, index: this.index, identity }, { signal });
+    return await RepositoryWriter.begin(
+      { ...this.#parts, codec: this.codec, format, index: this.index, identity },
+      { signal },
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -34,10 +34,7 @@ test('progress > a terminal gets one line with rate and ETA, rewritten at most f
   const { written, progress, at } = stage({ terminal: true });
   for (let ms = 0; ms <= 2000; ms += 10) at(ms, ms / 10);
   assert.equal(written.length, 6, 'at 1.0, 1.2, 1.4, 1.6, 1.8 and 2.0 s');
-  assert.equal(
-    written[0],
-    '\r\u001b[Kreading: 100 MiB of 1000 MiB (10 %), 100 MiB/s, ETA 9.0 s, changed 1 MiB, store',
-  );
+  assert.equal(written[0], '\r\u001b[Kreading: 100 MiB of 1000 MiB (10 %), 100 MiB/s, ETA 9.0 s, changed 1 MiB, store');
   progress.end();
   progress.end();
   assert.deepEqual(written.slice(6), ['\r\u001b[K']);
