@@ -54,7 +54,8 @@ export interface BlobGet extends BlobCall {
   readonly range?: { readonly offset: number; readonly lengthBytes: number } | undefined;
   /**
    * Where to put the bytes, instead of a fresh buffer. It belongs to the call until the promise settles, **also after
-   * an abort**. Must hold at least the range. Only with `range`.
+   * an abort**. Must hold at least the range; with 8 KiB more, and page-aligned, it can be read past the page cache.
+   * The bytes may begin anywhere in it. Only with `range`.
    */
   readonly into?: Uint8Array | undefined;
 }

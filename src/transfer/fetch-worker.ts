@@ -96,22 +96,23 @@ async function openAll(read: PackRead, first: number, output: Uint8Array): Promi
   }
   for (const { leaf, entry } of read.contents) {
     const start = entry.packOffset - read.offset;
-    const plain = openLeaf(leaf, entry, sealed.subarray(start, start + entry.packedLength));
-    output.set(plain, leaf.offset - first);
+    const plain = output.subarray(leaf.offset - first, leaf.offset - first + leaf.lengthBytes);
+    openLeaf(leaf, entry, sealed.subarray(start, start + entry.packedLength), plain);
   }
 }
 
-function openLeaf(leaf: FetchLeaf, entry: IndexEntry, sealed: Uint8Array): Uint8Array {
-  let plain: Uint8Array;
+/** Opens a chunk where it is to be written from, and hashes it there. */
+function openLeaf(leaf: FetchLeaf, entry: IndexEntry, sealed: Uint8Array, plain: Uint8Array): void {
+  if (entry.originalLength !== leaf.lengthBytes) {
+    const found = `content ${leaf.contentId} has ${entry.originalLength} bytes, not ${leaf.lengthBytes}`;
+    throw damaged(leaf, new RepositoryError('corrupt', found));
+  }
   try {
-    plain = codec.open(entry, sealed, { verify: true });
+    codec.openInto(entry, sealed, plain, { verify: true });
   } catch (error) {
     if (hasCode(error, 'corrupt')) throw damaged(leaf, error);
     throw error;
   }
-  if (plain.length === leaf.lengthBytes) return plain;
-  const found = `content ${leaf.contentId} has ${plain.length} bytes, not ${leaf.lengthBytes}`;
-  throw damaged(leaf, new RepositoryError('corrupt', found));
 }
 
 /** No damaged byte may reach the target: the run stops, and says where. */

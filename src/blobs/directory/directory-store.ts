@@ -5,6 +5,7 @@
  */
 import { open, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { directAlignmentBytes, isDirectAligned } from '../../kernel/aligned-memory.ts';
 import { atomicWrite, isErrno, makeDirectories, temporaryName } from '../../std/atomic-write.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { Rng } from '../../std/rng.ts';
@@ -185,11 +186,17 @@ async function readBlob(
   if (into !== undefined && into.length < lengthBytes) {
     throw new BlobError('blob-range', `${lengthBytes} bytes of ${id} do not fit into ${into.length}`);
   }
+  // Past the page cache only whole blocks can be read: those around the range, when `into` has room for them.
+  const start = file.direct ? offset - (offset % directAlignmentBytes) : offset;
+  const blocks = Math.ceil((end - start) / directAlignmentBytes) * directAlignmentBytes;
+  const around = into !== undefined && file.direct && blocks <= into.length && isDirectAligned(into);
+  const first = around ? start : offset;
+  const wanted = around ? blocks : lengthBytes;
   // Every byte is filled or the call fails, so nothing uninitialised gets out.
-  const bytes = into === undefined ? Buffer.allocUnsafeSlow(lengthBytes) : into.subarray(0, lengthBytes);
-  const count = await file.read(bytes, offset);
-  if (count < lengthBytes) throw new BlobError('blob-range', `${id} became shorter while it was read`);
-  return bytes;
+  const bytes = into === undefined ? Buffer.allocUnsafeSlow(lengthBytes) : into.subarray(0, wanted);
+  const count = await file.read(bytes, first);
+  if (first + count < end) throw new BlobError('blob-range', `${id} became shorter while it was read`);
+  return bytes.subarray(offset - first, end - first);
 }
 
 async function loadShards(root: string, { create = false, rng, signal }: DirectoryStoreOptions): Promise<Shards> {

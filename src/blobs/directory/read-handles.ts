@@ -1,6 +1,10 @@
 import { constants } from 'node:fs';
 import { DirectFile } from '../../kernel/direct-file.ts';
+import { cachedFraction } from '../../kernel/page-cache.ts';
 import { BlobError } from '../blob-store.ts';
+
+/** Below this part of a file in the page cache, reads go past it. */
+const cachedFractionMin = 0.5;
 
 export interface OpenBlob {
   readonly file: DirectFile;
@@ -29,7 +33,11 @@ export class ReadHandles implements AsyncDisposable {
 
   /** Runs `work` with the file of `path` open. Reads may overlap. */
   async use<T>(path: string, work: (blob: OpenBlob) => Promise<T>): Promise<T> {
-    const handle = this.#handles.get(path) ?? { opened: openToRead(path), readers: 0, dropped: false };
+    const handle = this.#handles.get(path) ?? {
+      opened: openToRead(path, { pastCache: true }),
+      readers: 0,
+      dropped: false,
+    };
     this.#handles.delete(path);
     this.#handles.set(path, handle);
     handle.readers += 1;
@@ -72,14 +80,26 @@ async function closeIdle(handle: Handle): Promise<void> {
   await opened?.file[Symbol.asyncDispose]();
 }
 
-/** @throws {BlobError} `blob-not-found` when it is no regular file; system errors pass */
-export async function openToRead(path: string): Promise<OpenBlob> {
-  // Without O_NONBLOCK a named pipe in a blob's place would wait for a writer for ever.
-  const file = await DirectFile.open(path, { flags: constants.O_RDONLY | constants.O_NONBLOCK, direct: false });
+/** Without O_NONBLOCK a named pipe in a blob's place would wait for a writer for ever. */
+const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+
+/**
+ * @param options.pastCache read aligned pieces past the page cache when most of the file is not in it: filling the cache
+ *   costs more than the read.
+ * @throws {BlobError} `blob-not-found` when it is no regular file; system errors pass
+ */
+export async function openToRead(path: string, options: { readonly pastCache?: boolean } = {}): Promise<OpenBlob> {
+  const file = await DirectFile.open(path, { flags, direct: false });
   try {
     const stats = await file.stat();
     if (!stats.isFile()) throw new BlobError('blob-not-found', `${path} is not a regular file`);
-    return { file, sizeBytes: Number(stats.size) };
+    const sizeBytes = Number(stats.size);
+    if (options.pastCache !== true || (cachedFraction(file.fd, sizeBytes) ?? 1) >= cachedFractionMin) {
+      return { file, sizeBytes };
+    }
+    const direct = await DirectFile.open(path, { flags, direct: true });
+    await file[Symbol.asyncDispose]();
+    return { file: direct, sizeBytes };
   } catch (error) {
     await file[Symbol.asyncDispose]();
     throw error;
