@@ -26,7 +26,9 @@ export function packError(error: unknown, depth = 0): TransferredError {
 export function unpackError(packed: TransferredError): Error {
   const options = packed.cause === undefined ? undefined : { cause: unpackError(packed.cause) };
   const error =
-    packed.code === undefined ? new Error(packed.message, options) : new DrayError(packed.code, packed.message, options);
+    packed.code === undefined
+      ? new Error(packed.message, options)
+      : new DrayError(packed.code, packed.message, options);
   error.name = packed.name;
   if (packed.stack !== undefined) error.stack = packed.stack;
   return error;
