@@ -14,6 +14,8 @@ export interface CheckWorkerData {
 
 export interface CheckTask {
   readonly blob: BlobId;
+  /** As listed; undefined when the listing did not have it. */
+  readonly lengthBytes: number | undefined;
   /** The contents that the index places in this pack; those to be opened and hashed. */
   readonly entries: readonly IndexEntry[];
 }

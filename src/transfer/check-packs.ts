@@ -17,6 +17,8 @@ const entriesPerPass = 60_000;
 export interface CheckPacksOptions {
   readonly store: BlobStoreLocation;
   readonly parallel: number;
+  /** Of all packs in the store. */
+  readonly lengths: ReadonlyMap<string, number>;
   /** True for packs that belong to the sample. */
   readonly isChosen: (pack: string) => boolean;
   readonly onProgress: (counts: { readonly readBytes: number; readonly contents: number }) => void;
@@ -51,7 +53,8 @@ export async function checkPacks(repository: Repository, options: CheckPacksOpti
       const running: Promise<void>[] = [];
       for (const [pack, entries] of byPack(repository, options, { pass, passes })) {
         options.signal.throwIfAborted();
-        await group.submit({ blob: blobId(pack), entries }, (outcome) => {
+        const lengthBytes = options.lengths.get(pack);
+        await group.submit({ blob: blobId(pack), lengthBytes, entries }, (outcome) => {
           const settled = outcome.then((checked) => {
             totals.packs++;
             totals.contents += entries.length;

@@ -4,7 +4,9 @@
  */
 import { workerData } from 'node:worker_threads';
 
+import { BlobError } from '../blobs/blob-store.ts';
 import { openBlobStore } from '../blobs/open-blob-store.ts';
+import { AlignedMemory, directAlignmentBytes } from '../kernel/aligned-memory.ts';
 import { ContentCodec } from '../repository/content/content-codec.ts';
 import { readLocalIndex } from '../repository/content/pack-format.ts';
 import { systemClock } from '../std/clock.ts';
@@ -12,7 +14,7 @@ import { DrayError } from '../std/dray-error.ts';
 import { systemRng } from '../std/rng.ts';
 import { serveTasks } from '../std/serve-tasks.ts';
 import { damageOf } from './damage.ts';
-import type { CheckTask, CheckWorkerData, PackChecked } from './check-messages.ts';
+import { checkTasksPerWorker, type CheckTask, type CheckWorkerData, type PackChecked } from './check-messages.ts';
 
 const data = workerData as CheckWorkerData;
 const stop = new AbortController();
@@ -28,10 +30,34 @@ serveTasks<CheckTask>({
   },
 });
 
-async function check({ blob, entries }: CheckTask): Promise<PackChecked> {
+/** Packs are read into the same memory again and again; a longer one makes it grow. */
+const freeBuffers: Uint8Array[] = [];
+const bufferBytesMin = 24 * 1024 * 1024;
+/** Where contents are opened, only to be hashed. */
+let scratch: Uint8Array = new Uint8Array(1024 * 1024);
+
+async function check(task: CheckTask): Promise<PackChecked> {
+  const roomBytes = (task.lengthBytes ?? 0) + 2 * directAlignmentBytes;
+  const fits = freeBuffers.findIndex((buffer) => buffer.length >= roomBytes);
+  const [free] = fits < 0 ? [] : freeBuffers.splice(fits, 1);
+  const buffer = free ?? newBuffer(Math.max(bufferBytesMin, roomBytes));
+  try {
+    return await checkPack(task, buffer);
+  } finally {
+    if (freeBuffers.length < checkTasksPerWorker) freeBuffers.push(buffer);
+  }
+}
+
+function newBuffer(lengthBytes: number): Uint8Array {
+  const slotBytes = Math.ceil(lengthBytes / directAlignmentBytes) * directAlignmentBytes;
+  return AlignedMemory.allocate({ slotBytes, slots: 1 }).slot(0);
+}
+
+async function checkPack({ blob, lengthBytes, entries }: CheckTask, buffer: Uint8Array): Promise<PackChecked> {
   let pack: Uint8Array;
   try {
-    pack = await store.get(blob, { signal });
+    if (lengthBytes === undefined) throw new BlobError('blob-not-found', `pack ${blob} is missing`);
+    pack = await store.get(blob, { signal, range: { offset: 0, lengthBytes }, into: buffer });
   } catch (error) {
     const reason = damageOf(error);
     return { readBytes: 0, damaged: entries.map(({ contentId }) => ({ contentId, reason })), problem: reason };
@@ -42,7 +68,8 @@ async function check({ blob, entries }: CheckTask): Promise<PackChecked> {
     try {
       if (end > pack.length)
         throw new DrayError('blob-range', `pack ${blob} ends at ${pack.length}, content at ${end}`);
-      codec.open(entry, pack.subarray(entry.packOffset, end), { verify: true });
+      if (scratch.length < entry.originalLength) scratch = new Uint8Array(entry.originalLength);
+      codec.openInto(entry, pack.subarray(entry.packOffset, end), scratch, { verify: true });
     } catch (error) {
       damaged.push({ contentId: entry.contentId, reason: damageOf(error) });
     }

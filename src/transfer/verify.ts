@@ -47,14 +47,14 @@ export async function verify(repository: Repository, request: VerifyRequest): Pr
   const problems: { what: string; reason: string }[] = [];
   const lengths = level === 'index' ? undefined : await packLengths(repository.store, { signal });
   let checked: PacksChecked | undefined;
-  if (level === 'data') {
+  if (level === 'data' && lengths !== undefined) {
     await checkBlobs(repository, problems, signal);
     const wanted = request.onlyThese ? await packsOf(repository, request) : undefined;
     const chosen = chooser(request);
     const isChosen = (pack: string): boolean => (wanted?.has(pack) ?? true) && chosen(pack);
     const onProgress = ({ readBytes }: { readonly readBytes: number }): void => request.onProgress(readBytes);
     const { store, parallel } = request;
-    checked = await checkPacks(repository, { store, parallel, isChosen, onProgress, signal });
+    checked = await checkPacks(repository, { store, parallel, lengths, isChosen, onProgress, signal });
     for (const { blob, reason } of checked.packProblems) problems.push({ what: `pack ${blob}`, reason });
     for (const [id, reason] of checked.damagedContents) problems.push({ what: `content ${id}`, reason });
   }
