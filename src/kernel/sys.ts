@@ -44,6 +44,7 @@ interface Library {
   readonly fallocate: Call;
   readonly posixFadvise: Call;
   readonly syscall: Call;
+  readonly flock: Call;
   readonly getpagesize: Call;
 }
 
@@ -60,6 +61,7 @@ function library(): Library {
     fallocate: libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)') as Call,
     posixFadvise: libc.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)') as Call,
     syscall: libc.func('long syscall(long number, long fd, void* range, void* answer, long flags)') as Call,
+    flock: libc.func('int flock(int fd, int operation)') as Call,
     getpagesize: libc.func('int getpagesize()') as Call,
   };
   return loaded;
@@ -111,6 +113,16 @@ export async function fallocate(
   range: { readonly offset: number; readonly lengthBytes: number },
 ): Promise<void> {
   await checkedAsync('fallocate', library().fallocate, [fd, mode, range.offset, range.lengthBytes]);
+}
+
+/**
+ * Claims an open file for its descriptor until that is closed, also by the death of the process.
+ * @returns false when another descriptor has claimed it; a file system without locks counts as claimed by us
+ */
+export function tryLock(fd: number): boolean {
+  const exclusiveNonBlocking = 2 | 4;
+  if (library().flock(fd, exclusiveNonBlocking) === 0) return true;
+  return errnoName(library().koffi.errno()) !== 'EAGAIN';
 }
 
 /** A hint; @throws {KernelError} when the descriptor cannot take it. */

@@ -107,10 +107,10 @@ async function restoreNewFile(
   const { sizeBytes } = volume;
   const state = await readState(statePath, { ...stateOf(volume), file: await fileIdentity(partial) });
   const mode = state === undefined ? 'truncate' : 'in-place';
-  if (state === undefined) await forgetState(statePath);
+  const beforeTruncate = state === undefined ? async () => await forgetState(statePath) : undefined;
   let counts: RestoreCounts;
   {
-    await using target = await openFileTarget(partial, { sizeBytes, mode, zeroed: true, signal });
+    await using target = await openFileTarget(partial, { sizeBytes, mode, zeroed: true, beforeTruncate, signal });
     const resumeFrom = state?.watermark ?? 0;
     counts = await run(parts, request, { target, resumeFrom, deltaBelow: 0, statePath });
   }

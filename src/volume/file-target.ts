@@ -4,7 +4,7 @@ import { unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DirectFile } from '../kernel/direct-file.ts';
 import { usesOf } from '../kernel/mounts.ts';
-import { fallocate } from '../kernel/sys.ts';
+import { fallocate, tryLock } from '../kernel/sys.ts';
 import { syncDirectory } from '../std/atomic-write.ts';
 import { VolumeError } from './block-source.ts';
 import type { BlockTarget, TargetLocation } from './block-target.ts';
@@ -26,17 +26,19 @@ export interface OpenFileOptions {
    * file that began sparse). New files always are.
    */
   readonly zeroed?: boolean | undefined;
+  /** Runs when the file is claimed and not yet emptied: what speaks of its bytes must go first. */
+  readonly beforeTruncate?: (() => Promise<void>) | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
  * The name of a new file is durable when this resolves; its bytes are after `flush`.
- * @throws {VolumeError} `volume-exists`, `volume-not-found`, `volume-kind`, `volume-denied`, `volume-no-space`,
+ * @throws {VolumeError} `volume-exists`, `volume-not-found`, `volume-kind`, `volume-denied`, `volume-busy`, `volume-no-space`,
  * `volume-read-only`, `volume-io`
  */
 export async function openFileTarget(
   path: string,
-  { sizeBytes, mode, zeroed = false, signal }: OpenFileOptions,
+  { sizeBytes, mode, zeroed = false, beforeTruncate, signal }: OpenFileOptions,
 ): Promise<BlockTarget> {
   signal.throwIfAborted();
   return await withVolumeErrors(
@@ -51,7 +53,11 @@ export async function openFileTarget(
       const flags = constants.O_RDWR | modeFlags[mode];
       const file = opening.use(await DirectFile.open(path, { flags, mode: 0o600, direct: true }));
       if (!(await file.stat()).isFile()) throw new VolumeError('volume-kind', `${path} is not a regular file`);
+      // Before anything is cut off: another restore may be writing to it.
+      if (!tryLock(file.fd)) throw new VolumeError('volume-busy', `${path} is being written by another process`);
       try {
+        await beforeTruncate?.();
+        if (mode === 'truncate') await file.truncate(0);
         if (Number((await file.stat()).size) !== sizeBytes) await file.truncate(sizeBytes);
       } catch (error) {
         if (mode === 'create') await unlink(path).catch(() => undefined);
@@ -67,7 +73,7 @@ export async function openFileTarget(
 
 const modeFlags = {
   create: constants.O_CREAT | constants.O_EXCL,
-  truncate: constants.O_CREAT | constants.O_TRUNC,
+  truncate: constants.O_CREAT,
   'in-place': 0,
 } as const;
 
