@@ -10,7 +10,7 @@ import type { Nanoseconds } from '../../std/go-time.ts';
 import { bareObject, isJsonObject, JsonError, parseJson, stringifyJson } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
 import { RepositoryError } from '../repository-error.ts';
-import { jsonField } from './json-field.ts';
+import { goJson, jsonField } from './json-field.ts';
 
 declare const brand: unique symbol;
 
@@ -50,6 +50,11 @@ export function encodeManifestContent(entries: readonly ManifestEntry[]): Uint8A
   return gzipSync(`{"entries":[${entries.map(encodeEntry).join(',')}]}\n`);
 }
 
+/** The text of what a manifest says, character for character as Kopia writes it. */
+export function manifestData(value: JsonValue): string {
+  return goJson(value).trimEnd();
+}
+
 function decodeEntry(entry: JsonValue): ManifestEntry {
   if (!isJsonObject(entry)) throw corrupt('has an entry that is no object');
   const id = jsonField(entry, 'id');
@@ -59,7 +64,7 @@ function decodeEntry(entry: JsonValue): ManifestEntry {
   if (typeof id !== 'string' || id === '' || id.length > idLengthMax) throw corrupt('has an entry without id');
   if (time === undefined) throw corrupt(`entry ${id} has no time`);
   if (typeof deleted !== 'boolean') throw corrupt(`entry ${id}: "deleted" is no boolean`);
-  const data = stringifyJson(jsonField(entry, 'data') ?? null);
+  const data = manifestData(jsonField(entry, 'data') ?? null);
   return { id: id as ManifestId, labels: decodeLabels(jsonField(entry, 'labels'), id), modified: time, deleted, data };
 }
 

@@ -58,6 +58,14 @@ describe('manifest content', () => {
     );
   });
 
+  test("keeps Go's escapes, so that kopia shows the same text before and after", () => {
+    const data = String.raw`{"files":{"ignore":["*.tmp \u003c\u0026\u003e \u2028"],"maxFileSize":9223372036854775807}}`;
+    const entry = `{"id":"a","labels":{"type":"policy"},"modified":"2026-01-02T03:04:05Z","data":${data}}`;
+    const entries = decodeManifestContent(zip(`{"entries":[${entry}]}`));
+    assert.equal(entries[0]!.data, data);
+    assert.ok(gunzipSync(encodeManifestContent(entries)).toString().includes(data));
+  });
+
   test('answers anything else with corrupt', () => {
     const isCorrupt = (error: unknown): boolean => hasCode(error, 'corrupt');
     const bad = [

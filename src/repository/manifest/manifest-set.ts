@@ -9,11 +9,11 @@ import assert from 'node:assert/strict';
 import type { Clock } from '../../std/clock.ts';
 import { nanosecondsFromMs } from '../../std/go-time.ts';
 import type { Nanoseconds } from '../../std/go-time.ts';
-import { bareObject, stringifyJson } from '../../std/lossless-json.ts';
+import { bareObject } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
 import type { Rng } from '../../std/rng.ts';
 import type { ContentId } from '../content/content-id.ts';
-import { encodeManifestContent } from './manifest-codec.ts';
+import { encodeManifestContent, manifestData } from './manifest-codec.ts';
 import type { Labels, ManifestEntry, ManifestId } from './manifest-codec.ts';
 
 /** Kopia compacts on opening a repository that has this many manifest contents. */
@@ -85,7 +85,7 @@ export class ManifestSet {
     assert(labels['type'] !== undefined, 'a manifest needs a type');
     const newId = id ?? (Buffer.from(this.#rng.bytes(16)).toString('hex') as ManifestId);
     const copy = Object.assign(bareObject<string>(), labels);
-    this.#change({ id: newId, labels: copy, modified: this.#later(newId), deleted: false, data: stringifyJson(data) });
+    this.#change({ id: newId, labels: copy, modified: this.#later(newId), deleted: false, data: manifestData(data) });
     return newId;
   }
 
