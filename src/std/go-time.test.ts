@@ -3,7 +3,15 @@ import { describe, test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { civil, daysFromCivil, formatGoTime, msFromNanoseconds, nanosecondsFromMs, parseGoTime } from './go-time.ts';
+import {
+  civil,
+  daysFromCivil,
+  formatGoTime,
+  localOffsetSeconds,
+  msFromNanoseconds,
+  nanosecondsFromMs,
+  parseGoTime,
+} from './go-time.ts';
 
 describe('Go time', () => {
   test('keeps every nanosecond', () => {
@@ -55,5 +63,18 @@ describe('Go time', () => {
     ]) {
       assert.equal(parseGoTime(text), undefined, text);
     }
+  });
+
+  test('knows how far the zone of the process is from UTC, in summer and in winter', (context) => {
+    const zone = process.env['TZ'];
+    context.after(() => {
+      if (zone === undefined) delete process.env['TZ'];
+      else process.env['TZ'] = zone;
+    });
+    process.env['TZ'] = 'America/St_Johns';
+    assert.equal(localOffsetSeconds(parseGoTime('2026-01-15T00:00:00Z')!), -3.5 * 3600);
+    assert.equal(localOffsetSeconds(parseGoTime('2026-07-15T00:00:00Z')!), -2.5 * 3600);
+    // Further away than Date reaches.
+    assert.equal(localOffsetSeconds(10n ** 25n), 0);
   });
 });

@@ -58,6 +58,12 @@ export function msFromNanoseconds(time: Nanoseconds): number {
   return Number((time - mod(time, 1_000_000n)) / 1_000_000n);
 }
 
+/** How far the zone of this process is east of Greenwich at this moment, seconds; whole minutes. */
+export function localOffsetSeconds(time: Nanoseconds): number {
+  const minutes = new Date(msFromNanoseconds(time)).getTimezoneOffset();
+  return Number.isNaN(minutes) ? 0 : minutes * -60;
+}
+
 /** A time taken apart, in UTC. */
 export interface CivilTime {
   readonly year: number;

@@ -1,13 +1,17 @@
 import { effectivePolicy } from '../../repository/manifest/policy.ts';
-import { applyRetention, type RetentionPolicy } from '../../repository/manifest/retention.ts';
+import { applyRetention, type RetentionOptions, type RetentionPolicy } from '../../repository/manifest/retention.ts';
 import { listSnapshots, type Snapshot } from '../../repository/manifest/snapshot.ts';
 import { formatSource } from '../../repository/manifest/snapshot-source.ts';
+import { localOffsetSeconds } from '../../std/go-time.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import type { SnapshotExpireOptions } from '../snapshot-expire.ts';
 import { changeManifests } from './change-manifests.ts';
 import { openRepository } from './open-repository.ts';
 import { describeSnapshot, sourceOf } from './snapshot-list.ts';
+
+/** Weeks begin at the midnight of this machine, as for a kopia that runs here. */
+const zone: RetentionOptions = { utcOffsetSeconds: localOffsetSeconds };
 
 export const snapshotExpire: Action<SnapshotExpireOptions> = async (context, options) => {
   await using opened = await openRepository(context);
@@ -18,7 +22,7 @@ export const snapshotExpire: Action<SnapshotExpireOptions> = async (context, opt
   const rows: { snapshot: Snapshot; reasons: readonly string[]; expired: boolean }[] = [];
   for (const snapshots of bySource.values()) {
     const { retention } = effectivePolicy(set, snapshots[0]!.source);
-    const { keep, expire } = applyRetention(snapshots, { ...retention, ...keepOf(options) });
+    const { keep, expire } = applyRetention(snapshots, { ...retention, ...keepOf(options) }, zone);
     rows.push(...keep.map(({ snapshot, reasons }) => ({ snapshot, reasons, expired: false })));
     rows.push(...expire.map((snapshot) => ({ snapshot, reasons: [], expired: true })));
   }
