@@ -39,6 +39,8 @@ export interface BackupRequest {
   readonly layout: Layout;
   readonly store: BlobStoreLocation;
   readonly parallel: number;
+  /** What an interruption may cost at most, in bytes read again; absent: what follows from the work. */
+  readonly checkpointBytes?: number | undefined;
   readonly onProgress: (counts: BackupCounts, totalBytes: number) => void;
   /** Something the user must know although the run goes on. */
   readonly onWarning: (text: string) => void;

@@ -118,7 +118,7 @@ class BackupJob {
 
   #backupRun(changes: Changes, options: { readonly done: DoneRanges; readonly workBytes: number }): BackupRun {
     const { repository, source, clock } = this.#parts;
-    const { store, parallel, onProgress, signal, layout } = this.#request;
+    const { store, parallel, checkpointBytes, onProgress, signal, layout } = this.#request;
     const total = workBytesOf(changedExtents(changes), source.sizeBytes);
     return new BackupRun(
       { repository, writer: this.#state.writer, source, clock },
@@ -126,6 +126,7 @@ class BackupJob {
         ...options,
         worker: { store, compressor: this.#compressor(), padTail: layout === 'flat-1' },
         parallel,
+        checkpointBytes,
         recordCheckpoint: async (root, done) => await this.#recordCheckpoint(root, changes, done),
         onProgress: (counts) => onProgress(counts, total),
         signal,

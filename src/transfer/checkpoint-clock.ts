@@ -9,16 +9,24 @@ const intervalBytesMin = 256 * 1024 * 1024;
 const intervalBytesMax = 32 * 1024 * 1024 * 1024;
 const intervalMsMax = 10 * 60 * 1000;
 
+/** What a kill may cost at most, in bytes that are read again. */
+export function checkpointIntervalBytes(workBytes: number): number {
+  return Math.min(intervalBytesMax, Math.max(intervalBytesMin, workBytes * shareOfWork));
+}
+
 export class CheckpointClock {
   readonly #clock: Clock;
   readonly #intervalBytes: number;
   #lastBytes = 0;
   #lastMs: number;
 
-  /** @param options.workBytes what the run will read at most. */
-  constructor(clock: Clock, options: { readonly workBytes: number }) {
+  /**
+   * @param options.workBytes what the run will read at most.
+   * @param options.everyBytes instead of the interval that follows from the work.
+   */
+  constructor(clock: Clock, options: { readonly workBytes: number; readonly everyBytes?: number | undefined }) {
     this.#clock = clock;
-    this.#intervalBytes = Math.min(intervalBytesMax, Math.max(intervalBytesMin, options.workBytes * shareOfWork));
+    this.#intervalBytes = options.everyBytes ?? checkpointIntervalBytes(options.workBytes);
     this.#lastMs = clock.monotonicMs();
   }
 
