@@ -38,13 +38,14 @@ function bestRung(
   if (base.tags.suspect !== undefined) {
     return { rung: 'scan', reason: `the parent is suspect: ${base.tags.suspect}` };
   }
-  if (base.tags.layout !== layout) {
-    return { rung: 'scan', reason: `the parent's layout is ${base.tags.layout ?? 'foreign'}, not ${layout}` };
-  }
-  if (changeList !== undefined) {
+  const foreign = base.tags.layout !== layout;
+  // A foreign tree can be rewritten as ours from its ids alone, so a list still serves; see `adopt-tree.ts`.
+  if (changeList !== undefined && (!foreign || layout === 'tree-1')) {
     const extents = fitToSize(changeList, { sizeBytes, parentSizeBytes: base.sizeBytes, chunkBytes: leafBytes });
     return { rung: 'list', reason: 'a list of changes was given', extents, parent };
   }
+  if (foreign)
+    return { rung: 'scan', reason: `the parent's layout is ${base.tags.layout ?? 'foreign'}, not ${layout}` };
   if (!trustMtime) return { rung: 'scan', reason: 'no list of changes was given' };
   const same = sourceId !== undefined && sourceId === base.tags.sourceId && sizeBytes === base.sizeBytes;
   if (same) return { rung: 'mtime', reason: 'inode, size, mtime and ctime are those of the parent', parent };

@@ -15,6 +15,7 @@ import { encodeSnapshot, listSnapshots, userTagPrefix, type SnapshotId } from '.
 import { directObjectId, type ObjectId } from '../repository/object/object-id.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
 import type { RepositoryWriter } from '../repository/repository-writer.ts';
+import { adoptTree } from '../repository/tree/adopt-tree.ts';
 import { DoneRanges } from '../repository/tree/done-ranges.ts';
 import { FlatBuilder } from '../repository/tree/flat-builder.ts';
 import { TreeBuilder } from '../repository/tree/tree-builder.ts';
@@ -23,7 +24,8 @@ import { leafBytes } from '../repository/tree/volume-layout.ts';
 import { encodeVolumeTags } from '../repository/tree/volume-tags.ts';
 import { nanosecondsFromMs, type Nanoseconds } from '../std/go-time.ts';
 import { VolumeError } from '../volume/block-source.ts';
-import { totalBytes } from '../volume/extents.ts';
+import { extent } from '../volume/extent.ts';
+import { intersectExtents, normalizeExtents, totalBytes } from '../volume/extents.ts';
 import { auditUnchanged } from './backup-audit.ts';
 import { changesDigest, decideChanges } from './backup-changes.ts';
 import { chooseParent, findResumable, openVolumeSnapshot, type VolumeSnapshot } from './backup-parent.ts';
@@ -72,13 +74,14 @@ class BackupJob {
     const { source } = this.#parts;
     const { onWarning, signal } = this.#request;
     const { base } = this.#state;
-    let changes = decided;
+    const { object: baseObject, changes: adopted } = await this.#adopt(decided);
+    let changes = adopted;
     let audit: (AuditResult & { nextCursor: number }) | undefined;
     const touched = changedExtents(changes);
     if (touched !== undefined) {
-      assert(base !== undefined);
+      assert(base !== undefined && baseObject !== undefined);
       await using run = this.#backupRun(changes, { done: new DoneRanges(), workBytes: 0 });
-      const tree = this.#treeOn(base.object, base.sizeBytes);
+      const tree = this.#treeOn(baseObject, base.sizeBytes);
       const cursor = base.tags.auditCursor ?? 0;
       const parts = { repository: this.#parts.repository, run, tree };
       audit = await auditUnchanged(parts, { sizeBytes: source.sizeBytes, changed: touched, cursor });
@@ -93,7 +96,7 @@ class BackupJob {
     const done = resumed === undefined ? new DoneRanges() : DoneRanges.from(resumed.checkpoint.done);
     const workBytes = workBytesOf(changedExtents(changes), source.sizeBytes);
     await using run = this.#backupRun(changes, { done, workBytes });
-    const below = resumed?.volume.object ?? (changes.rung === 'scan' ? undefined : base?.object);
+    const below = resumed?.volume.object ?? (changes.rung === 'scan' ? undefined : baseObject);
     const belowBytes = resumed === undefined ? base?.sizeBytes : source.sizeBytes;
     const tree = this.#builder(below, belowBytes);
     await run.process(tree, changedExtents(changes));
@@ -114,6 +117,22 @@ class BackupJob {
       counts: run.counts,
       audit,
     };
+  }
+
+  /** The parent's tree in our layout: itself, or rewritten from ids; what it cannot say of the parent counts as changed. */
+  async #adopt(changes: Changes): Promise<{ readonly object: ObjectId | undefined; readonly changes: Changes }> {
+    const { base, writer } = this.#state;
+    if (base === undefined || changes.rung !== 'list' || base.tags.layout === this.#request.layout) {
+      return { object: base?.object, changes };
+    }
+    const { object, sizeBytes } = base;
+    const { signal } = this.#request;
+    const parts = { reader: this.#parts.repository, writer };
+    const adopted = await adoptTree(parts, { object, sizeBytes, signal });
+    await writer.flush();
+    const unknown = intersectExtents(adopted.unknown, [extent(0, this.#parts.source.sizeBytes)]);
+    const extents = normalizeExtents([...changes.extents, ...unknown]);
+    return { object: adopted.object, changes: { ...changes, extents } };
   }
 
   #backupRun(changes: Changes, options: { readonly done: DoneRanges; readonly workBytes: number }): BackupRun {

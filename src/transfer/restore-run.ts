@@ -1,7 +1,8 @@
 /**
  * The pass of a restore over its volume: the leaves of the snapshot, in order, go to the fetch workers. The watermark
  * is the offset before which everything is written; it is recorded only after the target was flushed, so a resumed run
- * starts there and redoes at most one interval.
+ * starts there and redoes at most one interval: recording begins after half of one, and where the target is slow to
+ * flush, fetching waits.
  */
 import type { ContentId } from '../repository/content/content-id.ts';
 import { contentIdOf } from '../repository/content/content-id.ts';
@@ -15,8 +16,8 @@ import { WorkerGroup } from '../std/worker-group.ts';
 import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { BlockTarget } from '../volume/block-target.ts';
 import { extent } from '../volume/extent.ts';
-import { CheckpointClock } from './checkpoint-clock.ts';
-import { fetchTasksPerWorker, type Fetched, type FetchTask, type FetchWorkerData } from './fetch-messages.ts';
+import { CheckpointClock, checkpointIntervalBytes } from './checkpoint-clock.ts';
+import { fetchTaskBytes, fetchTasksPerWorker, type Fetched, type FetchTask, type FetchWorkerData } from './fetch-messages.ts';
 import { leafTasks, type LeafTask } from './leaf-tasks.ts';
 
 export interface RestoreRunParts {
@@ -59,7 +60,10 @@ export class RestoreRun implements AsyncDisposable {
   readonly #open = new Map<number, Promise<void>>();
   readonly #counts = { doneBytes: 0, zeroBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0 };
   #group: WorkerGroup<FetchTask, Fetched> | undefined;
+  readonly #intervalBytes: number;
   #recording: Promise<void> = Promise.resolve();
+  /** The last watermark that is durable. */
+  #recorded: number;
   /** Where the next task begins: everything before it has been handed out. */
   #handedOut: number;
   #failure: Error | undefined;
@@ -67,8 +71,11 @@ export class RestoreRun implements AsyncDisposable {
   constructor(parts: RestoreRunParts, options: RestoreRunOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#due = new CheckpointClock(parts.clock, { workBytes: options.sizeBytes });
+    this.#intervalBytes = checkpointIntervalBytes(options.sizeBytes);
+    const everyBytes = this.#intervalBytes / 2;
+    this.#due = new CheckpointClock(parts.clock, { workBytes: options.sizeBytes, everyBytes });
     this.#handedOut = options.resumeFrom;
+    this.#recorded = options.resumeFrom;
     options.signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
@@ -84,6 +91,7 @@ export class RestoreRun implements AsyncDisposable {
         this.#throwIfFailed();
         await this.#hand(task);
         if (this.#due.isDue(this.#counts.doneBytes)) this.#record();
+        await this.#boundRedo();
       }
     }
     await Promise.all(this.#open.values());
@@ -136,6 +144,16 @@ export class RestoreRun implements AsyncDisposable {
     this.#handedOut = offset + lengthBytes;
   }
 
+  /** Waits for the recording under way where a kill would else cost more than an interval. */
+  async #boundRedo(): Promise<void> {
+    const inFlightBytes = this.#options.parallel * fetchTasksPerWorker * fetchTaskBytes;
+    if (this.#handedOut - this.#recorded <= this.#intervalBytes + inFlightBytes) return;
+    await this.#recording;
+    if (this.#handedOut - this.#recorded <= this.#intervalBytes + inFlightBytes) return;
+    this.#record();
+    await this.#recording;
+  }
+
   /** Flushes, then records how far everything is written. One at a time; a failure ends the run. */
   #record(): void {
     this.#due.begin(this.#counts.doneBytes);
@@ -144,6 +162,7 @@ export class RestoreRun implements AsyncDisposable {
       .then(async () => {
         await this.#parts.target.flush({ signal: this.#options.signal });
         await this.#options.recordWatermark(watermark);
+        this.#recorded = watermark;
       })
       .catch((error: unknown) => this.#fail(error));
   }
