@@ -40,6 +40,8 @@ const closeTimeoutMs = 5_000;
 
 export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable {
   readonly #workers: Worker[] = [];
+  /** One a worker, settled when its thread has ended, however it ended. */
+  readonly #ended: Promise<void>[] = [];
   readonly #held: number[] = [];
   readonly #pending = new Map<number, Pending>();
   readonly #waiting: (() => void)[] = [];
@@ -54,9 +56,13 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
       const worker = new Worker(options.module, { workerData: options.data });
       worker.on('message', (reply: ReplyMessage) => this.#receive(reply));
       worker.on('error', (error) => this.#fail(error));
+      // Asked for now: a worker that is dead when the group is closed says nothing any more.
+      const ended = Promise.withResolvers<void>();
       worker.on('exit', (code) => {
         if (!this.#closing) this.#fail(new Error(`worker thread ended early with code ${code}`));
+        ended.resolve();
       });
+      this.#ended.push(ended.promise);
       this.#workers.push(worker);
       this.#held.push(0);
     }
@@ -92,11 +98,10 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true;
     await Promise.all(
-      this.#workers.map(async (worker) => {
-        const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+      this.#workers.map(async (worker, index) => {
         worker.postMessage('close');
         const timer = setTimeout(() => void worker.terminate(), closeTimeoutMs);
-        await ended;
+        await this.#ended[index];
         clearTimeout(timer);
       }),
     );
