@@ -17,7 +17,13 @@ import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { BlockTarget } from '../volume/block-target.ts';
 import { extent } from '../volume/extent.ts';
 import { CheckpointClock, checkpointIntervalBytes } from './checkpoint-clock.ts';
-import { fetchTaskBytes, fetchTasksPerWorker, type Fetched, type FetchTask, type FetchWorkerData } from './fetch-messages.ts';
+import {
+  fetchTaskBytes,
+  fetchTasksPerWorker,
+  type Fetched,
+  type FetchTask,
+  type FetchWorkerData,
+} from './fetch-messages.ts';
 import { leafTasks, type LeafTask } from './leaf-tasks.ts';
 
 export interface RestoreRunParts {
