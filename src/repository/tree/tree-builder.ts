@@ -62,13 +62,7 @@ export class TreeBuilder implements VolumeBuilder {
   }
 
   async setNode(node: number, leaves: readonly LeafId[]): Promise<void> {
-    const lengthBytes = layout.nodeLength(node, this.#sizeBytes);
-    assert.equal(leaves.length, layout.leafCount(lengthBytes), `leaves of node ${node}`);
-    const ids: ContentId[] = [];
-    for (const [leaf, id] of leaves.entries()) {
-      ids.push(id ?? (await this.#zeros.leaf(layout.leafLength(leaf, lengthBytes))));
-    }
-    await this.#set(node, await writeNode(this.#writer, { leaves: ids, lengthBytes, signal: this.#signal }));
+    await this.#set(node, await this.#write(node, leaves));
   }
 
   async patchNode(node: number, changed: ReadonlyMap<number, LeafId>): Promise<void> {
@@ -119,8 +113,19 @@ export class TreeBuilder implements VolumeBuilder {
   }
 
   async finish(): Promise<ObjectId> {
-    assert(this.#resized === undefined || this.#resizedIsSet, `node ${this.#resized} was resized and must be set`);
+    const isOpen = this.#resized !== undefined && !this.#resizedIsSet && this.#resizedLeaf() !== undefined;
+    assert(!isOpen, `node ${this.#resized} was resized and must be set`);
     return await this.checkpoint();
+  }
+
+  async #write(node: number, leaves: readonly LeafId[]): Promise<ObjectId> {
+    const lengthBytes = layout.nodeLength(node, this.#sizeBytes);
+    assert.equal(leaves.length, layout.leafCount(lengthBytes), `leaves of node ${node}`);
+    const ids: ContentId[] = [];
+    for (const [leaf, id] of leaves.entries()) {
+      ids.push(id ?? (await this.#zeros.leaf(layout.leafLength(leaf, lengthBytes))));
+    }
+    return await writeNode(this.#writer, { leaves: ids, lengthBytes, signal: this.#signal });
   }
 
   async #baseNode(node: number): Promise<readonly ContentId[]> {
@@ -185,7 +190,7 @@ export class TreeBuilder implements VolumeBuilder {
     const before = [...state.nodes];
     const nodes: ObjectId[] = [];
     for (const [index, id] of before.entries()) {
-      nodes.push(id ?? (await this.#zeros.node(layout.nodeLength(first + index, this.#sizeBytes))));
+      nodes.push(id ?? (await this.#unset(first + index)));
     }
     const bytes = encodePiece(piece, { nodes, sizeBytes: this.#sizeBytes });
     const stored: ListPiece = {
@@ -195,6 +200,12 @@ export class TreeBuilder implements VolumeBuilder {
     // A node may have been set while this was written.
     if (before.every((id, index) => id === state.nodes[index])) state.stored = stored;
     return stored;
+  }
+
+  /** A node that nobody has set and the base does not have as it is now: zeros, but for what a resize has left of it. */
+  async #unset(node: number): Promise<ObjectId> {
+    if (node === this.#resized) return await this.#write(node, await this.baseLeaves(node));
+    return await this.#zeros.node(layout.nodeLength(node, this.#sizeBytes));
   }
 
   /** True when the base's piece is byte for byte what an untouched piece is here. */
