@@ -4,9 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
-import type { Action } from '../cli/command.ts';
 import { type CliActions, runCli } from '../cli/program.ts';
-import { CliError } from '../cli/shell/cli-error.ts';
 import { exitCodes } from '../cli/shell/exit-code.ts';
 import { watchSignals } from '../cli/shell/signals.ts';
 import { systemClock } from '../std/clock.ts';
@@ -29,7 +27,7 @@ const actions: CliActions = {
   snapshotPin: async (...call) => await (await import('../cli/actions/snapshot-pin.ts')).snapshotPin(...call),
   repositoryVerify: async (...call) =>
     await (await import('../cli/actions/repository-verify.ts')).repositoryVerify(...call),
-  tour: absent('tour'),
+  tour: async (...call) => await (await import('../cli/actions/tour.ts')).tour(...call),
 };
 
 const controller = new AbortController();
@@ -67,8 +65,4 @@ process.exitCode = await runCli(
 function packageVersion(): string {
   const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   return (manifest as { readonly version: string }).version;
-}
-
-function absent(command: string): Action<unknown> {
-  return async () => await Promise.reject(new CliError('usage', `this build cannot do "${command}"`));
 }

@@ -10,6 +10,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   usage: 'Add --help to the command to see what it takes.',
   'password-missing': 'Set DRAY_PASSWORD, or use --password-file FILE or --password-command COMMAND.',
   'password-source': 'Check that the file can be read, or that the command prints the password and ends with status 0.',
+  'tour-failed':
+    'The tour stops at the first thing that is not as it says. Run it again with --keep and look at the folder.',
   interrupted: 'Nothing is lost: run the same command again and it goes on from where it stopped.',
 
   'blob-not-found': 'If the repository should be there, check its URL; "dray repository verify" says what is missing.',
@@ -56,6 +58,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
 
   'changes-invalid': 'Mend the list, or leave --changes out: the run then reads everything.',
   'changes-untrusted': 'Leave --changes or --trust-mtime out for one run, so that everything is read.',
+
+  degraded: 'Give the changes with --changes, or leave --strict out: the run then reads everything.',
 };
 
 /** What to do next, where there is something to say. */

@@ -6,6 +6,7 @@ import type { BlobError } from '../../blobs/blob-store.ts';
 import type { ChangesError } from '../../changes/changes.ts';
 import type { RepositoryError } from '../../repository/repository-error.ts';
 import { DrayError } from '../../std/dray-error.ts';
+import type { BackupError } from '../../transfer/backup-request.ts';
 import type { VolumeError } from '../../volume/block-source.ts';
 import type { CliError, Interrupted } from './cli-error.ts';
 
@@ -27,14 +28,15 @@ export const exitCodes = {
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
 /** Every code that reaches the user by name. A code that is missing here does not compile. */
-export type KnownCode = (CliError | Interrupted | BlobError | VolumeError | RepositoryError | ChangesError)['code'];
+export type KnownCode = (CliError | Interrupted | BlobError | VolumeError | RepositoryError | ChangesError | BackupError)['code'];
 
-const { failed, usage, notFound, damaged, busy, interrupted } = exitCodes;
+const { failed, usage, notFound, damaged, busy, degraded, interrupted } = exitCodes;
 
 const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   usage,
   'password-missing': usage,
   'password-source': failed,
+  'tour-failed': failed,
   interrupted,
 
   'blob-not-found': notFound,
@@ -76,6 +78,8 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
 
   'changes-invalid': usage,
   'changes-untrusted': failed,
+
+  degraded,
 };
 
 /** The exit status of a command that ended with this error. */
