@@ -5,7 +5,7 @@
 import { planAudit } from '../changes/audit-plan.ts';
 import { contentIdOf } from '../repository/content/content-id.ts';
 import type { Repository } from '../repository/repository.ts';
-import type { TreeBuilder } from '../repository/tree/tree-builder.ts';
+import type { VolumeBuilder } from '../repository/tree/volume-builder.ts';
 import { leafBytes, leafCount, leafLength, nodeLeaves } from '../repository/tree/volume-layout.ts';
 import { extent, extentEnd, type Extent } from '../volume/extent.ts';
 import type { AuditResult } from './backup-request.ts';
@@ -14,7 +14,7 @@ import type { BackupRun } from './backup-run.ts';
 const sampleChunksMax = 64;
 
 export async function auditUnchanged(
-  parts: { readonly repository: Repository; readonly run: BackupRun; readonly tree: TreeBuilder },
+  parts: { readonly repository: Repository; readonly run: BackupRun; readonly tree: VolumeBuilder },
   options: { readonly sizeBytes: number; readonly changed: readonly Extent[]; readonly cursor: number },
 ): Promise<AuditResult & { readonly nextCursor: number }> {
   const { sizeBytes, changed, cursor } = options;

@@ -20,6 +20,7 @@ import { DoneRanges } from '../repository/tree/done-ranges.ts';
 import { FlatBuilder } from '../repository/tree/flat-builder.ts';
 import { TreeBuilder } from '../repository/tree/tree-builder.ts';
 import { diffTrees } from '../repository/tree/tree-diff.ts';
+import type { VolumeBuilder } from '../repository/tree/volume-builder.ts';
 import { leafBytes } from '../repository/tree/volume-layout.ts';
 import { encodeVolumeTags } from '../repository/tree/volume-tags.ts';
 import { nanosecondsFromMs, type Nanoseconds } from '../std/go-time.ts';
@@ -81,7 +82,7 @@ class BackupJob {
     if (touched !== undefined) {
       assert(base !== undefined && baseObject !== undefined);
       await using run = this.#backupRun(changes, { done: new DoneRanges(), workBytes: 0 });
-      const tree = this.#treeOn(baseObject, base.sizeBytes);
+      const tree = this.#builder(baseObject, base.sizeBytes);
       const cursor = base.tags.auditCursor ?? 0;
       const parts = { repository: this.#parts.repository, run, tree };
       audit = await auditUnchanged(parts, { sizeBytes: source.sizeBytes, changed: touched, cursor });
@@ -153,25 +154,13 @@ class BackupJob {
     );
   }
 
-  #builder(below: ObjectId | undefined, belowBytes: number | undefined): TreeBuilder | FlatBuilder {
-    if (this.#request.layout === 'tree-1') return this.#treeOn(below, belowBytes);
+  #builder(below: ObjectId | undefined, belowBytes: number | undefined): VolumeBuilder {
     const { repository, source } = this.#parts;
-    const { signal } = this.#request;
+    const { signal, layout } = this.#request;
     const base = below === undefined || belowBytes === undefined ? undefined : { object: below, sizeBytes: belowBytes };
-    return new FlatBuilder(
-      { reader: repository, writer: this.#state.writer },
-      { sizeBytes: source.sizeBytes, base, signal },
-    );
-  }
-
-  #treeOn(below: ObjectId | undefined, belowBytes: number | undefined): TreeBuilder {
-    const { repository, source } = this.#parts;
-    const { signal } = this.#request;
-    const base = below === undefined || belowBytes === undefined ? undefined : { object: below, sizeBytes: belowBytes };
-    return new TreeBuilder(
-      { reader: repository, writer: this.#state.writer },
-      { sizeBytes: source.sizeBytes, base, signal },
-    );
+    const parts = { reader: repository, writer: this.#state.writer };
+    const options = { sizeBytes: source.sizeBytes, base, signal };
+    return layout === 'tree-1' ? new TreeBuilder(parts, options) : new FlatBuilder(parts, options);
   }
 
   /** Flag, then policy, then zstd-fastest. Index version 1 cannot say that a content is compressed. */
