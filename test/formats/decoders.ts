@@ -1,0 +1,165 @@
+/**
+ * What decodes the examples of `docs/formats/`: the program's own decoders, and nothing else that could be wrong with
+ * them. All examples are of one repository, whose format blob and password stand in `repository.md`. Where there is an
+ * encoder too, it must give the same bytes back.
+ */
+import assert from 'node:assert/strict';
+import { openSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+import { blobId } from '../../src/blobs/blob-store.ts';
+import { decodeShards, encodeShards, shardedPath } from '../../src/blobs/directory/shards.ts';
+import { MemoryStore } from '../../src/blobs/memory-store.ts';
+import { ContentCodec } from '../../src/repository/content/content-codec.ts';
+import { decodePostamble, encodePostamble, readLocalIndex } from '../../src/repository/content/pack-format.ts';
+import { decodeSessionMarker } from '../../src/repository/content/session.ts';
+import { openFormat, type OpenedFormat } from '../../src/repository/format/format-store.ts';
+import { encodeIndex } from '../../src/repository/index/encode-index.ts';
+import { activeIndexBlobs, epochState } from '../../src/repository/index/epochs.ts';
+import { IndexTable } from '../../src/repository/index/index-table.ts';
+import { TableFile } from '../../src/repository/index/table-file.ts';
+import { decodeCheckpoint, encodeCheckpoint } from '../../src/repository/manifest/checkpoint.ts';
+import { decodeDirectory, encodeDirectory } from '../../src/repository/manifest/directory.ts';
+import { imageOf } from '../../src/repository/manifest/image-directory.ts';
+import { decodeManifestContent, encodeManifestContent } from '../../src/repository/manifest/manifest-codec.ts';
+import { decodeSnapshot } from '../../src/repository/manifest/snapshot.ts';
+import { decodeIndirect, encodeIndirect } from '../../src/repository/object/indirect.ts';
+import { objectId } from '../../src/repository/object/object-id.ts';
+import { decodePiece, encodePiece } from '../../src/repository/tree/tree-list.ts';
+import { readNode } from '../../src/repository/tree/tree-node.ts';
+import { decodeVolumeTags } from '../../src/repository/tree/volume-tags.ts';
+import { systemClock } from '../../src/std/clock.ts';
+import { readState, type RestoreState } from '../../src/transfer/restore-state.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+import { readExamples, type Example } from './examples.ts';
+
+const signal = AbortSignal.timeout(60_000);
+
+/** The repository of all examples, opened with its password. */
+async function openExample(): Promise<OpenedFormat> {
+  const store = new MemoryStore({ clock: systemClock });
+  const page = readExamples('repository.md');
+  for (const [decoder, id] of [
+    ['format-blob', 'kopia.repository'],
+    ['blobcfg', 'kopia.blobcfg'],
+  ] as const) {
+    const example = page.find((each) => each.decoder === decoder);
+    assert.ok(example !== undefined);
+    await store.put(blobId(id), example.bytes, { signal });
+  }
+  return await openFormat(store, { password: 'example', clock: systemClock, signal });
+}
+
+const opened = await openExample();
+const codec = new ContentCodec(opened.format);
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+export type Decoder = (example: Example) => unknown;
+
+/** By the word after the language in an info string. */
+export const decoders: Readonly<Record<string, Decoder>> = {
+  blobcfg: () => ({ retention: opened.retention ?? null }),
+  'format-blob': () => {
+    const { secret, masterKey, epochs, ...format } = opened.format;
+    assert.equal(secret.length + masterKey.length, 64);
+    return { uniqueId: hex(opened.uniqueId), ...format, epochs: epochs.enabled };
+  },
+  shards: ({ bytes }) => {
+    const shards = decodeShards(bytes.toString());
+    assert.equal(encodeShards(shards), `${bytes.toString()}\n`);
+    const path = (id: string): string => {
+      const { directories, file } = shardedPath(shards, blobId(id));
+      return [...directories, file].join('/');
+    };
+    return { 'kopia.repository': path('kopia.repository'), p239a3090441a: path(`p239a3090441a${'0'.repeat(20)}`) };
+  },
+  epochs: ({ bytes }) => {
+    const state = epochState((JSON.parse(bytes.toString()) as string[]).map(blobId));
+    const { writeEpoch, deletionWatermarkSeconds } = state;
+    return { writeEpoch, deletionWatermarkSeconds, active: activeIndexBlobs(state) };
+  },
+  'session-marker': ({ bytes, options }) => decodeSessionMarker(codec, blobId(options['name'] ?? ''), bytes),
+  index: ({ bytes }) => {
+    const entries = [...IndexTable.inMemory(bytes).entries()];
+    const version = bytes[0] === 1 ? 1 : 2;
+    assert.deepEqual(Buffer.from(encodeIndex(entries, { version, hashLengthBytes: codec.hashLengthBytes })), bytes);
+    return entries;
+  },
+  pack: decodePack,
+  'index-table': decodeTableFile,
+  list: ({ bytes }) => {
+    const entries = decodeIndirect(bytes);
+    assert.equal(Buffer.from(encodeIndirect(entries)).toString().trimEnd(), bytes.toString());
+    return entries;
+  },
+  node: async ({ bytes, options }) => {
+    const id = codec.idOf(bytes, 'x');
+    const reader = { read: async () => await Promise.resolve(bytes) };
+    const leaves = await readNode(reader, { node: objectId(`I${id}`), lengthBytes: Number(options['length']), signal });
+    return { leaves };
+  },
+  piece: ({ bytes, options }) => {
+    const [piece, sizeBytes] = [Number(options['piece']), Number(options['size'])];
+    const nodes = decodePiece(piece, { bytes, sizeBytes });
+    assert.equal(Buffer.from(encodePiece(piece, { nodes, sizeBytes })).toString().trimEnd(), bytes.toString());
+    return { nodes };
+  },
+  tags: ({ bytes }) => decodeVolumeTags(JSON.parse(bytes.toString()) as Record<string, string>),
+  checkpoint: ({ bytes }) => {
+    const checkpoint = decodeCheckpoint(bytes);
+    assert.equal(Buffer.from(encodeCheckpoint(checkpoint)).toString(), `${bytes.toString()}\n`);
+    return checkpoint;
+  },
+  directory: ({ bytes }) => {
+    const directory = decodeDirectory(bytes);
+    assert.equal(Buffer.from(encodeDirectory(directory)).toString(), `${bytes.toString()}\n`);
+    const { image, checkpoint } = imageOf(directory, 'the example');
+    return { image: image.object, sizeBytes: image.sizeBytes, checkpoint: checkpoint?.object };
+  },
+  manifests: ({ bytes }) => {
+    const entries = decodeManifestContent(gzipSync(bytes));
+    assert.deepEqual(decodeManifestContent(encodeManifestContent(entries)), entries);
+    return entries.map((entry) => {
+      if (entry.deleted) return { id: entry.id, deleted: true };
+      const { id, startTime, rootEntry, tags, incomplete } = decodeSnapshot(entry);
+      return { id, startTime, root: rootEntry.object, incomplete, tags: decodeVolumeTags(tags) };
+    });
+  },
+  'restore-state': async ({ bytes }) => {
+    await using folder = await temporaryFolder('formats');
+    const path = join(folder.path, 'state');
+    await writeFile(path, bytes);
+    const { snapshot, object, sizeBytes, file } = JSON.parse(bytes.toString()) as RestoreState;
+    assert.equal(await readState(path, { snapshot, object, sizeBytes, file: 'another' }), undefined);
+    return { watermark: (await readState(path, { snapshot, object, sizeBytes, file }))?.watermark };
+  },
+};
+
+/** The postamble, the local index that it points to, and the contents that this names. */
+function decodePack({ bytes, options }: Example): unknown {
+  const postamble = decodePostamble(bytes);
+  const { plain } = readLocalIndex(bytes, codec);
+  const tail = bytes.subarray(bytes.length - postamble.postambleBytes);
+  assert.deepEqual(Buffer.from(encodePostamble(postamble)), tail);
+  const entries = [...IndexTable.inMemory(plain).entries()];
+  for (const { packBlob } of entries) assert.equal(packBlob, options['name']);
+  const contents = entries.map((entry) => {
+    const { contentId: id, packOffset, packedLength } = entry;
+    const text = codec.open(entry, bytes.subarray(packOffset, packOffset + packedLength), { verify: true });
+    return { contentId: id, packOffset, packedLength, text: Buffer.from(text).toString() };
+  });
+  return { localIndex: { offset: postamble.offset, lengthBytes: postamble.lengthBytes }, contents };
+}
+
+async function decodeTableFile({ bytes }: Example): Promise<unknown> {
+  await using folder = await temporaryFolder('formats');
+  const path = join(folder.path, 'table.index');
+  await writeFile(path, bytes);
+  // `verified` takes the descriptor over; the last user closes it.
+  const file = await TableFile.verified(openSync(path, 'r'), path, opened.deriveKey('dray index cache', 32));
+  assert.ok(file !== undefined);
+  using _file = { [Symbol.dispose]: () => file.release() };
+  return { covers: file.covers, contents: [...file.table.entries()].map((entry) => entry.contentId) };
+}
