@@ -133,7 +133,7 @@ export const decoders: Readonly<Record<string, Decoder>> = {
     await writeFile(path, bytes);
     const { snapshot, object, sizeBytes, file } = JSON.parse(bytes.toString()) as RestoreState;
     assert.equal(await readState(path, { snapshot, object, sizeBytes, file: 'another' }), undefined);
-    return { watermark: (await readState(path, { snapshot, object, sizeBytes, file }))?.watermark };
+    return await readState(path, { snapshot, object, sizeBytes, file });
   },
 };
 
