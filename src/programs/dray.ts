@@ -34,6 +34,7 @@ const controller = new AbortController();
 using _signals = watchSignals({
   emitter: process,
   controller,
+  clock: systemClock,
   say: (text) => process.stderr.write(text),
   exit: (code) => process.exit(code),
 });

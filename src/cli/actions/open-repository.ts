@@ -1,11 +1,14 @@
 /** From what the user said to an open repository: location with its layers, password, cache. */
 import { availableParallelism } from 'node:os';
 
+import type { BlobStore } from '../../blobs/blob-store.ts';
 import { parseRepositoryUrl, type BlobStoreLocation } from '../../blobs/location.ts';
 import { openBlobStore } from '../../blobs/open-blob-store.ts';
 import { createRateBucket } from '../../blobs/rate.ts';
 import { defaultRetry } from '../../blobs/retry.ts';
+import { RepositoryError } from '../../repository/repository-error.ts';
 import { Repository } from '../../repository/repository.ts';
+import { hasCode } from '../../std/dray-error.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 
 export interface OpenRepository extends AsyncDisposable {
@@ -32,7 +35,7 @@ export async function openRepository(
   const { clock, rng, signal } = context;
   const location = storeLocation(context, options);
   const password = await context.password();
-  const store = await openBlobStore(location, { signal, clock, rng });
+  const store = await openExisting(location, context);
   const cacheDirectory = context.cacheDirectory();
   try {
     const repository = await Repository.open({ store, clock, rng }, { password, cacheDirectory, signal });
@@ -46,6 +49,16 @@ export async function openRepository(
   } catch (error) {
     await store[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+/** A folder that is not there is a repository that is not there. */
+async function openExisting(location: BlobStoreLocation, { clock, rng, signal }: CliContext): Promise<BlobStore> {
+  try {
+    return await openBlobStore(location, { signal, clock, rng });
+  } catch (error) {
+    if (!hasCode(error, 'blob-not-found')) throw error;
+    throw new RepositoryError('repository-missing', `there is no repository at ${location.path}`, { cause: error });
   }
 }
 

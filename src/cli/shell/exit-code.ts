@@ -28,7 +28,15 @@ export const exitCodes = {
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
 /** Every code that reaches the user by name. A code that is missing here does not compile. */
-export type KnownCode = (CliError | Interrupted | BlobError | VolumeError | RepositoryError | ChangesError | BackupError)['code'];
+export type KnownCode = (
+  | CliError
+  | Interrupted
+  | BlobError
+  | VolumeError
+  | RepositoryError
+  | ChangesError
+  | BackupError
+)['code'];
 
 const { failed, usage, notFound, damaged, busy, degraded, interrupted } = exitCodes;
 

@@ -9,12 +9,19 @@ test('signals > the first asks for a clean end, the second ends with 130, and di
   const controller = new AbortController();
   const exits: number[] = [];
   const said: string[] = [];
-  const watch = watchSignals({ emitter, controller, say: (text) => said.push(text), exit: (code) => exits.push(code) });
+  let ms = 5;
+  const clock = { nowMs: () => ms, monotonicMs: () => ms, sleep: () => Promise.resolve() };
+  const say = (text: string): unknown => said.push(text);
+  const watch = watchSignals({ emitter, controller, clock, say, exit: (code) => exits.push(code) });
 
   emitter.emit('SIGTERM', 'SIGTERM');
   assert(controller.signal.reason instanceof Interrupted);
   assert.deepEqual(exits, []);
   assert.equal(said.length, 1);
+  ms += 299;
+  emitter.emit('SIGTERM', 'SIGTERM');
+  assert.deepEqual(exits, [], 'the same Ctrl-C, passed on by a parent');
+  ms += 1;
   emitter.emit('SIGINT', 'SIGINT');
   assert.deepEqual(exits, [130]);
 

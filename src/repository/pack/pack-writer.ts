@@ -201,8 +201,9 @@ export class PackWriter implements AsyncDisposable {
     this.#buffer = undefined;
     this.#pack = undefined;
     const commit = (async () => {
-      await pack.written;
+      // Taken first, so that a pack whose writing fails is put away as well.
       await using upload = await pack.upload;
+      await pack.written;
       await upload.commit();
       this.#options.onPack(pack.entries);
     })();
