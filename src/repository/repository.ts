@@ -60,9 +60,18 @@ export class Repository implements ContentReader, AsyncDisposable {
   }
 
   /** @throws {RepositoryError} as `openFormat`; {BlobError} */
-  static async open(parts: RepositoryParts, { password, cacheDirectory, signal }: RepositoryOpen): Promise<Repository> {
+  static async open(parts: RepositoryParts, { password, ...rest }: RepositoryOpen): Promise<Repository> {
+    const opened = await openFormat(parts.store, { password, clock: parts.clock, signal: rest.signal });
+    return await Repository.openWith(parts, opened, rest);
+  }
+
+  /** With a format that is open already: deriving its key takes most of the time of opening. As `open`. */
+  static async openWith(
+    parts: RepositoryParts,
+    opened: OpenedFormat,
+    { cacheDirectory, signal }: Omit<RepositoryOpen, 'password'>,
+  ): Promise<Repository> {
     const { store, clock } = parts;
-    const opened = await openFormat(store, { password, clock, signal });
     const codec = new ContentCodec(opened.format);
     const directory = join(cacheDirectory, Buffer.from(opened.uniqueId).toString('hex').slice(0, 16));
     const cacheKey = opened.deriveKey('dray index cache', 32);
