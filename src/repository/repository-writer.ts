@@ -1,6 +1,6 @@
 /**
  * One writing session of a repository: contents with dedup, pending index entries, and the flush that makes them
- * count. Order, which a crash may cut anywhere (Kopia reference: sessions.go, content_manager.go):
+ * count. Order, which a crash may cut anywhere (Kopia `sessions.go`, `content_manager.go`):
  *
  *   session marker → packs → index blob → marker removed
  *

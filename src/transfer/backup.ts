@@ -5,13 +5,19 @@
  */
 import assert from 'node:assert/strict';
 
-import { changedExtents, type Changes } from '../changes/changes.ts';
+import { changedExtents, ChangesError, type Changes } from '../changes/changes.ts';
 import { compressorNames, isCompressorName, type CompressorName } from '../repository/content/compression.ts';
 import { encodeCheckpoint, type Checkpoint } from '../repository/manifest/checkpoint.ts';
 import { imageDirectory, rootEntry } from '../repository/manifest/image-directory.ts';
 import type { ManifestSet } from '../repository/manifest/manifest-set.ts';
 import { compressorFor, effectivePolicy } from '../repository/manifest/policy.ts';
-import { encodeSnapshot, listSnapshots, userTagPrefix, type SnapshotId } from '../repository/manifest/snapshot.ts';
+import {
+  encodeSnapshot,
+  listSnapshots,
+  resolveSnapshot,
+  userTagPrefix,
+  type SnapshotId,
+} from '../repository/manifest/snapshot.ts';
 import { directObjectId, type ObjectId } from '../repository/object/object-id.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
 import type { RepositoryWriter } from '../repository/repository-writer.ts';
@@ -38,8 +44,7 @@ export async function backup(parts: BackupParts, request: BackupRequest): Promis
   const { repository } = parts;
   const { signal } = request;
   const set = await repository.manifests.load({ signal });
-  const wantedParent = request.changeList === undefined ? request.parent : { snapshot: request.changeList.parent };
-  const parent = chooseParent(set, request.origin, wantedParent);
+  const parent = chooseParent(set, request.origin, wantedParent(set, request));
   const base = parent === undefined ? undefined : await openVolumeSnapshot(repository, parent, { signal });
   const identity = await parts.source.identity({ signal });
   const sourceId = request.sourceId ?? identity.fingerprint;
@@ -47,6 +52,21 @@ export async function backup(parts: BackupParts, request: BackupRequest): Promis
   await using writer = await repository.writer(parts.identity, { signal });
   const job = new BackupJob(parts, request, { set, base, sourceId, writer });
   return await job.run(changes);
+}
+
+/** A list of changes names its parent; whoever names another one as well is told. */
+function wantedParent(set: ManifestSet, { parent, changeList }: BackupRequest): BackupRequest['parent'] {
+  if (changeList === undefined) return parent;
+  const listed = { snapshot: changeList.parent };
+  if (parent === 'auto') return listed;
+  const same =
+    parent !== 'none' && resolveSnapshot(set, parent.snapshot).id === resolveSnapshot(set, listed.snapshot).id;
+  if (same) return listed;
+  const named = parent === 'none' ? 'no parent' : `parent ${parent.snapshot}`;
+  throw new ChangesError(
+    'changes-invalid',
+    `the list is of changes since ${listed.snapshot}, but ${named} was asked for`,
+  );
 }
 
 interface JobState {
@@ -210,7 +230,9 @@ class BackupJob {
 
   async #complete(root: ObjectId, changes: Changes, auditCursor: number | undefined): Promise<SnapshotId> {
     const { set, writer } = this.#state;
-    const id = set.put(encodeSnapshot(await this.#facts(root, changes, undefined, auditCursor)));
+    const id = set.put(
+      encodeSnapshot(await this.#facts(root, changes, undefined, auditCursor ?? this.#state.base?.tags.auditCursor)),
+    );
     if (this.#checkpointId !== undefined) set.delete(this.#checkpointId);
     await this.#parts.repository.manifests.save(set, writer);
     return id;

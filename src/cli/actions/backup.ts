@@ -1,4 +1,5 @@
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 
 import { parseChangeList, type ChangeList } from '../../changes/change-list.ts';
 import { isReservedTag } from '../../repository/tree/volume-tags.ts';
@@ -35,7 +36,8 @@ export const backup: Action<BackupOptions> = async (context, options) => {
   const result = await run(
     { repository: opened.repository, source, clock, identity },
     {
-      origin: { ...identity, path: await realpath(options.source) },
+      // As the user names it: behind a link such as /dev/vg0/data the device's own name changes from day to day.
+      origin: { ...identity, path: resolve(options.source) },
       sourceId: options.sourceId,
       parent: parentOf(options.parent),
       changeList,

@@ -1,4 +1,4 @@
-/** One entry of a directory, and the summary of one (Kopia `snapshot/manifest.go`, `fs/entry.go`; reference 11.3). */
+/** One entry of a directory, and the summary of one (Kopia `snapshot/manifest.go`, `fs/entry.go`). */
 import { z } from 'zod';
 
 import { formatGoTime } from '../../std/go-time.ts';

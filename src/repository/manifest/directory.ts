@@ -1,6 +1,6 @@
 /**
  * Directory objects (content prefix `k`), printed as Go prints them, so that equal directories are equal contents
- * whoever writes them (Kopia `snapshot/snapshotfs/dir_manifest_builder.go`; reference 11.4).
+ * whoever writes them (Kopia `snapshot/snapshotfs/dir_manifest_builder.go`).
  */
 import { z } from 'zod';
 

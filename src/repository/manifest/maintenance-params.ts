@@ -1,4 +1,4 @@
-/** Who runs maintenance, and how often (Kopia `repo/maintenance/maintenance_params.go`; reference 12.2). */
+/** Who runs maintenance, and how often (Kopia `repo/maintenance/maintenance_params.go`). */
 import { jsonObject } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
 import { decodeJson, goObject, goString } from './json-field.ts';

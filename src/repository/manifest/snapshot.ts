@@ -1,5 +1,5 @@
 /**
- * Snapshot manifests (Kopia `snapshot/manifest.go`; reference 11.2). A manifest that another program wrote is never
+ * Snapshot manifests (Kopia `snapshot/manifest.go`). A manifest that another program wrote is never
  * written again from what we understood of it: `withPins` changes one member of the original text.
  */
 import assert from 'node:assert/strict';

@@ -8,7 +8,7 @@ import { decodeIndirect, encodeIndirect, IndirectParser } from './indirect.ts';
 import type { IndirectEntry } from './indirect.ts';
 import { objectId } from './object-id.ts';
 
-/** Content x6cf1… of a list that kopia 0.23.1 wrote (repository reference 10.2 gives the shape). */
+/** Content x6cf1… of a list that kopia 0.23.1 wrote. */
 const golden =
   '{"stream":"kopia:indirect","entries":[{"l":1698099,"o":"13ea27f9ad891ad4a2edfa983906863d"},' +
   '{"s":1698099,"l":1302081,"o":"e8ca8327cd3af5f4edbd5ed1009c525e"},' +

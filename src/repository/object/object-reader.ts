@@ -140,7 +140,7 @@ class Walk {
 
   #skips(offset: number, entry: IndirectEntry): boolean {
     if (entry.lengthBytes === 0) {
-      // Concatenation leaves empty members (reference 10.4), but only direct ones; a nested one could multiply forever.
+      // Concatenation leaves empty members, but only direct ones; a nested one could multiply forever.
       if (isIndirect(entry.objectId))
         throw new RepositoryError('corrupt', `list: empty nested object ${entry.objectId}`);
       return true;

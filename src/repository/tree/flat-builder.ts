@@ -1,5 +1,5 @@
 /**
- * The flat layout of Velero's block mover (reference 14.5), for a repository shared with it: one list of leaves of
+ * The flat layout of Velero's block mover, for a repository shared with it: one list of leaves of
  * exactly 1 MiB, the volume padded with zeros, the list's text cut after every 128 KiB. Every run writes the whole
  * list, and memory grows with what has changed, about 100 MiB per TiB: the price of this layout, which is why
  * `tree-1` is the default. Whoever sets the last leaf hashes it padded to 1 MiB.

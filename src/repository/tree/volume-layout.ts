@@ -3,7 +3,7 @@
  * leaves of 1 MiB, nodes of 64 leaves (64 MiB), and a list of nodes that is cut after every 2,048 entries (128 GiB).
  * Neither larger nodes nor a fourth tier: Kopia's reader allocates the whole length of an entry that is itself
  * indirect. A volume of 0 bytes is one empty content; any other has at least one node, its last leaf as short as the
- * volume ends. The flat layout is that of Velero's block mover (reference 14.5).
+ * volume ends. The flat layout is that of Velero's block mover.
  */
 import assert from 'node:assert/strict';
 
