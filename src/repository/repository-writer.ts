@@ -65,6 +65,10 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     return this.#sessionId;
   }
 
+  get signal(): AbortSignal {
+    return this.#signal;
+  }
+
   /** Stores a content unless the repository has it. `plain` is free again when the promise resolves. */
   async write(prefix: ContentPrefix, plain: Uint8Array): Promise<ContentId> {
     return await this.#inTurn(async () => {

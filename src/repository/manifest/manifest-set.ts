@@ -60,6 +60,11 @@ export class ManifestSet {
     return this.#contents.size;
   }
 
+  /** What the next plan makes obsolete: all `m` contents of the repository that this set knows, or none of them. */
+  get compactable(): readonly ContentId[] {
+    return this.#contents.size + 1 < compactionContents ? [] : [...this.#contents];
+  }
+
   get(id: ManifestId): ManifestEntry | undefined {
     const entry = this.#entries.get(id);
     return entry === undefined || entry.deleted ? undefined : entry;
@@ -102,16 +107,14 @@ export class ManifestSet {
 
   /**
    * What has to be written so that all changes count; undefined when there are none. The changes count as written
-   * from then on; tell `noteContent` the id of the content.
+   * from then on; tell `noteContent` the id of the content. With `compact` false nothing becomes obsolete.
    */
-  takePending(): ManifestPlan | undefined {
+  takePending({ compact = true }: { readonly compact?: boolean } = {}): ManifestPlan | undefined {
     if (this.#pending.size === 0) return undefined;
     const pending = [...this.#pending].map((id) => this.#entries.get(id)!);
     this.#pending.clear();
-    if (this.#contents.size + 1 < compactionContents) {
-      return { content: encodeManifestContent(pending), obsolete: [] };
-    }
-    const obsolete = [...this.#contents];
+    const obsolete = compact ? this.compactable : [];
+    if (obsolete.length === 0) return { content: encodeManifestContent(pending), obsolete };
     this.#contents.clear();
     // Old tombstones go with the contents that they speak of. New ones stay once more: another client may just now
     // be writing a content of its own that still has the manifest.

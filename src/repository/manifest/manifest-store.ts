@@ -50,11 +50,23 @@ export class ManifestStore {
 
   /** Hands the set's pending changes to the writer; they count from its next flush on. */
   async save(set: ManifestSet, writer: RepositoryWriter): Promise<void> {
-    const plan = set.takePending();
+    if (!set.hasPending) return;
+    const plan = set.takePending({ compact: await this.#isCurrent(set, writer.signal) });
     if (plan === undefined) return;
     const written = await writer.write('m', plan.content);
     set.noteContent(written);
     for (const id of plan.obsolete) if (id !== written) writer.delete(id);
+  }
+
+  /**
+   * True when no other client has compacted since the set was loaded. After that nobody has the tombstones of what was
+   * deleted meanwhile, so a compaction from this set would bring it back.
+   */
+  async #isCurrent(set: ManifestSet, signal: AbortSignal): Promise<boolean> {
+    const { index } = this.#parts;
+    if (set.compactable.length === 0) return false;
+    await index.refresh({ signal });
+    return set.compactable.every((id) => index.find(id)?.deleted === false);
   }
 
   async #load(signal: AbortSignal): Promise<ManifestSet> {
