@@ -54,6 +54,10 @@ export async function* leaves(
       signal.throwIfAborted();
     }
     yield* batches(walk.found.end());
+  } catch (error) {
+    // Who goes on behind the damage does not come back for what lies before it.
+    if (!signal.aborted) yield* batches(walk.found.end());
+    throw error;
   } finally {
     stop.abort();
     await walk.settled();
