@@ -38,6 +38,7 @@ import { changesDigest, decideChanges } from './backup-changes.ts';
 import { chooseParent, findResumable, openVolumeSnapshot, type VolumeSnapshot } from './backup-parent.ts';
 import type { AuditResult, BackupParts, BackupRequest, BackupResult } from './backup-request.ts';
 import { BackupRun, workBytesOf } from './backup-run.ts';
+import { damageOf } from './damage.ts';
 
 /** @throws {BackupError} `degraded`; {ChangesError}, {RepositoryError}, {VolumeError}, {BlobError} */
 export async function backup(parts: BackupParts, request: BackupRequest): Promise<BackupResult> {
@@ -234,6 +235,10 @@ class BackupJob {
       encodeSnapshot(await this.#facts(root, changes, undefined, auditCursor ?? this.#state.base?.tags.auditCursor)),
     );
     if (this.#checkpointId !== undefined) set.delete(this.#checkpointId);
+    // Those of earlier runs as well, as Kopia does: they would hold on to their data for ever.
+    for (const { id: old, incomplete, startTime } of listSnapshots(set, this.#request.origin).snapshots) {
+      if (incomplete !== undefined && startTime < this.#startTime) set.delete(old);
+    }
     await this.#parts.repository.manifests.save(set, writer);
     return id;
   }
@@ -287,6 +292,7 @@ class BackupJob {
     }
   }
 
+  /** Not known when the parent's tree cannot be read: the snapshot, which is complete by now, does not need it. */
   async #changedBytes(root: ObjectId): Promise<number | undefined> {
     const { base } = this.#state;
     if (base === undefined) return undefined;
@@ -294,6 +300,12 @@ class BackupJob {
     const { signal, layout } = this.#request;
     const before = { object: base.object, sizeBytes: base.sizeBytes, layout: base.tags.layout };
     const after = { object: root, sizeBytes: source.sizeBytes, layout };
-    return totalBytes(await Array.fromAsync(diffTrees(repository, { before, after }, { signal })));
+    try {
+      return totalBytes(await Array.fromAsync(diffTrees(repository, { before, after }, { signal })));
+    } catch (error) {
+      const reason = damageOf(error);
+      this.#request.onWarning(`the parent ${base.snapshot.id} is damaged, run "dray repository verify": ${reason}`);
+      return undefined;
+    }
   }
 }
