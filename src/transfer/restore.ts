@@ -4,8 +4,9 @@
  * recorded beside the file, or in the state folder for a device: on a device, where others may have written since, the
  * part that was done is read and compared again, not trusted.
  */
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, rename, link, stat, unlink } from 'node:fs/promises';
+import { link, lstat, mkdir, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import type { BlobStoreLocation } from '../blobs/location.ts';
@@ -67,6 +68,9 @@ export async function planRestore(request: RestoreRequest): Promise<RestorePlan>
       throw new VolumeError('volume-io', `look at ${path}`, { cause: error });
     },
   );
+  // A link to nothing is nothing to read, but a name that is taken.
+  const dangles = !exists && (await lstat(path).catch(() => undefined)) !== undefined;
+  if (dangles && !overwrite) throw new VolumeError('volume-exists', `${path} is a link to nothing`);
   if (exists) {
     const kind = await kindOf(path);
     const use = force ? undefined : await targetInUse(path, { signal });
@@ -75,7 +79,7 @@ export async function planRestore(request: RestoreRequest): Promise<RestorePlan>
     if (delta) return { way: 'delta-file', path };
     if (!overwrite) throw new VolumeError('volume-exists', `${path} exists`);
   }
-  return { way: 'new-file', path, replaces: exists };
+  return { way: 'new-file', path, replaces: exists || dangles };
 }
 
 /** @throws {VolumeError}, {RepositoryError} `corrupt` when a chunk is damaged: the target then has no name, or is not whole */
@@ -106,12 +110,19 @@ async function restoreNewFile(
   const { volume, signal } = request;
   const { sizeBytes } = volume;
   const state = await readState(statePath, { ...stateOf(volume), file: await fileIdentity(partial) });
-  const mode = state === undefined ? 'truncate' : 'in-place';
-  const beforeTruncate = state === undefined ? async () => await forgetState(statePath) : undefined;
+  const resumeFrom = state?.watermark ?? 0;
+  const mode = resumeFrom === 0 ? 'truncate' : 'in-place';
+  if (!request.overwrite) await refuseForeignPartial(partial, statePath);
+  // Marks the file as ours before it holds anything, and claims none of what it may hold now.
+  const beforeTruncate = async (): Promise<void> => {
+    if (mode !== 'truncate') return;
+    const file = await fileIdentity(partial);
+    assert(file !== undefined);
+    await writeState(statePath, { ...stateOf(volume), file, watermark: 0 }, { rng: parts.rng, signal });
+  };
   let counts: RestoreCounts;
   {
     await using target = await openFileTarget(partial, { sizeBytes, mode, zeroed: true, beforeTruncate, signal });
-    const resumeFrom = state?.watermark ?? 0;
     counts = await run(parts, request, { target, resumeFrom, deltaBelow: 0, statePath });
   }
   await withVolumeErrors(
@@ -128,7 +139,19 @@ async function restoreNewFile(
     },
   );
   await forgetState(statePath);
-  return { target: path, kind: 'file', counts, resumed: state !== undefined };
+  return { target: path, kind: 'file', counts, resumed: resumeFrom > 0 };
+}
+
+/** Somebody's own file may have the name that an unfinished restore would have. One that holds nothing is no loss. */
+async function refuseForeignPartial(partial: string, statePath: string): Promise<void> {
+  const found = await lstat(partial).catch(() => undefined);
+  if (found === undefined || (found.isFile() && found.blocks === 0)) return;
+  const known = await lstat(statePath).catch(() => undefined);
+  if (found.isFile() && known !== undefined) return;
+  throw new VolumeError(
+    'volume-exists',
+    `${partial} is in the way, and no unfinished restore of ours: remove or move it`,
+  );
 }
 
 async function restoreDevice(parts: RestoreParts, request: RestoreRequest, path: string): Promise<RestoreResult> {
