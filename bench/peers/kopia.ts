@@ -1,0 +1,98 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { measure, type Measurement } from '../measure.ts';
+import { bytesIn, warm } from '../workspace.ts';
+import { type Peer, type PeerParts, versionOf } from './peer.ts';
+
+/** What `dray` uses by default. */
+const formatOptions = ['--block-hash=BLAKE3-256', '--encryption=AES256-GCM-HMAC-SHA256', '--object-splitter=FIXED-1M'];
+/**
+ * Above this size a single file is read by several threads, in pieces of this size. Kopia's own default is 2 GiB, with
+ * which an image of 4 GiB is read in two pieces and a smaller one in one.
+ */
+const parallelAboveMib = 256;
+const policyOptions = ['--compression=zstd-fastest', `--parallel-upload-above-size-mib=${parallelAboveMib}`];
+const parallel = 4;
+
+export class KopiaPeer implements Peer {
+  readonly name = 'kopia';
+  readonly version: string;
+  readonly how: string = [
+    `repository create filesystem ${formatOptions.join(' ')}`,
+    `policy set --global ${policyOptions.join(' ')}`,
+    `snapshot create --parallel=${parallel}`,
+    'snapshot restore; show (to a device)',
+  ].join('; ');
+  readonly #program: string;
+  readonly #parts: PeerParts;
+
+  constructor(program: string, parts: PeerParts) {
+    this.#program = program;
+    this.#parts = parts;
+    this.version = versionOf(program, '--version');
+  }
+
+  async create(): Promise<void> {
+    await mkdir(this.#repository, { recursive: true });
+    await this.#run('repository', 'create', 'filesystem', `--path=${this.#repository}`, ...formatOptions);
+    await this.#run('policy', 'set', '--global', ...policyOptions);
+  }
+
+  async backup(source: string): Promise<Measurement> {
+    return await this.#run('snapshot', 'create', source, `--parallel=${parallel}`, '--no-progress');
+  }
+
+  async restore(source: string, target: string, { cold }: { readonly cold: boolean }): Promise<Measurement> {
+    const { id } = await this.#latest(source);
+    if (cold) await this.#run('cache', 'clear');
+    return await this.#run('snapshot', 'restore', id, target, '--no-progress');
+  }
+
+  /** To a block device: kopia writes no devices, but shows a file's bytes. */
+  async restoreToDevice(source: string, device: string, { cold }: { readonly cold: boolean }): Promise<Measurement> {
+    const { object } = await this.#latest(source);
+    if (cold) await this.#run('cache', 'clear');
+    const args = ['-c', 'exec "$0" show "$1" > "$2"', this.#program, object, device];
+    return await measure({ program: '/bin/sh', args, env: this.#env, signal: this.#parts.signal });
+  }
+
+  async storedBytes(): Promise<number> {
+    return await bytesIn(this.#repository);
+  }
+
+  async warm(): Promise<void> {
+    await warm(this.#repository);
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.#parts.folder, { recursive: true, force: true });
+  }
+
+  async #latest(source: string): Promise<{ readonly id: string; readonly object: string }> {
+    const { stdout } = await this.#run('snapshot', 'list', source, '--json');
+    const snapshots = JSON.parse(stdout) as readonly { id: string; rootEntry: { obj: string } }[];
+    const last = snapshots.at(-1);
+    if (last === undefined) throw new Error(`kopia has no snapshot of ${source}`);
+    return { id: last.id, object: last.rootEntry.obj };
+  }
+
+  get #repository(): string {
+    return join(this.#parts.folder, 'repository');
+  }
+
+  get #env(): Record<string, string> {
+    const { folder } = this.#parts;
+    return {
+      KOPIA_CONFIG_PATH: join(folder, 'repository.config'),
+      KOPIA_CACHE_DIRECTORY: join(folder, 'cache'),
+      KOPIA_LOG_DIR: join(folder, 'logs'),
+      KOPIA_CHECK_FOR_UPDATES: 'false',
+      KOPIA_PASSWORD: 'bench',
+    };
+  }
+
+  async #run(...args: readonly string[]): Promise<Measurement> {
+    return await measure({ program: this.#program, args, env: this.#env, signal: this.#parts.signal });
+  }
+}
