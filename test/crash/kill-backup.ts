@@ -61,8 +61,9 @@ export async function killBackup(world: CrashWorld, options: KillOptions): Promi
     assert.ok(visible >= before && visible <= before + 1, `${visible} snapshots, ${before} before`);
     const sameMachine = rng.uniform() < 0.5;
     const next = await drayJson<BackupPrinted>(sameMachine ? place : elsewhere, ['backup', world.source]);
-    const againBytes = Math.max(0, readBefore - ownReadsBytes) + next.readBytes - runBytes;
-    if (killed && visible === before) {
+    const interrupted = killed && visible === before;
+    const againBytes = interrupted ? Math.max(0, readBefore - ownReadsBytes) + next.readBytes - runBytes : 0;
+    if (interrupted) {
       const most = Math.max(intervalBytes, runBytes / 100) + inFlightBytes;
       assert.ok(againBytes <= most, `${againBytes} bytes were read again: ${readBefore} and ${next.readBytes}`);
       assert.ok(next.resumed || readBefore < most, `not resumed after ${readBefore} bytes`);
