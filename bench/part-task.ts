@@ -17,9 +17,9 @@ export type PartName =
 /** One thread's share of a part. `load` fills its memory with the beginning of the image. */
 export interface PartTask {
   readonly part: PartName | 'load';
-  /** The image to load from, or the file or device to write to. */
+  /** The image to read, or the file or device to write to. */
   readonly image: string;
-  /** What is read, in order. */
+  /** The packs to read. */
   readonly files: readonly string[];
   /** Where files are made. */
   readonly folder: string;

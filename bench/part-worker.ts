@@ -25,10 +25,16 @@ const codec = new ContentCodec({
   eccOverheadPercent: 0,
   enablePasswordChange: true,
 });
-const memory = AlignedMemory.allocate({ slotBytes: sampleBytes + 4 * pieceBytes, slots: 1 }).slot(0);
+/** Files that a thread has under way at once, as the pipelines have: the device must not wait for it. */
+const streams = 2;
+const memory = AlignedMemory.allocate({ slotBytes: sampleBytes + (streams + 1) * pieceBytes, slots: 1 }).slot(0);
 const sample = memory.subarray(0, sampleBytes);
-const slot = memory.subarray(sampleBytes, sampleBytes + pieceBytes);
-const out = memory.subarray(sampleBytes + pieceBytes, sampleBytes + 3 * pieceBytes);
+/** What is read goes here, one piece for each stream. */
+const slots = Array.from({ length: streams }, (_, at) =>
+  memory.subarray(sampleBytes + at * pieceBytes, sampleBytes + (at + 1) * pieceBytes),
+);
+const slot = slots[0]!;
+const out = memory.subarray(sampleBytes + streams * pieceBytes);
 const zeroChunk = Buffer.alloc(chunkBytes);
 
 parentPort!.on('message', (task: PartTask) => {
@@ -44,8 +50,9 @@ async function run(task: PartTask): Promise<void> {
   switch (task.part) {
     case 'load':
       return await load(task);
-    case 'read':
     case 'read-packs':
+      return await readPacks(task);
+    case 'read':
     case 'read-hash':
       return await readAll(task);
     case 'store':
@@ -65,17 +72,24 @@ async function load({ image }: PartTask): Promise<void> {
   await file.read(sample, 0);
 }
 
-async function readAll({ part, files, lengthBytes, offset }: PartTask): Promise<void> {
-  let left = lengthBytes;
-  for (const path of files) {
-    await using file = await DirectFile.open(path, { flags: constants.O_RDONLY, direct: part === 'read-packs' });
-    for (let at = offset; left > 0; at += slot.length) {
-      const count = await file.read(slot.subarray(0, Math.min(left, slot.length)), at);
-      if (part === 'read-hash') eachChunk(slot.subarray(0, count), (chunk) => codec.hash(chunk));
-      left -= count;
-      if (count < slot.length) break;
-    }
+async function readAll({ part, image, lengthBytes, offset }: PartTask): Promise<void> {
+  await using file = await DirectFile.open(image, { flags: constants.O_RDONLY, direct: false });
+  for (let at = offset; at < offset + lengthBytes; at += pieceBytes) {
+    const count = await file.read(slot, at);
+    if (part === 'read-hash') eachChunk(slot.subarray(0, count), (chunk) => codec.hash(chunk));
   }
+}
+
+/** Whole files from the page cache. */
+async function readPacks({ files }: PartTask): Promise<void> {
+  const left = [...files];
+  const stream = async (into: Uint8Array): Promise<void> => {
+    for (let path = left.pop(); path !== undefined; path = left.pop()) {
+      await using file = await DirectFile.open(path, { flags: constants.O_RDONLY, direct: false });
+      for (let at = 0; (await file.read(into, at)) === into.length; at += into.length);
+    }
+  };
+  await Promise.all(slots.map(stream));
 }
 
 /** Zero test, hash, compress, seal: all that the processor does for a chunk on its way in. */
@@ -116,20 +130,23 @@ function contents(): readonly Packed[] {
   return made;
 }
 
-/** Files of a pack's size past the page cache, each flushed before the next begins. */
+/** Files of a pack's size past the page cache, each flushed before its stream begins the next. */
 async function writePacks({ folder, lengthBytes }: PartTask): Promise<void> {
-  for (let done = 0; done < lengthBytes; done += packBytes) {
-    const path = join(folder, `part-${thread}-${done}`);
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-    {
-      await using file = await DirectFile.open(path, { flags, direct: true });
-      for (let at = 0; at < packBytes; at += pieceBytes) {
-        await file.write(sample.subarray(0, Math.min(pieceBytes, packBytes - at)), at);
+  let packs = Math.floor(lengthBytes / packBytes);
+  const stream = async (): Promise<void> => {
+    while (packs > 0) {
+      packs -= 1;
+      const path = join(folder, `part-${thread}-${packs}`);
+      {
+        const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+        await using file = await DirectFile.open(path, { flags, direct: true });
+        for (let at = 0; at < packBytes; at += pieceBytes) await file.write(sample.subarray(0, pieceBytes), at);
+        await file.flush();
       }
-      await file.flush();
+      await unlink(path);
     }
-    await unlink(path);
-  }
+  };
+  await Promise.all(slots.map(stream));
 }
 
 /** One sparse file by all threads, past the page cache, flushed at the end; the image's zero runs stay holes. */

@@ -58,6 +58,7 @@ export async function measureParts(workspace: Workspace, options: PartsOptions):
   const context: Context = { workspace, options, files };
   await Promise.all(all.map(async (worker) => await ask(worker, task(context, 'load'))));
   await warm(options.image);
+  await warm(options.packs);
   const results: PartResult[] = [];
   for (const part of parts) {
     if (part === 'write-device' && options.device === undefined) continue;
@@ -98,10 +99,10 @@ async function measurePart(context: Context, part: PartName, workers: readonly W
   settle();
   const tasks = workers.map((_, thread) => ({
     ...task(context, part),
-    image: part === 'write-device' ? options.device! : target,
-    files: part === 'read-packs' ? files.filter((_file, at) => at % workers.length === thread) : [options.image],
-    offset: part === 'read-packs' ? 0 : thread * shareBytes,
-    lengthBytes: part === 'read-packs' ? Infinity : shareBytes,
+    image: part === 'write-device' ? options.device! : part === 'write-image' ? target : options.image,
+    files: files.filter((_file, at) => at % workers.length === thread),
+    offset: thread * shareBytes,
+    lengthBytes: shareBytes,
   }));
   const cpu = process.cpuUsage();
   const started = performance.now();

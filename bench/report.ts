@@ -13,6 +13,8 @@ export interface Results extends BarsInput {
   readonly tools: readonly { readonly name: string; readonly version: string; readonly how: string }[];
   /** What could not be measured here, with the reason. */
   readonly skipped: readonly string[];
+  /** What was found out about the bars that are missed: written by hand, carried over. */
+  readonly notes: string | undefined;
 }
 
 const preface = `GB are 10^9 bytes, MiB and GiB powers of 1024. The tools take turns in every round, on the same disk; the order turns with the
@@ -31,6 +33,9 @@ export function reportOf(results: Results): string {
     '## Bars',
     '',
     barsTable(barsOf(results)),
+    'What is redone after a kill is measured where the kills are: `npm run test:crash` writes `test/crash/results.md`.',
+    '',
+    ...(results.notes === undefined ? [] : [results.notes.trim(), '']),
     '## Machine',
     '',
     markdownTable(factsOf(results), [
@@ -38,6 +43,8 @@ export function reportOf(results: Results): string {
       { header: 'Value', value: ([, text]) => text },
     ]),
     '## Runs',
+    '',
+    ...results.tools.map(({ name, how }) => `- ${name}: \`${how}\``),
     '',
     `Medians of ${results.rounds} rounds; sparse volumes and small things have rounds of their own number.`,
     '',
@@ -56,7 +63,7 @@ function factsOf({ date, machine, tools, startUpSeconds, idleNodeBytes }: Result
   return [
     ['Date', date],
     ...machine,
-    ...tools.map(({ name, version, how }): MachineFact => [name, `${version}: \`${how}\``]),
+    ...tools.map(({ name, version }): MachineFact => [name, version]),
     ['Start-up of dray', `${(startUpSeconds * 1000).toFixed(0)} ms`],
     ['Idle Node', `${(idleNodeBytes / 2 ** 20).toFixed(0)} MiB`],
   ];

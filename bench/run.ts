@@ -5,8 +5,9 @@
  *     npm run bench -- [--quick] [--rounds N] [--size GIB] [--folder PATH] [--out FILE]
  *
  * `--quick` is one round of 1 GiB that shows whether everything runs; it writes no results unless `--out` says where.
+ * `bench/notes.md`, where there is one, goes into the results as it is: why what is missed is missed, and what was tried.
  */
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -81,8 +82,9 @@ async function bench(workspace: Workspace): Promise<void> {
   const limits = limitsOf(parts, storedShare);
   const measured = { samples, parts, limits, startUpSeconds, idleNodeBytes, sizeBytes };
   const date = new Date().toISOString().slice(0, 10);
+  const notes = await readFile(join(import.meta.dirname, 'notes.md'), 'utf8').catch(() => undefined);
   const tools = peers.map(({ name, version, how }) => ({ name, version, how }));
-  const report = reportOf({ ...measured, date, rounds, machine, tools, skipped });
+  const report = reportOf({ ...measured, date, rounds, machine, tools, skipped, notes });
   console.log(`\n${report}`);
   if (out !== undefined) await writeFile(out, report);
   const missed = barsOf(measured).filter(({ reached }) => reached === false).length;

@@ -30,7 +30,7 @@ export class KopiaPeer implements Peer {
   constructor(program: string, parts: PeerParts) {
     this.#program = program;
     this.#parts = parts;
-    this.version = versionOf(program, '--version');
+    this.version = versionOf(program, '--version').split(' ')[0] ?? '';
   }
 
   async create(): Promise<void> {
