@@ -1,6 +1,10 @@
 /** Volumes made from a few numbers: pieces of random bytes, text, zeros written as data, and holes in between. */
-import { createCipheriv } from 'node:crypto';
+import { createCipheriv, createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
+import { extent } from '../../src/volume/extent.ts';
+import { openSource } from '../../src/volume/file-source.ts';
+
+const never = new AbortController().signal;
 
 export interface VolumePiece {
   readonly offset: number;
@@ -93,4 +97,30 @@ export async function dataBytes(path: string): Promise<number> {
     if (bytesRead === 0) return bytes;
     if (buffer.compare(zeros, 0, bytesRead, 0, bytesRead) !== 0) bytes += blockBytes;
   }
+}
+
+/** Whether two sparse files are equal, without reading what is a hole in both. */
+export async function sameData(left: string, right: string): Promise<boolean> {
+  const [a, b] = await Promise.all([dataOf(left), dataOf(right)]);
+  return a === b;
+}
+
+/** A digest of size and data. Zeros in holes and zeros as data are the same. */
+async function dataOf(path: string): Promise<string> {
+  const blockBytes = 64 * 1024;
+  await using source = await openSource(path, { signal: never, direct: false });
+  const digest = createHash('sha256').update(`${source.sizeBytes}`);
+  const buffer = Buffer.alloc(blockBytes);
+  const zeros = Buffer.alloc(blockBytes);
+  let next = 0;
+  for await (const { offset, lengthBytes } of source.dataExtents(extent(0, source.sizeBytes), { signal: never })) {
+    const end = Math.min(Math.ceil((offset + lengthBytes) / blockBytes) * blockBytes, source.sizeBytes);
+    for (next = Math.max(next, offset - (offset % blockBytes)); next < end; next += blockBytes) {
+      const range = extent(next, Math.min(blockBytes, source.sizeBytes - next));
+      await source.read(range, buffer, { signal: never });
+      const block = buffer.subarray(0, range.lengthBytes);
+      if (block.compare(zeros, 0, block.length) !== 0) digest.update(`${next}:`).update(block);
+    }
+  }
+  return digest.digest('hex');
 }
