@@ -45,5 +45,6 @@ test('what somebody else has deleted stays deleted, however many manifests a lon
   await using later = await open('c');
   const found = (await later.manifests.load({ signal })).find({ type: 'test' });
   const expected = ['other', 'own'].flatMap((who) => Array.from({ length: 20 }, (_, n) => `${who} ${n}`));
-  assert.deepEqual(found.map(({ labels }) => labels['name']).toSorted(), expected.toSorted());
+  assert.deepEqual(new Set(found.map(({ labels }) => labels['name'])), new Set(expected));
+  assert.equal(found.length, expected.length);
 });

@@ -7,7 +7,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 
 import { formatGoTime, parseGoTime } from '../../std/go-time.ts';
 import type { Nanoseconds } from '../../std/go-time.ts';
-import { bareObject, isJsonObject, JsonError, parseJson, stringifyJson } from '../../std/lossless-json.ts';
+import { bareObject, isJsonObject, JsonError, parseJson } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { goJson, jsonField } from './json-field.ts';
