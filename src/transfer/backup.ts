@@ -51,7 +51,7 @@ export async function backup(parts: BackupParts, request: BackupRequest): Promis
   const sourceId = request.sourceId ?? identity.fingerprint;
   const changes = decideChanges(request, { sizeBytes: parts.source.sizeBytes, sourceId, base });
   await using writer = await repository.writer(parts.identity, { signal });
-  const job = new BackupJob(parts, request, { set, base, sourceId, writer });
+  const job = new BackupJob(parts, request, { set, base, sourceId, fingerprint: identity.fingerprint, writer });
   return await job.run(changes);
 }
 
@@ -74,6 +74,8 @@ interface JobState {
   readonly set: ManifestSet;
   readonly base: VolumeSnapshot | undefined;
   readonly sourceId: string | undefined;
+  /** Of a regular file, at the beginning. */
+  readonly fingerprint: string | undefined;
   readonly writer: RepositoryWriter;
 }
 
@@ -286,8 +288,7 @@ class BackupJob {
     const { source } = this.#parts;
     const now = await source.identity({ signal: this.#request.signal });
     if (this.#request.allowChanges) return;
-    if (now.fingerprint === undefined || this.#request.sourceId !== undefined) return;
-    if (now.fingerprint !== this.#state.sourceId) {
+    if (now.fingerprint !== this.#state.fingerprint) {
       throw new VolumeError('volume-changed', `${source.location.path} was written to while it was being read`);
     }
   }
