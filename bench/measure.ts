@@ -8,6 +8,8 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type koffi from 'koffi';
 
+import { abortReason } from '../src/std/abort.ts';
+
 export interface Measurement {
   readonly wallSeconds: number;
   readonly cpuSeconds: number;
@@ -38,12 +40,14 @@ export async function measure({ program, args, env, signal }: Command): Promise<
   const child = spawn(program, [...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    signal,
   });
   let peakBytes = 0;
   const look = (): void => {
     if (child.pid !== undefined) peakBytes = Math.max(peakBytes, peakOf(child.pid));
   };
+  // It has ended, too, when this function does: what it works on is removed next.
+  const end = (): void => void child.kill('SIGKILL');
+  signal.addEventListener('abort', end, { once: true });
   const timer = setInterval(look, peakIntervalMs);
   const [stdout, stderr] = [gather(child.stdout), gather(child.stderr)];
   try {
@@ -54,13 +58,15 @@ export async function measure({ program, args, env, signal }: Command): Promise<
       wallSeconds = (performance.now() - started) / 1000;
     });
     child.once('close', (status, name) => {
-      if (status === 0) resolve();
+      if (signal.aborted) reject(abortReason(signal));
+      else if (status === 0) resolve();
       else reject(new Error(`${program} ${args.join(' ')} ended with ${status ?? name}\n${stderr()}${stdout()}`));
     });
     await promise;
     return { wallSeconds, cpuSeconds: childrenCpuSeconds() - cpuBefore, peakBytes, stdout: stdout() };
   } finally {
     clearInterval(timer);
+    signal.removeEventListener('abort', end);
   }
 }
 
