@@ -1,6 +1,6 @@
 /**
- * `npm run test:crash [POINTS]`: kills so many backups and restores (200 each unless told) at seeded random points of a
- * 1.5 GiB volume, checks each time all that must hold, and writes `test/crash/results.md`. Ends with 1 when one failed.
+ * `npm run test:crash [POINTS] [SCALE]`: kills so many backups and restores (200 each unless told) at seeded random points
+ * of a volume of 1.5 GiB, or that times SCALE, checks each time all that must hold, and writes `test/crash/results.md`. Ends with 1 when one failed.
  */
 import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
@@ -13,12 +13,13 @@ import { killBackup, type BackupKill } from './kill-backup.ts';
 import { killRestore, type RestoreKill } from './kill-restore.ts';
 
 const points = Number(process.argv[2] ?? 200);
+const scale = Number(process.argv[3] ?? 1);
 /** Apart from those of `crash.test.ts`. */
 const firstSeed = 1000;
 const mib = 1024 * 1024;
 
 await using folder = await temporaryFolder('crash-run');
-const world = await makeCrashWorld(folder.path, { scale: 1 });
+const world = await makeCrashWorld(folder.path, { scale });
 await using loop = loopDevicesMissing() === false ? await attachLoop(2048 * mib) : undefined;
 const kopia = await findKopia();
 const backups: BackupKill[] = [];
@@ -53,7 +54,7 @@ function report(): string {
   const files = cut.filter(({ way }) => way === 'new' || way === 'overwrite');
   return `# Kills at random points
 
-Written by \`npm run test:crash\`: ${backups.length + restores.length + failures.length} runs of a volume of 1.5 GiB
+Written by \`npm run test:crash\`: ${backups.length + restores.length + failures.length} runs of a volume of ${size(1536 * mib * scale)}
 (${size(world.runBytes)} of it data), seeds from ${firstSeed}, on ${cpus().length} cores. A checkpoint interval is ${size(intervalBytes)}.
 
 | | Backup | Restore |

@@ -103,7 +103,7 @@ describe('a store that fails', () => {
       assert.notEqual(expected, 'fails', name);
       return undefined;
     }
-    assert.ok(failure instanceof DrayError, `${name}: ${String(failure)}`);
+    assert.ok(failure instanceof DrayError, `${name}: ${failure instanceof Error ? failure.stack : 'no error'}`);
     assert.notEqual(expected, 'done', `${name}: ${failure.message}`);
     const code = String(failure.code);
     if (codes !== undefined) assert.ok(codes.includes(code), `${name}: ${code}`);

@@ -147,6 +147,18 @@ export async function snapshotIds(engine: Engine): Promise<readonly string[]> {
   });
 }
 
+/** Removes snapshots, as `dray snapshot delete` does. */
+export async function deleteSnapshots(engine: Engine, ids: readonly string[]): Promise<void> {
+  const { signal = never } = engine;
+  await withRepository(engine, async (repository) => {
+    const set = await repository.manifests.load({ signal });
+    for (const id of ids) set.delete(resolveSnapshot(set, id).id);
+    await using writer = await repository.writer(identity, { signal });
+    await repository.manifests.save(set, writer);
+    await writer.finish();
+  });
+}
+
 function locationOf({ path, fault, retry }: Pick<Engine, 'path' | 'fault' | 'retry'>): BlobStoreLocation {
   return { kind: 'directory', path, fault, retry };
 }

@@ -101,12 +101,12 @@ export async function dataBytes(path: string): Promise<number> {
 
 /** Whether two sparse files are equal, without reading what is a hole in both. */
 export async function sameData(left: string, right: string): Promise<boolean> {
-  const [a, b] = await Promise.all([dataOf(left), dataOf(right)]);
+  const [a, b] = await Promise.all([dataDigest(left), dataDigest(right)]);
   return a === b;
 }
 
 /** A digest of size and data. Zeros in holes and zeros as data are the same. */
-async function dataOf(path: string): Promise<string> {
+export async function dataDigest(path: string): Promise<string> {
   const blockBytes = 64 * 1024;
   await using source = await openSource(path, { signal: never, direct: false });
   const digest = createHash('sha256').update(`${source.sizeBytes}`);
