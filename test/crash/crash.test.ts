@@ -11,7 +11,7 @@ import { drayJson, type BackupPrinted, type DrayPlace, type RestorePrinted } fro
 import { makeCrashWorld, must, type CrashWorld } from './crash-volume.ts';
 import { killBackup, restoresEqual } from './kill-backup.ts';
 import { killRestore } from './kill-restore.ts';
-import { runAndKill } from './run-and-kill.ts';
+import { runAndKill } from '../support/run-and-kill.ts';
 
 const points = 10;
 /** Of the full size: three checkpoints instead of ten. */

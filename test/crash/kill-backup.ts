@@ -7,7 +7,7 @@ import { KopiaClient } from '../peers/peers.ts';
 import { drayJson, type BackupPrinted, type DrayPlace } from '../support/run-dray.ts';
 import { firstDifference } from '../support/volume-model.ts';
 import { intervalBytes, must, type CrashWorld } from './crash-volume.ts';
-import { runAndKill } from './run-and-kill.ts';
+import { runAndKill } from '../support/run-and-kill.ts';
 
 const mib = 1024 * 1024;
 /** Tasks that the workers of two cores hold, read and not yet answered. */

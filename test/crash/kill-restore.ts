@@ -6,7 +6,7 @@ import { seededRng } from '../../src/std/rng.ts';
 import { drayJson, type RestorePrinted } from '../support/run-dray.ts';
 import { firstDifference } from '../support/volume-model.ts';
 import { intervalBytes, type CrashWorld } from './crash-volume.ts';
-import { runAndKill } from './run-and-kill.ts';
+import { runAndKill } from '../support/run-and-kill.ts';
 
 const mib = 1024 * 1024;
 /** Tasks that the workers of two cores hold, written and not yet answered, and the last chunk of a stretch. */

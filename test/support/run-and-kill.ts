@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startDray, type DrayEnded, type DrayPlace } from '../support/run-dray.ts';
+import { startDray, type DrayEnded, type DrayPlace, type DrayProcess } from './run-dray.ts';
 
 export interface KillPoint {
   readonly args: readonly string[];
@@ -27,14 +27,24 @@ export async function runAndKill(
   { args, counter, fromBytes, pauseMs, signal = 'SIGKILL' }: KillPoint,
 ): Promise<Killed> {
   const run = startDray(place, args);
-  let over = false;
-  const ended = run.ended.finally(() => (over = true));
-  while (!over && (await countOf(run.pid, counter)) < fromBytes) await sleep(1);
-  await Promise.race([ended, sleep(pauseMs)]);
+  await hasCounted(run, counter, fromBytes);
+  await Promise.race([run.ended, sleep(pauseMs)]);
   const countedBytes = await countOf(run.pid, counter);
   run.signal(signal);
-  const { exitCode, ...output } = await ended;
+  const { exitCode, ...output } = await run.ended;
   return { killed: exitCode === undefined, countedBytes, ended: { exitCode, ...output } };
+}
+
+/** Resolves when a program has read or written so much, or has ended. */
+export async function hasCounted(
+  { pid, ended }: DrayProcess,
+  counter: KillPoint['counter'],
+  bytes: number,
+): Promise<void> {
+  let over = false;
+  const stop = (): void => void (over = true);
+  ended.then(stop, stop);
+  while (!over && (await countOf(pid, counter)) < bytes) await sleep(1);
 }
 
 async function countOf(pid: number, counter: string): Promise<number> {
