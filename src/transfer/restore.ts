@@ -109,6 +109,7 @@ async function restoreNewFile(
   const statePath = `${partial}.state`;
   const { volume, signal } = request;
   const { sizeBytes } = volume;
+  await dropTwin(partial, { path, statePath });
   const state = await readState(statePath, { ...stateOf(volume), file: await fileIdentity(partial) });
   const resumeFrom = state?.watermark ?? 0;
   const mode = resumeFrom === 0 ? 'truncate' : 'in-place';
@@ -140,6 +141,20 @@ async function restoreNewFile(
   );
   await forgetState(statePath);
   return { target: path, kind: 'file', counts, resumed: resumeFrom > 0 };
+}
+
+/**
+ * A restore that was killed between giving its file the name and taking the old one away leaves one file of two names.
+ * Writing to the old one would then change, in place, what has long been in use under the new one.
+ */
+async function dropTwin(
+  partial: string,
+  { path, statePath }: { readonly path: string; readonly statePath: string },
+): Promise<void> {
+  const twin = await fileIdentity(partial);
+  if (twin === undefined || twin !== (await fileIdentity(path))) return;
+  await unlink(partial);
+  await forgetState(statePath);
 }
 
 /** Somebody's own file may have the name that an unfinished restore would have. One that holds nothing is no loss. */
