@@ -14,6 +14,8 @@ const compressible = fc
   .tuple(fc.uint8Array({ maxLength: 50 }), fc.nat({ max: 200 }), fc.uint8Array({ maxLength: 500 }))
   .map(([piece, times, rest]) => Buffer.concat([...Array.from({ length: times }, () => piece), rest]));
 
+const magicBytes = 4;
+
 for (const [name, zstd] of implementations) {
   describe(`zstd ${name}`, { skip: zstd === undefined ? 'this Node does not export zstd' : false }, () => {
     assert.ok(zstd !== undefined);
@@ -31,12 +33,12 @@ for (const [name, zstd] of implementations) {
       );
     });
 
-    it('writes a frame with checksum, and one level after another', () => {
+    it('writes a frame without checksum, and one level after another', () => {
       const plain = Buffer.alloc(300_000, 'abcdefgh');
       const sizes = [1, 11, 1].map((level) => {
         const frame = new Uint8Array(plain.length);
         const length = zstd.compressInto(level, plain, frame);
-        assert.equal(frame[4]! & 4, 4, 'the checksum flag of the frame header');
+        assert.equal(frame[4]! & 4, 0, 'the checksum flag of the frame header');
         return length;
       });
       assert.equal(sizes[0], sizes[2]);
@@ -64,14 +66,19 @@ for (const [name, zstd] of implementations) {
       const frame = new Uint8Array(1000);
       const length = zstd.compressInto(3, plain, frame);
       assert.ok(length !== undefined);
-      const out = new Uint8Array(plain.length);
+      const memory = new Uint8Array(plain.length + 100).fill(0x55);
+      const out = memory.subarray(0, plain.length);
       fc.assert(
         fc.property(fc.nat({ max: length - 1 }), fc.integer({ min: 1, max: 255 }), (at, change) => {
           const damaged = frame.slice(0, length);
           damaged[at]! ^= change;
           const found = zstd.decompressInto(damaged, out);
-          // A few bits of a frame mean nothing; what they let through must still be the content.
-          assert.ok(found === undefined || (found === plain.length && plain.equals(out)));
+          // The seal around a frame tells damage in its middle; here its beginning must be a frame's, and its end be met.
+          assert.ok(found === undefined || (at >= magicBytes && found <= out.length));
+          assert.ok(
+            memory.subarray(out.length).every((byte) => byte === 0x55),
+            'wrote behind the output',
+          );
         }),
       );
       fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (junk) => void zstd.decompressInto(junk, out)));

@@ -11,7 +11,7 @@ import type koffi from 'koffi';
 
 export interface ZstdContext {
   /**
-   * Writes one frame with content size and checksum to the beginning of `out`.
+   * Writes one frame with content size, and without checksum, to the beginning of `out`: what holds a frame is sealed.
    * @returns its length in bytes, or undefined when it does not fit; `out` then holds rubbish.
    */
   compressInto(level: number, plain: Uint8Array, out: Uint8Array): number | undefined;
@@ -41,7 +41,7 @@ export class NodeZstdContext implements ZstdContext {
     const params = {
       [constants.ZSTD_c_compressionLevel]: level,
       [constants.ZSTD_c_hashLog]: hashLogOf(level),
-      [constants.ZSTD_c_checksumFlag]: 1,
+      [constants.ZSTD_c_windowLog]: windowLogOf(level),
     };
     // One piece of output as large as any result can be: growing it piece by piece takes a quarter more time.
     const frame = zstdCompressSync(plain, { chunkSize: Math.max(1024, boundBytes(plain.length)), params });
@@ -73,16 +73,27 @@ function hashLogOf(level: number): number {
   return level === 1 ? 13 : 0;
 }
 
-/** ZSTD_COMPRESSBOUND and the checksum. */
+/**
+ * At level 1 matches are looked for in 256 KiB: the same ratio on text as in a whole chunk, and 40 % less time on what
+ * does not compress (0.09 against 0.16 cpu-s/GB). 0 is zstd's own choice.
+ */
+function windowLogOf(level: number): number {
+  return level === 1 ? 18 : 0;
+}
+
+/** ZSTD_COMPRESSBOUND and a margin. */
 function boundBytes(plainBytes: number): number {
   return plainBytes + Math.ceil(plainBytes / 256) + 1024;
 }
+
+const ZSTD_reset_session_only = 1;
 
 type Pointer = object | bigint | number;
 
 interface Zstd {
   readonly createCompressor: () => Pointer | null;
   readonly createDecompressor: () => Pointer | null;
+  readonly reset: (context: Pointer, what: number) => number;
   readonly setParameter: (context: Pointer, parameter: number, value: number) => number;
   readonly compress: Transform;
   readonly decompress: Transform;
@@ -106,13 +117,15 @@ class NativeZstdContext implements ZstdContext {
     this.#zstd = zstd;
     this.#compressor = compressor;
     this.#decompressor = decompressor;
-    assert(zstd.setParameter(compressor, constants.ZSTD_c_checksumFlag, 1) >= 0);
   }
 
   compressInto(level: number, plain: Uint8Array, out: Uint8Array): number | undefined {
     if (level !== this.#level) {
+      // A frame that did not fit is still open, and the window is fixed until it is given up.
+      assert(this.#zstd.reset(this.#compressor, ZSTD_reset_session_only) >= 0);
       assert(this.#zstd.setParameter(this.#compressor, constants.ZSTD_c_compressionLevel, level) >= 0);
       assert(this.#zstd.setParameter(this.#compressor, constants.ZSTD_c_hashLog, hashLogOf(level)) >= 0);
+      assert(this.#zstd.setParameter(this.#compressor, constants.ZSTD_c_windowLog, windowLogOf(level)) >= 0);
       this.#level = level;
     }
     return this.#run(this.#zstd.compress, this.#compressor, plain, out);
@@ -141,6 +154,7 @@ function load(): Zstd | undefined {
     const functions = {
       createCompressor: self.func('void *ZSTD_createCCtx()'),
       createDecompressor: self.func('void *ZSTD_createDCtx()'),
+      reset: self.func('int64_t ZSTD_CCtx_reset(void *context, int what)'),
       setParameter: self.func('int64_t ZSTD_CCtx_setParameter(void *context, int parameter, int value)'),
       compress: self.func(
         'int64_t ZSTD_compress2(void *context, void *out, size_t outBytes, void *in, size_t inBytes)',

@@ -5,7 +5,9 @@
  *   session marker → packs → index blob → marker removed
  *
  * So an index names only durable packs, and a pack without index is protected by its marker until it is too old to
- * matter. Nothing here overwrites; a crash leaves unreferenced packs, which maintenance removes.
+ * matter. Nothing here overwrites; a crash leaves unreferenced packs, which maintenance removes. From the first flush
+ * on the marker of the session after next is put ahead of time, so that a flush need not wait for it: a crash leaves
+ * two markers then.
  */
 import type { BlobId, BlobStore } from '../blobs/blob-store.ts';
 import type { Clock } from '../std/clock.ts';
@@ -43,6 +45,10 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   #pendingEntries: IndexEntry[] = [];
   #marker: BlobId;
   #sessionId: string;
+  /** The session that the next flush goes on in; its marker is being put. */
+  #prepared: Promise<Session> | undefined;
+  /** Some index blob may name what is pending: it was tried. */
+  #flushTried = false;
   /** Writes take turns: packs are filled by one at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -110,24 +116,48 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     await this.#inTurn(async () => await this.#flush(options.sealOthers, false));
   }
 
+  /**
+   * Gives back the room of packs that no index names yet, for a run that has filled the store. Best effort; others must
+   * have ended their packs. What an index may name, because its flush was tried, stays.
+   */
+  async discard({ signal }: { readonly signal: AbortSignal }): Promise<void> {
+    if (this.#flushTried) return;
+    for (const pack of new Set(this.#pendingEntries.map(({ packBlob }) => packBlob))) {
+      await this.#parts.store.remove(pack, { signal }).catch(() => undefined);
+    }
+    this.#pendingEntries = [];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#turn.catch(() => undefined);
+    await this.#prepared?.catch(() => undefined);
     for (const pack of this.#packs.values()) await pack[Symbol.asyncDispose]();
   }
 
   async #flush(sealOthers: ((id: string) => Promise<void>) | undefined, goOn: boolean): Promise<void> {
     const { store, index } = this.#parts;
     const ended = { id: this.#sessionId, marker: this.#marker };
-    const next = goOn ? await putMarker(this.#parts, this.#signal) : ended;
+    const prepared = await (this.#prepared ?? (goOn ? putMarker(this.#parts, this.#signal) : undefined));
+    const next = goOn && prepared !== undefined ? prepared : ended;
+    this.#prepared = undefined;
     await sealOthers?.(next.id);
     for (const pack of this.#packs.values()) await pack.seal(next.id);
-    const entries = this.#pendingEntries;
-    this.#pendingEntries = [];
+    // More may be added meanwhile; what was not flushed stays pending.
+    const entries = [...this.#pendingEntries];
+    this.#flushTried = entries.length > 0;
     if (entries.length > 0) await index.flush(entries, { sessionId: ended.id, signal: this.#signal });
+    this.#flushTried = false;
+    this.#pendingEntries.splice(0, entries.length);
     this.#pendingIds.clear();
     await store.remove(ended.marker, { signal: this.#signal });
+    if (!goOn) {
+      if (prepared !== undefined) await store.remove(prepared.marker, { signal: this.#signal });
+      return;
+    }
     this.#sessionId = next.id;
     this.#marker = next.marker;
+    this.#prepared = putMarker(this.#parts, this.#signal);
+    this.#prepared.catch(() => undefined);
   }
 
   #pack(prefix: ContentPrefix): PackWriter {

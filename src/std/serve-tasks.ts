@@ -1,9 +1,12 @@
-/** The worker's end of `worker-group.ts`: answers each task, and puts things away when told to close. */
+/**
+ * The worker's end of `worker-group.ts`: hands out what the group begins with, answers each task, and puts things away
+ * when told to close. Messages that come while the worker is getting ready wait for it.
+ */
 import assert from 'node:assert/strict';
 import { parentPort } from 'node:worker_threads';
 
 import { packError } from './error-transfer.ts';
-import type { ReplyMessage, TaskMessage } from './worker-group.ts';
+import type { BeginMessage, ReplyMessage, TaskMessage } from './worker-group.ts';
 
 export interface TaskServer<Task> {
   /** Called at once for each task that arrives; ordering and overlap are the handler's own business. */
@@ -11,26 +14,56 @@ export interface TaskServer<Task> {
   close(): Promise<void>;
 }
 
+type Message = BeginMessage | TaskMessage | 'close';
+
+assert(parentPort !== null, 'not a worker thread');
+const port = parentPort;
+const begun = Promise.withResolvers<unknown>();
+let isBegun = false;
+const waiting: Message[] = [];
+let receive: ((message: Message) => void) | undefined;
+
+port.on('message', (message: Message) => {
+  if (message !== 'close' && 'begin' in message) {
+    isBegun = true;
+    begun.resolve(message.begin);
+  } else if (receive !== undefined) {
+    receive(message);
+  } else if (message === 'close' && !isBegun) {
+    // The module waits for data that will not come.
+    process.exit(0);
+  } else {
+    waiting.push(message);
+  }
+});
+
+/** What the owner gave to `WorkerGroup.begin`, a clone of it. */
+export async function taskData<Data>(): Promise<Data> {
+  return (await begun.promise) as Data;
+}
+
 export function emitEvent(event: unknown): void {
   reply({ kind: 'event', event });
 }
 
 export function serveTasks<Task>(server: TaskServer<Task>): void {
-  assert(parentPort !== null, 'not a worker thread');
-  const port = parentPort;
-  port.on('message', (message: TaskMessage | 'close') => {
+  receive = (message) => {
     if (message === 'close') {
       void server.close().finally(() => port.close());
       return;
     }
-    const { sequence } = message;
-    server.handle(message.task as Task).then(
+    const { sequence, task } = message as TaskMessage;
+    server.handle(task as Task).then(
       (result) => reply({ kind: 'done', sequence, result }),
       (error: unknown) => reply({ kind: 'failed', sequence, error: packError(error) }),
     );
+  };
+  // When the rest of the module has run: handlers use what stands there.
+  queueMicrotask(() => {
+    for (const message of waiting.splice(0)) receive?.(message);
   });
 }
 
 function reply(message: ReplyMessage): void {
-  parentPort?.postMessage(message);
+  port.postMessage(message);
 }

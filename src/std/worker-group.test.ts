@@ -23,8 +23,9 @@ serveTasks({
 const module = new URL(`data:text/javascript,${encodeURIComponent(script)}`);
 
 function group(workers: number, onEvent?: (event: number) => void): WorkerGroup<Task, number, number> {
-  const base = { module, workers, tasksPerWorker: 2, data: undefined };
-  return new WorkerGroup(onEvent === undefined ? base : { ...base, onEvent });
+  const made = new WorkerGroup<Task, number, number>({ module, workers, tasksPerWorker: 2 });
+  made.begin(undefined, onEvent === undefined ? {} : { onEvent });
+  return made;
 }
 
 async function ask(workers: WorkerGroup<Task, number, number>, task: Task): Promise<number> {

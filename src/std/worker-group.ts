@@ -1,12 +1,20 @@
 /**
- * A fixed group of worker threads that run one kind of task. The owner submits, each worker holds a bounded number of
- * tasks, results come back in any order. A worker that fails or dies fails the group: the first failure is kept and
- * thrown by every later call. `serve-tasks.ts` is the other end.
+ * A fixed group of worker threads that run one kind of task. The threads load their module at once, so that this can
+ * overlap with finding out what they need (a key is derived in the time that a thread takes to start); tasks are taken
+ * once `begin` has given them that. The owner submits, each worker holds a bounded number of tasks, results come back
+ * in any order. A worker that fails or dies fails the group: the first failure is kept and thrown by every later call.
+ * `serve-tasks.ts` is the other end.
  */
+import assert from 'node:assert/strict';
 import { Worker } from 'node:worker_threads';
 
 import { toError } from './to-error.ts';
 import { unpackError, type TransferredError } from './error-transfer.ts';
+
+/** The first message. */
+export interface BeginMessage {
+  readonly begin: unknown;
+}
 
 export interface TaskMessage {
   readonly sequence: number;
@@ -18,15 +26,12 @@ export type ReplyMessage =
   | { readonly kind: 'failed'; readonly sequence: number; readonly error: TransferredError }
   | { readonly kind: 'event'; readonly event: unknown };
 
-export interface WorkerGroupOptions<Event> {
+export interface WorkerGroupOptions {
   /** The module that calls `serveTasks`. */
   readonly module: URL;
   readonly workers: number;
   /** Tasks that one worker holds at a time, the running one included. */
   readonly tasksPerWorker: number;
-  /** Structured-cloned into each worker. */
-  readonly data: unknown;
-  readonly onEvent?: (event: Event) => void;
 }
 
 interface Pending {
@@ -45,15 +50,17 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
   readonly #held: number[] = [];
   readonly #pending = new Map<number, Pending>();
   readonly #waiting: (() => void)[] = [];
-  readonly #options: WorkerGroupOptions<Event>;
+  readonly #options: WorkerGroupOptions;
+  #onEvent: ((event: Event) => void) | undefined;
+  #begun = false;
   #sequence = 0;
   #failure: Error | undefined;
   #closing = false;
 
-  constructor(options: WorkerGroupOptions<Event>) {
+  constructor(options: WorkerGroupOptions) {
     this.#options = options;
     for (let index = 0; index < options.workers; index++) {
-      const worker = new Worker(options.module, { workerData: options.data });
+      const worker = new Worker(options.module);
       worker.on('message', (reply: ReplyMessage) => this.#receive(reply));
       worker.on('error', (error) => this.#fail(error));
       // Asked for now: a worker that is dead when the group is closed says nothing any more.
@@ -66,6 +73,15 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
       this.#workers.push(worker);
       this.#held.push(0);
     }
+  }
+
+  /** Gives each worker its own clone of what `taskData` is to return there. Once, before the first task. */
+  begin(data: unknown, { onEvent }: { readonly onEvent?: (event: Event) => void } = {}): void {
+    assert(!this.#begun);
+    this.#begun = true;
+    this.#onEvent = onEvent;
+    const message: BeginMessage = { begin: data };
+    for (const worker of this.#workers) worker.postMessage(message);
   }
 
   /**
@@ -109,6 +125,7 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
   }
 
   #send(worker: number, task: Task): Promise<Result> {
+    assert(this.#begun);
     const sequence = this.#sequence++;
     this.#held[worker]!++;
     const outcome = new Promise<unknown>((resolve, reject) => this.#pending.set(sequence, { worker, resolve, reject }));
@@ -127,7 +144,7 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
 
   #receive(reply: ReplyMessage): void {
     if (reply.kind === 'event') {
-      this.#options.onEvent?.(reply.event as Event);
+      this.#onEvent?.(reply.event as Event);
       return;
     }
     const pending = this.#pending.get(reply.sequence);

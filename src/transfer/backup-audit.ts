@@ -3,33 +3,60 @@
  * parent's. At most 64 MiB a run; every chunk is covered after ceil(chunks ÷ 64) runs (`changes/audit-plan.ts`).
  */
 import { planAudit } from '../changes/audit-plan.ts';
-import { contentIdOf } from '../repository/content/content-id.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { VolumeBuilder } from '../repository/tree/volume-builder.ts';
 import { leafBytes, leafCount, leafLength, nodeLeaves } from '../repository/tree/volume-layout.ts';
+import { mapConcurrent } from '../std/map-concurrent.ts';
+import type { BlockSource } from '../volume/block-source.ts';
 import { extent, extentEnd, type Extent } from '../volume/extent.ts';
 import type { AuditResult } from './backup-request.ts';
-import type { BackupRun } from './backup-run.ts';
 
 const sampleChunksMax = 64;
+/** Chunks read at once, each into a buffer of its own. */
+const readsAtOnce = 8;
 
+export interface AuditParts {
+  readonly repository: Repository;
+  readonly source: BlockSource;
+  readonly tree: VolumeBuilder;
+}
+
+export interface AuditOptions {
+  /** Normal extents: what the change source says may have changed. */
+  readonly changed: readonly Extent[];
+  /** Where the run before left off. */
+  readonly cursor: number;
+  /** Whether the tree has a short last leaf filled up with zeros (the flat layout). */
+  readonly padTail: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** On the main thread: hashing 64 MiB takes less time than workers take to start. */
 export async function auditUnchanged(
-  parts: { readonly repository: Repository; readonly run: BackupRun; readonly tree: VolumeBuilder },
-  options: { readonly sizeBytes: number; readonly changed: readonly Extent[]; readonly cursor: number },
+  { repository: { codec }, source, tree }: AuditParts,
+  { changed, cursor, padTail, signal }: AuditOptions,
 ): Promise<AuditResult & { readonly nextCursor: number }> {
-  const { sizeBytes, changed, cursor } = options;
+  const { sizeBytes } = source;
   const isChanged = leafTest(changed);
   const plan = planAudit({ chunks: leafCount(sizeBytes), sampleChunks: sampleChunksMax, cursor, isChanged });
-  const { codec } = parts.repository;
-  const missed: number[] = [];
-  const checks = plan.chunks.map(async (leaf) => {
+  const free: Buffer[] = [];
+  const check = async (leaf: number): Promise<number | undefined> => {
+    const slot = free.pop() ?? Buffer.alloc(leafBytes);
     const lengthBytes = leafLength(leaf, sizeBytes);
-    const [present] = await parts.run.hash(extent(leaf * leafBytes, lengthBytes));
-    const base = await parts.tree.baseLeaves(Math.floor(leaf / nodeLeaves));
-    const expected = base[leaf % nodeLeaves] ?? contentIdOf('', codec.hash(new Uint8Array(lengthBytes)));
-    if (present !== expected) missed.push(leaf * leafBytes);
-  });
-  await Promise.all(checks);
+    const range = extent(leaf * leafBytes, lengthBytes);
+    const bytes = slot.subarray(0, lengthBytes);
+    if (!source.readCached(range, bytes)) await source.read(range, bytes, { signal });
+    const whole = padTail ? slot.fill(0, lengthBytes) : bytes;
+    const present = codec.idOf(whole, '');
+    const base = await tree.baseLeaves(Math.floor(leaf / nodeLeaves));
+    const expected = base[leaf % nodeLeaves] ?? codec.idOf(whole.fill(0), '');
+    free.push(slot);
+    return present === expected ? undefined : range.offset;
+  };
+  const missed: number[] = [];
+  for await (const offset of mapConcurrent(plan.chunks, { limit: readsAtOnce, signal }, check)) {
+    if (offset !== undefined) missed.push(offset);
+  }
   return { chunks: plan.chunks.length, missed: missed.toSorted((a, b) => a - b), nextCursor: plan.nextCursor };
 }
 

@@ -11,6 +11,7 @@ import type { Clock } from '../std/clock.ts';
 import { DrayError } from '../std/dray-error.ts';
 import type { BlockSource } from '../volume/block-source.ts';
 import type { BackupCounts } from './backup-run.ts';
+import type { StoreWorkers } from './store-messages.ts';
 
 /** `degraded`: with `strict`, the run would have had to fall back, so it did not begin. */
 export class BackupError extends DrayError<'degraded'> {}
@@ -39,6 +40,8 @@ export interface BackupRequest {
   readonly layout: Layout;
   readonly store: BlobStoreLocation;
   readonly parallel: number;
+  /** As many as `parallel`, loading already. The caller closes them. */
+  readonly workers?: StoreWorkers | undefined;
   /** What an interruption may cost at most, in bytes read again; absent: what follows from the work. */
   readonly checkpointBytes?: number | undefined;
   readonly onProgress: (counts: BackupCounts, totalBytes: number) => void;

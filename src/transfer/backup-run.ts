@@ -21,20 +21,13 @@ import type { LeafId, VolumeBuilder } from '../repository/tree/volume-builder.ts
 import { leafBytes, nodeLeaves } from '../repository/tree/volume-layout.ts';
 import type { Clock } from '../std/clock.ts';
 import { toError } from '../std/to-error.ts';
-import { WorkerGroup } from '../std/worker-group.ts';
 import type { BlockSource } from '../volume/block-source.ts';
-import { extentEnd, type Extent } from '../volume/extent.ts';
+import { extent, extentEnd, type Extent } from '../volume/extent.ts';
+import { totalBytes } from '../volume/extents.ts';
 import { CheckpointClock, checkpointIntervalBytes } from './checkpoint-clock.ts';
 import { planNodes, type LeafRange, type PlanItem } from './node-plan.ts';
 import { allocateClaims, ClaimTable, type ClaimMemory } from './claim-table.ts';
-import {
-  taskBytes,
-  tasksPerWorker,
-  type PackStored,
-  type StoredLeaves,
-  type StoreTask,
-  type StoreWorkerData,
-} from './store-messages.ts';
+import { storeWorkers, taskBytes, tasksPerWorker, type StoreWorkerData, type StoreWorkers } from './store-messages.ts';
 
 export interface BackupRunParts {
   readonly repository: Repository;
@@ -46,6 +39,8 @@ export interface BackupRunParts {
 export interface BackupRunOptions {
   readonly worker: Pick<StoreWorkerData, 'store' | 'compressor' | 'padTail'>;
   readonly parallel: number;
+  /** As many as `parallel`, loading already; made when they are needed, else. */
+  readonly workers?: StoreWorkers | undefined;
   /** Nodes that an earlier run has done; grows with this one. */
   readonly done: DoneRanges;
   /** What the run will look at, bytes; for the checkpoint interval. */
@@ -83,7 +78,7 @@ export class BackupRun implements AsyncDisposable {
   readonly #settling = new Set<Promise<void>>();
   readonly #zeroLeaf: ContentId;
   readonly #counts = { readBytes: 0, zeroBytes: 0, newBytes: 0, packedBytes: 0, doneBytes: 0 };
-  #group: WorkerGroup<StoreTask, StoredLeaves | undefined, PackStored> | undefined;
+  #group: StoreWorkers | undefined;
   #claims: { readonly table: ClaimTable; readonly memory: ClaimMemory } | undefined;
   #generation = 0;
   #tree: VolumeBuilder | undefined;
@@ -125,17 +120,6 @@ export class BackupRun implements AsyncDisposable {
     this.#throwIfFailed();
   }
 
-  /** The ids of the extent's leaves as the source has them now; nothing is stored. At most one task's bytes. */
-  async hash(range: Extent): Promise<ContentId[]> {
-    const answer = Promise.withResolvers<StoredLeaves | undefined>();
-    await this.#workers().submit({ kind: 'hash', offset: range.offset, lengthBytes: range.lengthBytes }, (outcome) => {
-      outcome.then(answer.resolve, answer.reject);
-    });
-    const stored = await answer.promise;
-    assert(stored !== undefined);
-    return splitHashes(stored.hashes, this.#parts.repository.codec.hashLengthBytes);
-  }
-
   /** Everything that workers hold becomes durable and known to the writer. */
   async seal(nextSessionId: string): Promise<void> {
     if (this.#group === undefined) return;
@@ -169,25 +153,29 @@ export class BackupRun implements AsyncDisposable {
       for (let leaf = first; leaf < first + leaves; leaf++) changed.set(leaf - firstLeaf, undefined);
     }
     this.#count({ zeroBytes: bytesOf(item.zero), doneBytes: bytesOf(item.zero) });
-    const tasks = [...splitReads(item.read)];
+    const tasks = storeTasks(item.read);
     let open = tasks.length;
     const readBytes = bytesOf(item.read);
     await this.#boundRedo(readBytes);
     this.#reads.handedOut += readBytes;
-    for (const { first, leaves } of tasks) {
-      const offset = first * leafBytes;
-      const lengthBytes = Math.min(leaves * leafBytes, source.sizeBytes - offset);
-      await this.#workers().submit({ kind: 'store', offset, lengthBytes }, (outcome) => {
+    for (const ranges of tasks) {
+      const extents = ranges.map((range) => leafExtent(range, source.sizeBytes));
+      await this.#workers().submit({ kind: 'store', extents }, (outcome) => {
         this.#track(
           outcome.then(async (stored) => {
             assert(stored !== undefined);
-            const ids = splitHashes(stored.hashes, repository.codec.hashLengthBytes);
-            for (const [leaf, id] of ids.entries()) {
-              changed.set(first - firstLeaf + leaf, id === this.#zeroLeaf ? undefined : id);
+            const ids = splitHashes(stored.hashes, repository.codec.hashLengthBytes).values();
+            for (const { first, leaves } of ranges) {
+              for (let leaf = first; leaf < first + leaves; leaf++) {
+                const id = ids.next().value;
+                assert(id !== undefined);
+                changed.set(leaf - firstLeaf, id === this.#zeroLeaf ? undefined : id);
+              }
             }
             const { zeroLeaves, newBytes, packedBytes } = stored;
+            const taskReadBytes = totalBytes(extents);
             const zeroBytes = zeroLeaves * leafBytes;
-            this.#count({ readBytes: lengthBytes, zeroBytes, newBytes, packedBytes, doneBytes: lengthBytes });
+            this.#count({ readBytes: taskReadBytes, zeroBytes, newBytes, packedBytes, doneBytes: taskReadBytes });
             if (--open > 0) return;
             await this.#setNode(item, changed);
             this.#reads.done += readBytes;
@@ -247,7 +235,7 @@ export class BackupRun implements AsyncDisposable {
     this.#claims?.table.clear(ended);
   }
 
-  #workers(): WorkerGroup<StoreTask, StoredLeaves | undefined, PackStored> {
+  #workers(): StoreWorkers {
     if (this.#group !== undefined) return this.#group;
     const { repository, source, writer } = this.#parts;
     const { codec, opened, index } = repository;
@@ -264,13 +252,8 @@ export class BackupRun implements AsyncDisposable {
       sessionId: writer.sessionId,
       leafBytes,
     };
-    this.#group = new WorkerGroup({
-      module: new URL(`./store-worker${import.meta.url.slice(-3)}`, import.meta.url),
-      workers: this.#options.parallel,
-      tasksPerWorker,
-      data,
-      onEvent: ({ entries }) => writer.addEntries(entries),
-    });
+    this.#group = this.#options.workers ?? storeWorkers(this.#options.parallel);
+    this.#group.begin(data, { onEvent: ({ entries }) => writer.addEntries(entries) });
     return this.#group;
   }
 
@@ -316,13 +299,30 @@ function splitHashes(hashes: Uint8Array, hashLengthBytes: number): ContentId[] {
   return ids;
 }
 
-function* splitReads(ranges: readonly LeafRange[]): Generator<LeafRange> {
+/** Parts of the ranges, in order, that together are at most one task's bytes. */
+function storeTasks(ranges: readonly LeafRange[]): LeafRange[][] {
   const leavesMax = taskBytes / leafBytes;
-  for (const { first, leaves } of ranges) {
-    for (let done = 0; done < leaves; done += leavesMax) {
-      yield { first: first + done, leaves: Math.min(leavesMax, leaves - done) };
+  const tasks: LeafRange[][] = [];
+  let room = 0;
+  for (let { first, leaves } of ranges) {
+    while (leaves > 0) {
+      if (room === 0) {
+        tasks.push([]);
+        room = leavesMax;
+      }
+      const taken = Math.min(leaves, room);
+      tasks[tasks.length - 1]!.push({ first, leaves: taken });
+      first += taken;
+      leaves -= taken;
+      room -= taken;
     }
   }
+  return tasks;
+}
+
+function leafExtent({ first, leaves }: LeafRange, sizeBytes: number): Extent {
+  const offset = first * leafBytes;
+  return extent(offset, Math.min(leaves * leafBytes, sizeBytes - offset));
 }
 
 function bytesOf(ranges: readonly LeafRange[]): number {

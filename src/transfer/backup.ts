@@ -104,11 +104,10 @@ class BackupJob {
     const touched = changedExtents(changes);
     if (touched !== undefined) {
       assert(base !== undefined && baseObject !== undefined);
-      await using run = this.#backupRun(changes, { done: new DoneRanges(), workBytes: 0 });
       const tree = this.#builder(baseObject, base.sizeBytes);
       const cursor = base.tags.auditCursor ?? 0;
-      const parts = { repository: this.#parts.repository, run, tree };
-      audit = await auditUnchanged(parts, { sizeBytes: source.sizeBytes, changed: touched, cursor });
+      const padTail = this.#request.layout === 'flat-1';
+      audit = await auditUnchanged({ ...this.#parts, tree }, { changed: touched, cursor, padTail, signal });
       if (audit.missed.length > 0) {
         changes = this.#distrust(changes, audit);
         onWarning(changes.reason);
@@ -161,7 +160,7 @@ class BackupJob {
 
   #backupRun(changes: Changes, options: { readonly done: DoneRanges; readonly workBytes: number }): BackupRun {
     const { repository, source, clock } = this.#parts;
-    const { store, parallel, checkpointBytes, onProgress, signal, layout } = this.#request;
+    const { store, parallel, workers, checkpointBytes, onProgress, signal, layout } = this.#request;
     const total = workBytesOf(changedExtents(changes), source.sizeBytes);
     return new BackupRun(
       { repository, writer: this.#state.writer, source, clock },
@@ -169,6 +168,7 @@ class BackupJob {
         ...options,
         worker: { store, compressor: this.#compressor(), padTail: layout === 'flat-1' },
         parallel,
+        workers,
         checkpointBytes,
         recordCheckpoint: async (root, done) => await this.#recordCheckpoint(root, changes, done),
         onProgress: (counts) => onProgress(counts, total),

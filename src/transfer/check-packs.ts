@@ -39,8 +39,8 @@ export async function checkPacks(repository: Repository, options: CheckPacksOpti
     module: new URL(`./check-worker${import.meta.url.slice(-3)}`, import.meta.url),
     workers: options.parallel,
     tasksPerWorker: checkTasksPerWorker,
-    data,
   });
+  group.begin(data);
   const onAbort = (): void => group.abort(options.signal.reason);
   options.signal.addEventListener('abort', onAbort, { once: true });
   const damagedContents = new Map<ContentId, string>();

@@ -2,7 +2,6 @@
  * The worker thread of `verify --level data`: reads a pack once, opens and hashes every content that the index places
  * in it, and checks the pack's own index and postamble, which nothing needs until an index must be recovered.
  */
-import { workerData } from 'node:worker_threads';
 
 import { BlobError } from '../blobs/blob-store.ts';
 import { openBlobStore } from '../blobs/open-blob-store.ts';
@@ -12,11 +11,11 @@ import { readLocalIndex } from '../repository/content/pack-format.ts';
 import { systemClock } from '../std/clock.ts';
 import { DrayError } from '../std/dray-error.ts';
 import { systemRng } from '../std/rng.ts';
-import { serveTasks } from '../std/serve-tasks.ts';
+import { serveTasks, taskData } from '../std/serve-tasks.ts';
 import { damageOf } from './damage.ts';
 import { checkTasksPerWorker, type CheckTask, type CheckWorkerData, type PackChecked } from './check-messages.ts';
 
-const data = workerData as CheckWorkerData;
+const data = await taskData<CheckWorkerData>();
 const stop = new AbortController();
 const { signal } = stop;
 const codec = new ContentCodec(data.format);

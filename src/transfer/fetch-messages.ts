@@ -3,6 +3,7 @@ import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { ContentId } from '../repository/content/content-id.ts';
 import type { ContentFormat } from '../repository/format/content-format.ts';
 import type { IndexLookupLocation } from '../repository/index/index-lookup.ts';
+import { WorkerGroup } from '../std/worker-group.ts';
 import type { TargetLocation } from '../volume/block-target.ts';
 
 /** Bytes of the volume that one task covers, unless a single foreign chunk is larger. */
@@ -38,4 +39,12 @@ export interface Fetched {
   /** Bytes as stored: what was read from the repository. */
   readonly packedBytes: number;
   readonly writtenBytes: number;
+}
+
+export type FetchWorkers = WorkerGroup<FetchTask, Fetched>;
+
+/** Threads that begin to load; a restore takes them over, or whoever made them closes them. */
+export function fetchWorkers(workers: number): FetchWorkers {
+  const module = new URL(`./fetch-worker${import.meta.url.slice(-3)}`, import.meta.url);
+  return new WorkerGroup({ module, workers, tasksPerWorker: fetchTasksPerWorker });
 }

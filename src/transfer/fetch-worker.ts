@@ -3,7 +3,6 @@
  * other in a pack are read together, so that a run of chunks costs one request. A chunk's id is computed again from
  * the opened bytes before a byte of it reaches the target.
  */
-import { workerData } from 'node:worker_threads';
 
 import { openBlobStore } from '../blobs/open-blob-store.ts';
 import { AlignedMemory } from '../kernel/aligned-memory.ts';
@@ -15,7 +14,7 @@ import { RepositoryError } from '../repository/repository-error.ts';
 import { systemClock } from '../std/clock.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { systemRng } from '../std/rng.ts';
-import { serveTasks } from '../std/serve-tasks.ts';
+import { serveTasks, taskData } from '../std/serve-tasks.ts';
 import { extent } from '../volume/extent.ts';
 import { reopenTarget } from '../volume/file-target.ts';
 import {
@@ -29,7 +28,7 @@ import {
 import { packReads, type PackRead } from './pack-reads.ts';
 import { dataRuns, isZero } from './zero-runs.ts';
 
-const data = workerData as FetchWorkerData;
+const data = await taskData<FetchWorkerData>();
 const stop = new AbortController();
 const { signal } = stop;
 const codec = new ContentCodec(data.format);

@@ -14,9 +14,10 @@ const signal = new AbortController().signal;
 /** A source of which only the size and the holes matter. */
 function sparse(sizeBytes: number, data: readonly Extent[]): BlockSource {
   return {
-    location: { path: 'model', kind: 'file', sizeBytes, direct: false },
+    location: { path: 'model', kind: 'file', sizeBytes, pastCache: false },
     sizeBytes,
     read: () => Promise.reject(new Error('nothing is read while planning')),
+    readCached: () => false,
     async *dataExtents(within) {
       yield* intersectExtents(data, [within]);
     },

@@ -12,7 +12,6 @@ import type { Repository } from '../repository/repository.ts';
 import { leafBytes } from '../repository/tree/volume-layout.ts';
 import type { Clock } from '../std/clock.ts';
 import { toError } from '../std/to-error.ts';
-import { WorkerGroup } from '../std/worker-group.ts';
 import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { BlockTarget } from '../volume/block-target.ts';
 import { extent } from '../volume/extent.ts';
@@ -20,9 +19,10 @@ import { CheckpointClock, checkpointIntervalBytes } from './checkpoint-clock.ts'
 import {
   fetchTaskBytes,
   fetchTasksPerWorker,
-  type Fetched,
+  fetchWorkers,
   type FetchTask,
   type FetchWorkerData,
+  type FetchWorkers,
 } from './fetch-messages.ts';
 import { leafTasks, type LeafTask } from './leaf-tasks.ts';
 
@@ -38,6 +38,8 @@ export interface RestoreRunOptions {
   readonly sizeBytes: number;
   readonly store: BlobStoreLocation;
   readonly parallel: number;
+  /** As many as `parallel`, loading already; made when they are needed, else. */
+  readonly workers?: FetchWorkers | undefined;
   /** Before this offset, read what the target holds and write only what differs; 0 for nowhere. */
   readonly deltaBelow: number;
   /** Everything before this offset is there already, from an interrupted run. */
@@ -65,7 +67,7 @@ export class RestoreRun implements AsyncDisposable {
   readonly #due: CheckpointClock;
   readonly #open = new Map<number, Promise<void>>();
   readonly #counts = { doneBytes: 0, zeroBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0 };
-  #group: WorkerGroup<FetchTask, Fetched> | undefined;
+  #group: FetchWorkers | undefined;
   readonly #intervalBytes: number;
   #recording: Promise<void> = Promise.resolve();
   /** The last watermark that is durable. */
@@ -173,7 +175,7 @@ export class RestoreRun implements AsyncDisposable {
       .catch((error: unknown) => this.#fail(error));
   }
 
-  #workers(): WorkerGroup<FetchTask, Fetched> {
+  #workers(): FetchWorkers {
     if (this.#group !== undefined) return this.#group;
     const { repository, target } = this.#parts;
     const data: FetchWorkerData = {
@@ -183,12 +185,8 @@ export class RestoreRun implements AsyncDisposable {
       target: target.location,
       sizeBytes: this.#options.sizeBytes,
     };
-    this.#group = new WorkerGroup({
-      module: new URL(`./fetch-worker${import.meta.url.slice(-3)}`, import.meta.url),
-      workers: this.#options.parallel,
-      tasksPerWorker: fetchTasksPerWorker,
-      data,
-    });
+    this.#group = this.#options.workers ?? fetchWorkers(this.#options.parallel);
+    this.#group.begin(data);
     return this.#group;
   }
 

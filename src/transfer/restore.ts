@@ -21,6 +21,7 @@ import { kindOf } from '../volume/file-source.ts';
 import { openFileTarget, targetInUse } from '../volume/file-target.ts';
 import { withVolumeErrors } from '../volume/volume-errors.ts';
 import type { VolumeSnapshot } from './backup-parent.ts';
+import type { FetchWorkers } from './fetch-messages.ts';
 import { RestoreRun, type RestoreCounts } from './restore-run.ts';
 import { forgetState, readState, writeState, type RestoreState } from './restore-state.ts';
 
@@ -34,6 +35,8 @@ export interface RestoreRequest {
   readonly stateDirectory: string;
   readonly store: BlobStoreLocation;
   readonly parallel: number;
+  /** As many as `parallel`, loading already. The caller closes them. */
+  readonly workers?: FetchWorkers | undefined;
   readonly onProgress: (counts: RestoreCounts, totalBytes: number) => void;
   readonly signal: AbortSignal;
 }
@@ -191,7 +194,7 @@ interface RunState {
 
 async function run(
   { repository, clock, rng }: RestoreParts,
-  { volume, store, parallel, onProgress, signal }: RestoreRequest,
+  { volume, store, parallel, workers, onProgress, signal }: RestoreRequest,
   { target, resumeFrom, deltaBelow, statePath }: RunState,
 ): Promise<RestoreCounts> {
   const { location } = target;
@@ -203,6 +206,7 @@ async function run(
       sizeBytes: volume.sizeBytes,
       store,
       parallel,
+      workers,
       deltaBelow,
       resumeFrom,
       async recordWatermark(watermark) {

@@ -1,41 +1,33 @@
 /**
  * The worker thread of a backup: one chunk goes read, zero?, hash, known?, compress, seal, pack. Reads run ahead of
- * the work by the tasks that the main thread hands out early; packs travel behind it. Everything in between is
+ * the work where they must be waited for (`read-ahead.ts`); packs travel behind it. Everything in between is
  * synchronous on memory that this worker owns.
  */
-import { workerData } from 'node:worker_threads';
+import assert from 'node:assert/strict';
 
 import { openBlobStore } from '../blobs/open-blob-store.ts';
-import { AlignedMemory } from '../kernel/aligned-memory.ts';
 import { ContentCodec } from '../repository/content/content-codec.ts';
 import { contentIdOf } from '../repository/content/content-id.ts';
 import { IndexLookup } from '../repository/index/index-lookup.ts';
 import { PackWriter } from '../repository/pack/pack-writer.ts';
 import { systemClock } from '../std/clock.ts';
+import { loopTurn } from '../std/loop-turn.ts';
 import { systemRng } from '../std/rng.ts';
-import { emitEvent, serveTasks } from '../std/serve-tasks.ts';
-import { extent } from '../volume/extent.ts';
+import { emitEvent, serveTasks, taskData } from '../std/serve-tasks.ts';
+import type { Extent } from '../volume/extent.ts';
 import { reopenSource } from '../volume/file-source.ts';
 import { ClaimTable } from './claim-table.ts';
-import {
-  taskBytes,
-  tasksPerWorker,
-  type PackStored,
-  type StoredLeaves,
-  type StoreTask,
-  type StoreWorkerData,
-} from './store-messages.ts';
+import { ReadAhead } from './read-ahead.ts';
+import type { PackStored, StoredLeaves, StoreTask, StoreWorkerData } from './store-messages.ts';
 
 /** Buffers of the pack writer: one fills while the others travel. */
 const packBufferBytes = 4 * 1024 * 1024;
 const packBuffers = 3;
 
-const data = workerData as StoreWorkerData;
+const data = await taskData<StoreWorkerData>();
 const stop = new AbortController();
 const codec = new ContentCodec(data.format);
 const claims = new ClaimTable(data.claims);
-const slots = AlignedMemory.allocate({ slotBytes: taskBytes, slots: tasksPerWorker });
-const freeSlots = Array.from({ length: tasksPerWorker }, (_, slot) => slots.slot(slot));
 const zeroLeaf = Buffer.alloc(data.leafBytes);
 const zeroHash = codec.hash(zeroLeaf);
 let lookup = new IndexLookup(data.index);
@@ -57,15 +49,34 @@ const packs = new PackWriter(
   },
 );
 
-/** Tasks are worked on in the order in which they came; only their reads overlap. */
+const reads = new ReadAhead(source, { signal: stop.signal });
+
+/** Stretches are worked on in the order in which they came; what a checkpoint asks for is done at the next chunk. */
 let lastTask: Promise<unknown> = Promise.resolve();
+const urgent: (() => Promise<void>)[] = [];
 
 serveTasks<StoreTask>({
   async handle(task) {
-    const before = lastTask;
-    const own = run(task, before);
-    lastTask = own.catch(() => undefined);
-    return await own;
+    switch (task.kind) {
+      case 'store': {
+        reads.expect(task.extents);
+        const stored = lastTask.then(() => storeExtents(task.extents));
+        lastTask = stored.catch(() => undefined);
+        return await stored;
+      }
+      case 'seal': {
+        // The next chunks need not wait until these are on the medium.
+        const { durable } = await betweenChunks(async () => {
+          claims.switchTo(task.generation);
+          return await packs.cut(task.sessionId);
+        });
+        await durable;
+        return undefined;
+      }
+      case 'index':
+        await betweenChunks(async () => void (lookup = new IndexLookup(task.index)));
+        return undefined;
+    }
   },
   async close() {
     stop.abort(new Error('the worker was closed'));
@@ -76,65 +87,70 @@ serveTasks<StoreTask>({
   },
 });
 
-async function run(task: StoreTask, before: Promise<unknown>): Promise<StoredLeaves | undefined> {
-  switch (task.kind) {
-    case 'store':
-    case 'hash': {
-      const slot = freeSlots.pop() ?? Buffer.alloc(taskBytes);
-      try {
-        const reading = read(task, slot);
-        reading.catch(() => undefined);
-        await before;
-        return await storeLeaves(slot.subarray(0, await reading), task.kind === 'store');
-      } finally {
-        if (freeSlots.length < tasksPerWorker) freeSlots.push(slot);
-      }
-    }
-    case 'seal':
-      await before;
-      claims.switchTo(task.generation);
-      await packs.seal(task.sessionId);
-      return undefined;
-    case 'index':
-      await before;
-      lookup = new IndexLookup(task.index);
-      return undefined;
-  }
-}
+/** After so many bytes the event loop gets a turn, which is when packs are sent on: less than a pack's buffer. */
+const turnBytes = 2 * 1024 * 1024;
 
-/** @returns the bytes to make leaves of; more than was asked for when the tail is padded. */
-async function read(task: { offset: number; lengthBytes: number }, slot: Uint8Array): Promise<number> {
-  const { offset, lengthBytes } = task;
-  await source.read(extent(offset, lengthBytes), slot.subarray(0, lengthBytes), { signal: stop.signal });
-  if (!data.padTail) return lengthBytes;
-  const padded = Math.ceil(lengthBytes / data.leafBytes) * data.leafBytes;
-  slot.fill(0, lengthBytes, padded);
-  return padded;
-}
-
-async function storeLeaves(bytes: Uint8Array, keep: boolean): Promise<StoredLeaves> {
-  const leaves = Math.ceil(bytes.length / data.leafBytes);
-  const hashes = new Uint8Array(leaves * codec.hashLengthBytes);
-  const counts = { zeroLeaves: 0, newLeaves: 0, newBytes: 0, packedBytes: 0 };
-  for (let leaf = 0; leaf < leaves; leaf++) {
-    const plain = bytes.subarray(leaf * data.leafBytes, (leaf + 1) * data.leafBytes);
-    const zero = isZeroLeaf(plain);
-    const hash = zero ? zeroHash : codec.hash(plain);
-    hashes.set(hash, leaf * codec.hashLengthBytes);
-    if (zero) {
-      // The main thread stores the one zero leaf that all holes share.
-      counts.zeroLeaves++;
-    } else if (keep && !claims.has(hash)) {
-      const known = lookup.state(0, hash);
-      if (known?.deleted !== false && claims.claim(hash)) {
-        const entry = await packs.add(contentIdOf('', hash), plain, data.compressor, known?.timestampSeconds);
-        counts.newLeaves++;
-        counts.newBytes += plain.length;
-        counts.packedBytes += entry.packedLength;
+async function storeExtents(extents: readonly Extent[]): Promise<StoredLeaves> {
+  const hashes: Uint8Array[] = [];
+  const counts = { zeroLeaves: 0, newBytes: 0, packedBytes: 0 };
+  let sinceTurnBytes = 0;
+  for (const wanted of extents) {
+    for (let done = 0; done < wanted.lengthBytes;) {
+      const { range, slot } = await reads.next();
+      assert(range.offset === wanted.offset + done);
+      for (let at = 0; at < range.lengthBytes; at += data.leafBytes) {
+        hashes.push(await storeLeaf(leafOf(slot, at, range.lengthBytes), counts));
+        if (urgent.length > 0) await doUrgent();
       }
+      done += range.lengthBytes;
+      sinceTurnBytes += range.lengthBytes;
+      if (sinceTurnBytes < turnBytes) continue;
+      await loopTurn();
+      sinceTurnBytes = 0;
     }
   }
-  return { hashes, ...counts };
+  return { hashes: Buffer.concat(hashes), ...counts };
+}
+
+/** Runs when no chunk is half done: every one that was claimed is in a pack. */
+async function betweenChunks<T>(work: () => Promise<T>): Promise<T> {
+  const outcome = Promise.withResolvers<T>();
+  urgent.push(async () => {
+    await work().then(outcome.resolve, outcome.reject);
+  });
+  lastTask = lastTask.then(doUrgent);
+  return await outcome.promise;
+}
+
+async function doUrgent(): Promise<void> {
+  for (let work = urgent.shift(); work !== undefined; work = urgent.shift()) await work();
+}
+
+/** A leaf of a piece; a short last one is filled up with zeros where the layout wants whole leaves. */
+function leafOf(slot: Uint8Array, at: number, lengthBytes: number): Uint8Array {
+  const end = Math.min(at + data.leafBytes, lengthBytes);
+  if (!data.padTail) return slot.subarray(at, end);
+  slot.fill(0, end, at + data.leafBytes);
+  return slot.subarray(at, at + data.leafBytes);
+}
+
+async function storeLeaf(
+  plain: Uint8Array,
+  counts: { zeroLeaves: number; newBytes: number; packedBytes: number },
+): Promise<Uint8Array> {
+  if (isZeroLeaf(plain)) {
+    // The main thread stores the one zero leaf that all holes share.
+    counts.zeroLeaves++;
+    return zeroHash;
+  }
+  const hash = codec.hash(plain);
+  if (claims.has(hash)) return hash;
+  const known = lookup.state(0, hash);
+  if (known?.deleted === false || !claims.claim(hash)) return hash;
+  const entry = await packs.add(contentIdOf('', hash), plain, data.compressor, known?.timestampSeconds);
+  counts.newBytes += plain.length;
+  counts.packedBytes += entry.packedLength;
+  return hash;
 }
 
 /** Looks at both ends first: nearly all data that is not zero is told apart by that alone. */

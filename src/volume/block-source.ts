@@ -37,8 +37,8 @@ export interface SourceLocation {
   readonly path: string;
   readonly kind: 'file' | 'device';
   readonly sizeBytes: number;
-  /** Read past the page cache (the source is mostly not cached). Falls back to buffered reads on EINVAL. */
-  readonly direct: boolean;
+  /** What the page cache does not hold is read past it. Falls back to buffered reads on EINVAL. */
+  readonly pastCache: boolean;
 }
 
 export interface BlockSource extends AsyncDisposable {
@@ -52,6 +52,12 @@ export interface BlockSource extends AsyncDisposable {
    * @throws {VolumeError} `volume-range` past the end; `volume-changed` when the source got shorter; `volume-io`.
    */
   read(range: Extent, into: Uint8Array, options: { readonly signal: AbortSignal }): Promise<void>;
+
+  /**
+   * As `read`, but at once: true when it took no waiting because the page cache has all of it, else false, and rubbish
+   * in `into`. Always false where the file system cannot tell.
+   */
+  readCached(range: Extent, into: Uint8Array): boolean;
 
   /** The parts of `within` that may hold data; all else certainly reads as zeros. Sorted, within bounds, not merged past `within`. */
   dataExtents(within: Extent, options: { readonly signal: AbortSignal }): AsyncIterable<Extent>;

@@ -47,7 +47,7 @@ describe('a source', () => {
         async (size, from, length, direct, aligned, unit) => {
           const bytes = seededRng(size).bytes(size);
           await writeFile(place.file('image'), bytes);
-          await using source = await openSource(place.file('image'), { signal, direct });
+          await using source = await openSource(place.file('image'), { signal, pastCache: direct });
           assert.equal(source.sizeBytes, size);
           const offset = Math.min(Math.floor(from / unit) * unit, size);
           const range = extent(offset, Math.min(length, size - offset));
@@ -93,7 +93,7 @@ describe('a source', () => {
   test('is opened again from its location', async () => {
     await using place = await folder();
     await writeFile(place.file('image'), 'some data');
-    await using source = await openSource(place.file('image'), { signal, direct: true });
+    await using source = await openSource(place.file('image'), { signal, pastCache: true });
     await using again = await reopenSource(structuredClone(source.location), { signal });
     assert.equal((await readAll(again)).toString(), 'some data');
     await truncate(place.file('image'), 3);

@@ -1,7 +1,8 @@
 /**
- * Reading an image file or a block device. Both are one thing here: an open file of a known size. What is mostly in the
- * page cache is read from there; else aligned reads go past it, so that a backup does not push out what the
- * applications have cached. The unaligned tail is always read through the cache.
+ * Reading an image file or a block device. Both are one thing here: an open file of a known size. `readCached` takes
+ * what the page cache holds; aligned reads of all else go past it, so that a backup does not push out what the
+ * applications have cached. The unaligned tail is read through the cache, and so is everything where the file system
+ * does not tell what is cached: past the cache, cached data would then be read from the disk.
  */
 import { constants } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -9,43 +10,33 @@ import { deviceSizeBytes } from '../kernel/block-device.ts';
 import { DirectFile } from '../kernel/direct-file.ts';
 import { dataRanges } from '../kernel/holes.ts';
 import { usesOf } from '../kernel/mounts.ts';
-import { cachedFraction } from '../kernel/page-cache.ts';
 import { VolumeError, type BlockSource, type SourceIdentity, type SourceLocation } from './block-source.ts';
 import { extent, type Extent } from './extent.ts';
 import { checkRange, withVolumeErrors } from './volume-errors.ts';
 
-/** Below this part of the allocated bytes in the page cache, reads go past it. */
-const cachedFractionMin = 0.5;
-const sectorBytes = 512;
-
 export interface OpenSourceOptions {
   readonly signal: AbortSignal;
-  /** Read past the page cache: `auto` (the default) when most of the source is not in it. */
-  readonly direct?: 'auto' | boolean | undefined;
+  /** Read past the page cache what it does not hold. True by default. */
+  readonly pastCache?: boolean | undefined;
 }
 
 /**
  * Opens a regular file or block device for reading. Its size is fixed from here on.
  * @throws {VolumeError} `volume-not-found`, `volume-denied`, `volume-kind`, `volume-io`
  */
-export async function openSource(path: string, { signal, direct = 'auto' }: OpenSourceOptions): Promise<BlockSource> {
+export async function openSource(path: string, { signal, pastCache = true }: OpenSourceOptions): Promise<BlockSource> {
   signal.throwIfAborted();
   return await withVolumeErrors(
     () => `open ${path} for reading`,
     async () => {
       const kind = await kindOf(path);
       await using opening = new AsyncDisposableStack();
-      const file = opening.use(await DirectFile.open(path, { flags: constants.O_RDONLY, direct: direct !== false }));
-      const stats = await file.stat();
-      const sizeBytes = kind === 'device' ? deviceSizeBytes(file.fd) : Number(stats.size);
-      const allocated = kind === 'device' ? sizeBytes : Math.min(sizeBytes, Number(stats.blocks) * sectorBytes);
-      const past = direct === 'auto' ? (cachedFraction(file.fd, allocated) ?? 1) < cachedFractionMin : direct;
-      const location = { path, kind, sizeBytes, direct: past && file.direct } as const;
-      if (location.direct || direct === false) {
-        opening.move();
-        return new FileSource(file, location);
-      }
-      return await reopenSource(location, { signal });
+      const file = opening.use(await DirectFile.open(path, { flags: constants.O_RDONLY, direct: pastCache }));
+      const sizeBytes = kind === 'device' ? deviceSizeBytes(file.fd) : Number((await file.stat()).size);
+      const location = { path, kind, sizeBytes, pastCache: file.direct && file.tellsCached() } as const;
+      if (location.pastCache !== file.direct) return await reopenSource(location, { signal });
+      opening.move();
+      return new FileSource(file, location);
     },
   );
 }
@@ -59,13 +50,13 @@ export async function reopenSource(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<BlockSource> {
   signal.throwIfAborted();
-  const { path, sizeBytes, direct } = location;
+  const { path, sizeBytes, pastCache } = location;
   return await withVolumeErrors(
     () => `open ${path} for reading`,
     async () => {
       if ((await kindOf(path)) !== location.kind) throw new VolumeError('volume-changed', `${path} was replaced`);
       await using opening = new AsyncDisposableStack();
-      const file = opening.use(await DirectFile.open(path, { flags: constants.O_RDONLY, direct }));
+      const file = opening.use(await DirectFile.open(path, { flags: constants.O_RDONLY, direct: pastCache }));
       const now = location.kind === 'device' ? deviceSizeBytes(file.fd) : Number((await file.stat()).size);
       if (now < sizeBytes) throw new VolumeError('volume-changed', `${path} shrank from ${sizeBytes} to ${now} bytes`);
       opening.move();
@@ -95,9 +86,11 @@ class FileSource implements BlockSource {
   readonly location: SourceLocation;
   readonly sizeBytes: number;
   readonly #file: DirectFile;
+  readonly #tellsCached: boolean;
 
   constructor(file: DirectFile, location: SourceLocation) {
     this.#file = file;
+    this.#tellsCached = file.tellsCached();
     this.location = location;
     this.sizeBytes = location.sizeBytes;
   }
@@ -115,6 +108,12 @@ class FileSource implements BlockSource {
     if (count < range.lengthBytes) {
       throw new VolumeError('volume-changed', `read ${where}: the source became shorter while it was read`);
     }
+  }
+
+  readCached(range: Extent, into: Uint8Array): boolean {
+    const { path, sizeBytes } = this.location;
+    checkRange(range, { sizeBytes, path, bufferBytes: into.length });
+    return this.#tellsCached && this.#file.readCached(into.subarray(0, range.lengthBytes), range.offset);
   }
 
   async *dataExtents(within: Extent, { signal }: { readonly signal: AbortSignal }): AsyncGenerator<Extent> {

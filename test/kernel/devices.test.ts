@@ -45,7 +45,7 @@ describe('block devices', { skip: loopDevicesMissing() }, () => {
       await target.flush({ signal });
     }
     for (const direct of [true, false]) {
-      await using source = await openSource(loop.device, { signal, direct });
+      await using source = await openSource(loop.device, { signal, pastCache: direct });
       assert.equal(source.sizeBytes, sizeBytes);
       assert.deepEqual(await source.identity({ signal }), { kind: 'device', sizeBytes });
       const whole = extent(0, sizeBytes);

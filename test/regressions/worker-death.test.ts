@@ -22,7 +22,9 @@ serveTasks({
 
 function group(workers: number): WorkerGroup<string, string> {
   const module = new URL(`data:text/javascript,${encodeURIComponent(program)}`);
-  return new WorkerGroup<string, string>({ module, workers, tasksPerWorker: 1, data: undefined });
+  const made = new WorkerGroup<string, string>({ module, workers, tasksPerWorker: 1 });
+  made.begin(undefined);
+  return made;
 }
 
 async function run(workers: WorkerGroup<string, string>, task: string): Promise<string> {

@@ -108,7 +108,7 @@ export async function sameData(left: string, right: string): Promise<boolean> {
 /** A digest of size and data. Zeros in holes and zeros as data are the same. */
 export async function dataDigest(path: string): Promise<string> {
   const blockBytes = 64 * 1024;
-  await using source = await openSource(path, { signal: never, direct: false });
+  await using source = await openSource(path, { signal: never, pastCache: false });
   const digest = createHash('sha256').update(`${source.sizeBytes}`);
   const buffer = Buffer.alloc(blockBytes);
   const zeros = Buffer.alloc(blockBytes);

@@ -5,6 +5,7 @@ import { parseChangeList, type ChangeList } from '../../changes/change-list.ts';
 import { isReservedTag } from '../../repository/tree/volume-tags.ts';
 import { backup as run } from '../../transfer/backup.ts';
 import type { BackupResult } from '../../transfer/backup-request.ts';
+import { storeWorkers } from '../../transfer/store-messages.ts';
 import { VolumeError } from '../../volume/block-source.ts';
 import { openSource, sourceInUse } from '../../volume/file-source.ts';
 import type { BackupOptions } from '../backup.ts';
@@ -17,6 +18,9 @@ import { openRepository, workersOf } from './open-repository.ts';
 
 /** A change list of one extent per 4 KiB of a TiB, as JSON. */
 const changeListBytesMax = 1024 * 1024 * 1024;
+
+/** A volume that takes longer to read than threads take to start. */
+const workersWorthBytes = 256 * 1024 * 1024;
 
 export const backup: Action<BackupOptions> = async (context, options) => {
   const { clock, signal, identity } = context;
@@ -31,6 +35,9 @@ export const backup: Action<BackupOptions> = async (context, options) => {
     throw new VolumeError('volume-busy', `${options.source} may be written to while it is read: ${use.reason}`);
   }
   if (use !== undefined) context.log.warn(`${options.source}: ${use.reason}; the snapshot is no single point in time`);
+  // Threads load while the repository is opened; what changed little needs none.
+  const whole = changeList === undefined && !options.trustMtime && source.sizeBytes >= workersWorthBytes;
+  await using workers = whole ? storeWorkers(workersOf(options)) : undefined;
   await using opened = await openRepository(context, options);
   const progress = context.progress();
   const result = await run(
@@ -49,6 +56,7 @@ export const backup: Action<BackupOptions> = async (context, options) => {
       layout: options.layout === 'flat' ? 'flat-1' : 'tree-1',
       store: opened.store,
       parallel: workersOf(options),
+      workers,
       onProgress: (counts, totalBytes) =>
         progress.update({
           phase: 'backup',

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 
 import { resolveSnapshot } from '../../repository/manifest/snapshot.ts';
 import { openVolumeSnapshot } from '../../transfer/backup-parent.ts';
+import { fetchWorkers } from '../../transfer/fetch-messages.ts';
 import { planRestore, restore as run, type RestoreRequest } from '../../transfer/restore.ts';
 import type { Action } from '../command.ts';
 import type { RestoreOptions } from '../restore.ts';
@@ -12,6 +13,8 @@ import { openRepository, workersOf } from './open-repository.ts';
 export const restore: Action<RestoreOptions> = async (context, options) => {
   const { clock, rng, signal } = context;
   const startedMs = clock.monotonicMs();
+  // Threads load while the repository is opened.
+  await using workers = fetchWorkers(workersOf(options));
   await using opened = await openRepository(context, options);
   const { repository, store } = opened;
   const set = await repository.manifests.load({ signal });
@@ -23,6 +26,7 @@ export const restore: Action<RestoreOptions> = async (context, options) => {
     stateDirectory: join(context.cacheDirectory(), 'restores'),
     store,
     parallel: workersOf(options),
+    workers,
     onProgress: (counts, totalBytes) =>
       progress.update({ phase: 'restore', doneBytes: counts.doneBytes, totalBytes, storedBytes: counts.writtenBytes }),
     signal,

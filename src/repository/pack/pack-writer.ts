@@ -119,16 +119,23 @@ export class PackWriter implements AsyncDisposable {
     return entry;
   }
 
-  /**
-   * Ends the open pack and resolves when all packs so far are durable and reported. Packs begun afterwards carry
-   * `sessionId`, whose marker must already be durable.
-   */
+  /** Ends the open pack, and resolves when all packs so far are durable and reported. As `cut`. */
   async seal(sessionId: string): Promise<void> {
+    const { durable } = await this.cut(sessionId);
+    await durable;
+  }
+
+  /**
+   * Ends the open pack; `durable` settles when all packs so far are durable and reported, while more may be added. Packs
+   * begun afterwards carry `sessionId`, whose marker must already be durable. Like `add`, it does not overlap calls.
+   */
+  async cut(sessionId: string): Promise<{ readonly durable: Promise<void> }> {
     this.#throwIfFailed();
     if (this.#pack !== undefined) await this.#finish(this.#pack);
     this.#sessionId = sessionId;
-    await Promise.all(this.#committing);
-    this.#throwIfFailed();
+    const durable = Promise.all(this.#committing).then(() => this.#throwIfFailed());
+    durable.catch(() => undefined);
+    return { durable };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
