@@ -27,7 +27,7 @@ import { totalBytes } from '../volume/extents.ts';
 import { CheckpointClock, checkpointIntervalBytes } from './checkpoint-clock.ts';
 import { planNodes, type LeafRange, type PlanItem } from './node-plan.ts';
 import { allocateClaims, ClaimTable, type ClaimMemory } from './claim-table.ts';
-import { storeWorkers, taskBytes, tasksPerWorker, type StoreWorkerData, type StoreWorkers } from './store-messages.ts';
+import { storeWorkers, taskBytes, type StoreWorkerData, type StoreWorkers } from './store-messages.ts';
 
 export interface BackupRunParts {
   readonly repository: Repository;
@@ -84,8 +84,8 @@ export class BackupRun implements AsyncDisposable {
   #tree: VolumeBuilder | undefined;
   #checkpointing: Promise<void> | undefined;
   readonly #intervalBytes: number;
-  /** Bytes to read: those that workers were asked for, those of whole nodes, and those that a checkpoint covers. */
-  readonly #reads = { handedOut: 0, done: 0, durable: 0 };
+  /** Bytes read that belong to whole nodes, and those of them that a checkpoint covers. */
+  readonly #reads = { done: 0, durable: 0 };
   #failure: Error | undefined;
 
   constructor(parts: BackupRunParts, options: BackupRunOptions) {
@@ -156,9 +156,8 @@ export class BackupRun implements AsyncDisposable {
     const tasks = storeTasks(item.read);
     let open = tasks.length;
     const readBytes = bytesOf(item.read);
-    await this.#boundRedo(readBytes);
-    this.#reads.handedOut += readBytes;
     for (const ranges of tasks) {
+      await this.#boundRedo();
       const extents = ranges.map((range) => leafExtent(range, source.sizeBytes));
       await this.#workers().submit({ kind: 'store', extents }, (outcome) => {
         this.#track(
@@ -199,10 +198,9 @@ export class BackupRun implements AsyncDisposable {
   }
 
   /** Waits for the checkpoint under way where a kill would else cost more than an interval to read again. */
-  async #boundRedo(bytes: number): Promise<void> {
-    const most = this.#intervalBytes + this.#options.parallel * tasksPerWorker * taskBytes;
+  async #boundRedo(): Promise<void> {
     const reads = this.#reads;
-    while (reads.handedOut + bytes - reads.durable > most) {
+    while (this.#counts.readBytes - reads.durable >= this.#intervalBytes) {
       if (this.#checkpointing === undefined && reads.done > reads.durable) this.#startCheckpoint();
       const pause = this.#checkpointing ?? (this.#settling.size > 0 ? Promise.race(this.#settling) : undefined);
       if (pause === undefined) return;

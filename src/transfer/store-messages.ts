@@ -10,7 +10,7 @@ import type { Extent } from '../volume/extent.ts';
 import type { ClaimMemory } from './claim-table.ts';
 
 /** Most bytes that one task covers: a multiple of the leaf. Each answer wakes the main thread, so not too few. */
-export const taskBytes: number = 16 * 1024 * 1024;
+export const taskBytes: number = 8 * 1024 * 1024;
 /** Tasks a worker holds: one being worked on, the next at hand. */
 export const tasksPerWorker = 2;
 
