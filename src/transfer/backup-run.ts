@@ -22,12 +22,13 @@ import { leafBytes, nodeLeaves } from '../repository/tree/volume-layout.ts';
 import type { Clock } from '../std/clock.ts';
 import { toError } from '../std/to-error.ts';
 import type { BlockSource } from '../volume/block-source.ts';
-import { extent, extentEnd, type Extent } from '../volume/extent.ts';
+import type { Extent } from '../volume/extent.ts';
 import { totalBytes } from '../volume/extents.ts';
 import { CheckpointClock, checkpointIntervalBytes } from './checkpoint-clock.ts';
-import { planNodes, type LeafRange, type PlanItem } from './node-plan.ts';
+import { planNodes, type PlanItem } from './node-plan.ts';
 import { allocateClaims, ClaimTable, type ClaimMemory } from './claim-table.ts';
-import { storeWorkers, taskBytes, type StoreWorkerData, type StoreWorkers } from './store-messages.ts';
+import { storeWorkers, type StoreWorkerData, type StoreWorkers } from './store-messages.ts';
+import { bytesOf, leafExtent, splitHashes, storeTasks } from './store-tasks.ts';
 
 export interface BackupRunParts {
   readonly repository: Repository;
@@ -287,53 +288,4 @@ export class BackupRun implements AsyncDisposable {
   #throwIfFailed(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
-}
-
-function splitHashes(hashes: Uint8Array, hashLengthBytes: number): ContentId[] {
-  const ids: ContentId[] = [];
-  for (let at = 0; at < hashes.length; at += hashLengthBytes) {
-    ids.push(contentIdOf('', hashes.subarray(at, at + hashLengthBytes)));
-  }
-  return ids;
-}
-
-/** Parts of the ranges, in order, that together are at most one task's bytes. */
-function storeTasks(ranges: readonly LeafRange[]): LeafRange[][] {
-  const leavesMax = taskBytes / leafBytes;
-  const tasks: LeafRange[][] = [];
-  let room = 0;
-  for (let { first, leaves } of ranges) {
-    while (leaves > 0) {
-      if (room === 0) {
-        tasks.push([]);
-        room = leavesMax;
-      }
-      const taken = Math.min(leaves, room);
-      tasks[tasks.length - 1]!.push({ first, leaves: taken });
-      first += taken;
-      leaves -= taken;
-      room -= taken;
-    }
-  }
-  return tasks;
-}
-
-function leafExtent({ first, leaves }: LeafRange, sizeBytes: number): Extent {
-  const offset = first * leafBytes;
-  return extent(offset, Math.min(leaves * leafBytes, sizeBytes - offset));
-}
-
-function bytesOf(ranges: readonly LeafRange[]): number {
-  return ranges.reduce((sum, { leaves }) => sum + leaves * leafBytes, 0);
-}
-
-/** Bytes that a list of extents covers once widened to whole leaves; the measure of a run's work. */
-export function workBytesOf(touched: readonly Extent[] | undefined, sizeBytes: number): number {
-  if (touched === undefined) return sizeBytes;
-  let bytes = 0;
-  for (const range of touched) {
-    const first = Math.floor(range.offset / leafBytes);
-    bytes += Math.min(Math.ceil(extentEnd(range) / leafBytes) * leafBytes, sizeBytes) - first * leafBytes;
-  }
-  return bytes;
 }

@@ -7,38 +7,29 @@ import assert from 'node:assert/strict';
 
 import { changedExtents, ChangesError, type Changes } from '../changes/changes.ts';
 import { compressorNames, isCompressorName, type CompressorName } from '../repository/content/compression.ts';
-import { encodeCheckpoint, type Checkpoint } from '../repository/manifest/checkpoint.ts';
-import { imageDirectory, rootEntry } from '../repository/manifest/image-directory.ts';
 import type { ManifestSet } from '../repository/manifest/manifest-set.ts';
 import { compressorFor, effectivePolicy } from '../repository/manifest/policy.ts';
-import {
-  encodeSnapshot,
-  listSnapshots,
-  resolveSnapshot,
-  userTagPrefix,
-  type SnapshotId,
-} from '../repository/manifest/snapshot.ts';
-import { directObjectId, type ObjectId } from '../repository/object/object-id.ts';
+import { resolveSnapshot } from '../repository/manifest/snapshot.ts';
+import type { ObjectId } from '../repository/object/object-id.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
-import type { RepositoryWriter } from '../repository/repository-writer.ts';
 import { adoptTree } from '../repository/tree/adopt-tree.ts';
 import { DoneRanges } from '../repository/tree/done-ranges.ts';
 import { FlatBuilder } from '../repository/tree/flat-builder.ts';
 import { TreeBuilder } from '../repository/tree/tree-builder.ts';
 import { diffTrees } from '../repository/tree/tree-diff.ts';
 import type { VolumeBuilder } from '../repository/tree/volume-builder.ts';
-import { leafBytes } from '../repository/tree/volume-layout.ts';
-import { encodeVolumeTags } from '../repository/tree/volume-tags.ts';
-import { nanosecondsFromMs, type Nanoseconds } from '../std/go-time.ts';
+import { hasCode } from '../std/dray-error.ts';
 import { VolumeError } from '../volume/block-source.ts';
 import { extent } from '../volume/extent.ts';
 import { intersectExtents, normalizeExtents, totalBytes } from '../volume/extents.ts';
 import { auditUnchanged } from './backup-audit.ts';
-import { changesDigest, decideChanges } from './backup-changes.ts';
-import { chooseParent, findResumable, openVolumeSnapshot, type VolumeSnapshot } from './backup-parent.ts';
+import { decideChanges } from './backup-changes.ts';
+import { chooseParent, findResumable, openVolumeSnapshot } from './backup-parent.ts';
+import { BackupRecord, type BackupRecordState } from './backup-record.ts';
 import type { AuditResult, BackupParts, BackupRequest, BackupResult } from './backup-request.ts';
-import { BackupRun, workBytesOf } from './backup-run.ts';
+import { BackupRun } from './backup-run.ts';
 import { damageOf } from './damage.ts';
+import { workBytesOf } from './store-tasks.ts';
 
 /** @throws {BackupError} `degraded`; {ChangesError}, {RepositoryError}, {VolumeError}, {BlobError} */
 export async function backup(parts: BackupParts, request: BackupRequest): Promise<BackupResult> {
@@ -70,31 +61,35 @@ function wantedParent(set: ManifestSet, { parent, changeList }: BackupRequest): 
   );
 }
 
-interface JobState {
-  readonly set: ManifestSet;
-  readonly base: VolumeSnapshot | undefined;
-  readonly sourceId: string | undefined;
+interface JobState extends BackupRecordState {
   /** Of a regular file, at the beginning. */
   readonly fingerprint: string | undefined;
-  readonly writer: RepositoryWriter;
 }
 
 class BackupJob {
   readonly #parts: BackupParts;
   readonly #request: BackupRequest;
   readonly #state: JobState;
-  readonly #startTime: Nanoseconds;
-  /** The incomplete snapshot of this work, ours or the one we go on from. */
-  #checkpointId: SnapshotId | undefined;
+  readonly #record: BackupRecord;
 
   constructor(parts: BackupParts, request: BackupRequest, state: JobState) {
     this.#parts = parts;
     this.#request = request;
     this.#state = state;
-    this.#startTime = nanosecondsFromMs(parts.clock.nowMs());
+    this.#record = new BackupRecord(parts, request, state);
   }
 
   async run(decided: Changes): Promise<BackupResult> {
+    try {
+      return await this.#run(decided);
+    } catch (error) {
+      // What no index names yet would fill the store until maintenance finds it.
+      if (hasCode(error, 'blob-no-space')) await this.#state.writer.discard(this.#request);
+      throw error;
+    }
+  }
+
+  async #run(decided: Changes): Promise<BackupResult> {
     const { source } = this.#parts;
     const { onWarning, signal } = this.#request;
     const { base } = this.#state;
@@ -113,9 +108,9 @@ class BackupJob {
         onWarning(changes.reason);
       }
     }
-    const work = this.#workOf(changes);
+    const work = this.#record.work(changes);
     const resumed = await findResumable({ ...this.#state, ...this.#parts }, this.#request.origin, work, { signal });
-    this.#checkpointId = resumed?.volume.snapshot.id;
+    if (resumed !== undefined) this.#record.goOnFrom(resumed.volume.snapshot.id);
     const done = resumed === undefined ? new DoneRanges() : DoneRanges.from(resumed.checkpoint.done);
     const workBytes = workBytesOf(changedExtents(changes), source.sizeBytes);
     await using run = this.#backupRun(changes, { done, workBytes });
@@ -125,7 +120,7 @@ class BackupJob {
     await run.process(tree, changedExtents(changes));
     const root = await tree.finish();
     await this.#checkSource();
-    const snapshot = await this.#complete(root, changes, audit?.nextCursor);
+    const snapshot = await this.#record.complete(root, changes, audit?.nextCursor);
     await this.#state.writer.finish({ sealOthers: async (session) => await run.seal(session) });
     const changedBytes = await this.#changedBytes(root);
     const { sizeBytes } = source;
@@ -170,7 +165,7 @@ class BackupJob {
         parallel,
         workers,
         checkpointBytes,
-        recordCheckpoint: async (root, done) => await this.#recordCheckpoint(root, changes, done),
+        recordCheckpoint: async (root, done) => await this.#record.checkpoint(root, changes, done),
         onProgress: (counts) => onProgress(counts, total),
         signal,
       },
@@ -202,85 +197,8 @@ class BackupJob {
   /** The source has been caught: what was made through it is marked, and this run reads everything. */
   #distrust(changes: Changes, audit: AuditResult): Changes {
     const where = `${audit.missed.length} of ${audit.chunks} audited chunks had changed unlisted, first at ${audit.missed[0]}`;
-    const { set } = this.#state;
-    for (const snapshot of listSnapshots(set, this.#request.origin).snapshots.toReversed()) {
-      if (snapshot.incomplete !== undefined) continue;
-      if (snapshot.tags['dray:rung'] === undefined || snapshot.tags['dray:rung'] === 'scan') break;
-      const tags = { ...snapshot.tags, ...encodeVolumeTags({ suspect: where }) };
-      set.put({ ...encodeSnapshot({ ...snapshot, tags }), id: snapshot.id });
-    }
+    this.#record.suspect(where);
     return { rung: 'scan', reason: `the change source (${changes.rung}) is not trusted: ${where}` };
-  }
-
-  #workOf(changes: Changes): Omit<Checkpoint, 'done'> {
-    const { source } = this.#parts;
-    const { layout } = this.#request;
-    // Without a name for the source's state nothing can be gone on from; what is stored is still found by its ids.
-    const sourceId = this.#state.sourceId ?? `unnamed state at ${this.#startTime}`;
-    const parent = changes.rung === 'scan' ? undefined : changes.parent;
-    return { sourceId, sizeBytes: source.sizeBytes, layout, parent, changes: changesDigest(changes) };
-  }
-
-  async #recordCheckpoint(root: ObjectId, changes: Changes, done: DoneRanges): Promise<void> {
-    const { writer, set } = this.#state;
-    const record = encodeCheckpoint({ ...this.#workOf(changes), done: done.recorded() });
-    const object = directObjectId(await writer.write('x', record));
-    const facts = await this.#facts(root, changes, { object, sizeBytes: record.length });
-    const encoded = encodeSnapshot({ ...facts, incomplete: 'checkpoint' });
-    this.#checkpointId = set.put({ ...encoded, ...(this.#checkpointId && { id: this.#checkpointId }) });
-    await this.#parts.repository.manifests.save(set, writer);
-  }
-
-  async #complete(root: ObjectId, changes: Changes, auditCursor: number | undefined): Promise<SnapshotId> {
-    const { set, writer } = this.#state;
-    const id = set.put(
-      encodeSnapshot(await this.#facts(root, changes, undefined, auditCursor ?? this.#state.base?.tags.auditCursor)),
-    );
-    if (this.#checkpointId !== undefined) set.delete(this.#checkpointId);
-    // Those of earlier runs as well, as Kopia does: they would hold on to their data for ever.
-    for (const { id: old, incomplete, startTime } of listSnapshots(set, this.#request.origin).snapshots) {
-      if (incomplete !== undefined && startTime < this.#startTime) set.delete(old);
-    }
-    await this.#parts.repository.manifests.save(set, writer);
-    return id;
-  }
-
-  async #facts(
-    root: ObjectId,
-    changes: Changes,
-    checkpoint: { readonly object: ObjectId; readonly sizeBytes: number } | undefined,
-    auditCursor?: number,
-  ): Promise<Parameters<typeof encodeSnapshot>[0]> {
-    const { source } = this.#parts;
-    const { origin, layout, tags } = this.#request;
-    const { base, writer } = this.#state;
-    const { sizeBytes } = source;
-    const now = nanosecondsFromMs(this.#parts.clock.nowMs());
-    const stored = layout === 'flat-1' ? Math.ceil(sizeBytes / leafBytes) * leafBytes : sizeBytes;
-    const image = { name: origin.path, object: root, sizeBytes: stored, modified: this.#startTime };
-    const { bytes, summary } = imageDirectory(image, checkpoint);
-    const directory = directObjectId(await writer.write('k', bytes));
-    const user = Object.fromEntries(Object.entries(tags).map(([key, value]) => [userTagPrefix + key, value]));
-    const volumeTags = encodeVolumeTags({
-      layout,
-      sizeBytes,
-      sourceId: this.#state.sourceId,
-      parent: base?.snapshot.id,
-      rung: changes.rung,
-      reason: changes.reason,
-      auditCursor,
-    });
-    return {
-      source: origin,
-      description: 'dray volume backup',
-      startTime: this.#startTime,
-      endTime: now,
-      stats: { totalSizeBytes: stored, files: summary.files, cachedFiles: 0, dirs: 1, errors: 0 },
-      incomplete: undefined,
-      rootEntry: rootEntry(origin.path, directory, { summary, modified: this.#startTime }),
-      tags: { ...user, ...volumeTags },
-      pins: [],
-    };
   }
 
   /** A regular file must be what it was at the beginning; a device cannot say. */

@@ -63,8 +63,10 @@ describe('the user is told, on devices,', { skip }, () => {
       const large = join(folder.path, 'large.img');
       const random = { offset: 0, lengthBytes: 120 * mib, kind: 'random', seed: 9 } as const;
       await writeVolume(large, { sizeBytes: 120 * mib, pieces: [random] });
+      const packs = await packsIn(full.repository);
       const run = await runDray(full, ['backup', large]);
       check(run, { exit: 1, says: [/ENOSPC|no space/i, /next: Make room where the repository lies/] });
+      assert.deepEqual(await packsIn(full.repository), packs, 'the room was given back');
       assert.equal((await drayJson<readonly unknown[]>(full, ['snapshot', 'list'])).length, 1);
       assert.equal((await runDray(full, ['repository', 'verify', '--level', 'data'])).exitCode, 0);
       const target = join(folder.path, 'from-full.img');
@@ -138,3 +140,8 @@ describe('the user is told, on devices,', { skip }, () => {
     });
   });
 });
+
+async function packsIn(repository: string): Promise<string[]> {
+  const names = await readdir(repository, { recursive: true });
+  return names.filter((name) => name.startsWith('p') && name.endsWith('.f')).toSorted();
+}

@@ -1,0 +1,132 @@
+/**
+ * The manifests of one backup: the incomplete snapshot that a checkpoint writes again and again under one id, and the
+ * complete one that takes its place. They are put into the set of manifests here; the flush of their writer, which is
+ * the caller's, makes them count together with the data that they speak of.
+ */
+import { encodeCheckpoint, type Checkpoint } from '../repository/manifest/checkpoint.ts';
+import { imageDirectory, rootEntry } from '../repository/manifest/image-directory.ts';
+import type { ManifestSet } from '../repository/manifest/manifest-set.ts';
+import { encodeSnapshot, listSnapshots, userTagPrefix, type SnapshotId } from '../repository/manifest/snapshot.ts';
+import { directObjectId, type ObjectId } from '../repository/object/object-id.ts';
+import type { RepositoryWriter } from '../repository/repository-writer.ts';
+import type { DoneRanges } from '../repository/tree/done-ranges.ts';
+import { leafBytes } from '../repository/tree/volume-layout.ts';
+import { encodeVolumeTags } from '../repository/tree/volume-tags.ts';
+import type { Changes } from '../changes/changes.ts';
+import { nanosecondsFromMs, type Nanoseconds } from '../std/go-time.ts';
+import { changesDigest } from './backup-changes.ts';
+import type { VolumeSnapshot } from './backup-parent.ts';
+import type { BackupParts, BackupRequest } from './backup-request.ts';
+
+export interface BackupRecordState {
+  readonly set: ManifestSet;
+  readonly base: VolumeSnapshot | undefined;
+  /** Names the state of the source; absent where nothing can. */
+  readonly sourceId: string | undefined;
+  readonly writer: RepositoryWriter;
+}
+
+interface Facts {
+  readonly root: ObjectId;
+  readonly changes: Changes;
+  readonly checkpoint?: { readonly object: ObjectId; readonly sizeBytes: number };
+  readonly auditCursor?: number | undefined;
+}
+
+export class BackupRecord {
+  readonly #parts: BackupParts;
+  readonly #request: BackupRequest;
+  readonly #state: BackupRecordState;
+  readonly #startTime: Nanoseconds;
+  /** The incomplete snapshot of this work, ours or the one we go on from. */
+  #checkpointId: SnapshotId | undefined;
+
+  constructor(parts: BackupParts, request: BackupRequest, state: BackupRecordState) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#state = state;
+    this.#startTime = nanosecondsFromMs(parts.clock.nowMs());
+  }
+
+  /** What a checkpoint must be of, for another run to go on from it. */
+  work(changes: Changes): Omit<Checkpoint, 'done'> {
+    const { source } = this.#parts;
+    const { layout } = this.#request;
+    // Without a name for the source's state nothing can be gone on from; what is stored is still found by its ids.
+    const sourceId = this.#state.sourceId ?? `unnamed state at ${this.#startTime}`;
+    const parent = changes.rung === 'scan' ? undefined : changes.parent;
+    return { sourceId, sizeBytes: source.sizeBytes, layout, parent, changes: changesDigest(changes) };
+  }
+
+  /** Later checkpoints take the place of this one, which an earlier run has left. */
+  goOnFrom(checkpoint: SnapshotId): void {
+    this.#checkpointId = checkpoint;
+  }
+
+  async checkpoint(root: ObjectId, changes: Changes, done: DoneRanges): Promise<void> {
+    const { writer, set } = this.#state;
+    const record = encodeCheckpoint({ ...this.work(changes), done: done.recorded() });
+    const object = directObjectId(await writer.write('x', record));
+    const facts = await this.#facts({ root, changes, checkpoint: { object, sizeBytes: record.length } });
+    const encoded = encodeSnapshot({ ...facts, incomplete: 'checkpoint' });
+    this.#checkpointId = set.put({ ...encoded, ...(this.#checkpointId && { id: this.#checkpointId }) });
+    await this.#parts.repository.manifests.save(set, writer);
+  }
+
+  async complete(root: ObjectId, changes: Changes, auditCursor: number | undefined): Promise<SnapshotId> {
+    const { set, writer, base } = this.#state;
+    const facts = await this.#facts({ root, changes, auditCursor: auditCursor ?? base?.tags.auditCursor });
+    const id = set.put(encodeSnapshot(facts));
+    if (this.#checkpointId !== undefined) set.delete(this.#checkpointId);
+    // Those of earlier runs as well, as Kopia does: they would hold on to their data for ever.
+    for (const { id: old, incomplete, startTime } of listSnapshots(set, this.#request.origin).snapshots) {
+      if (incomplete !== undefined && startTime < this.#startTime) set.delete(old);
+    }
+    await this.#parts.repository.manifests.save(set, writer);
+    return id;
+  }
+
+  /** Marks the snapshots since the last scan: they were made through a change source that has been caught. */
+  suspect(where: string): void {
+    const { set } = this.#state;
+    for (const snapshot of listSnapshots(set, this.#request.origin).snapshots.toReversed()) {
+      if (snapshot.incomplete !== undefined) continue;
+      if (snapshot.tags['dray:rung'] === undefined || snapshot.tags['dray:rung'] === 'scan') break;
+      const tags = { ...snapshot.tags, ...encodeVolumeTags({ suspect: where }) };
+      set.put({ ...encodeSnapshot({ ...snapshot, tags }), id: snapshot.id });
+    }
+  }
+
+  async #facts({ root, changes, checkpoint, auditCursor }: Facts): Promise<Parameters<typeof encodeSnapshot>[0]> {
+    const { source } = this.#parts;
+    const { origin, layout, tags } = this.#request;
+    const { base, writer } = this.#state;
+    const { sizeBytes } = source;
+    const now = nanosecondsFromMs(this.#parts.clock.nowMs());
+    const stored = layout === 'flat-1' ? Math.ceil(sizeBytes / leafBytes) * leafBytes : sizeBytes;
+    const image = { name: origin.path, object: root, sizeBytes: stored, modified: this.#startTime };
+    const { bytes, summary } = imageDirectory(image, checkpoint);
+    const directory = directObjectId(await writer.write('k', bytes));
+    const user = Object.fromEntries(Object.entries(tags).map(([key, value]) => [userTagPrefix + key, value]));
+    const volumeTags = encodeVolumeTags({
+      layout,
+      sizeBytes,
+      sourceId: this.#state.sourceId,
+      parent: base?.snapshot.id,
+      rung: changes.rung,
+      reason: changes.reason,
+      auditCursor,
+    });
+    return {
+      source: origin,
+      description: 'dray volume backup',
+      startTime: this.#startTime,
+      endTime: now,
+      stats: { totalSizeBytes: stored, files: summary.files, cachedFiles: 0, dirs: 1, errors: 0 },
+      incomplete: undefined,
+      rootEntry: rootEntry(origin.path, directory, { summary, modified: this.#startTime }),
+      tags: { ...user, ...volumeTags },
+      pins: [],
+    };
+  }
+}
