@@ -40,39 +40,38 @@ function fullBars({ samples, limits }: BarsInput): Bar[] {
   ];
 }
 
-function incrementBars({ samples, parts, startUpSeconds }: BarsInput): Bar[] {
+function incrementBars({ samples, parts }: BarsInput): Bar[] {
   const full = samples.median('full backup, dray');
+  const empty = samples.median('empty run: backup of a volume of 0 bytes, dray')?.wallSeconds ?? 0;
   const rescan = samples.median('unchanged rescan, dray');
   const changed = samples.median('1 % changed in 64 KiB pieces, dray');
   const touchedRate =
-    changed?.readBytes === undefined ? undefined : changed.readBytes / 1e9 / (changed.wallSeconds - startUpSeconds);
+    changed?.readBytes === undefined ? undefined : changed.readBytes / 1e9 / (changed.wallSeconds - empty);
   const alone = rateOf(parts, 'read-hash');
   const share = quotient(rescan?.gigabytesPerSecond, alone);
-  const small =
-    rescan === undefined ? undefined : rescan.volumeBytes / 1e9 / (rescan.wallSeconds - startUpSeconds) / alone;
+  const marginal = rescan === undefined ? undefined : rescan.volumeBytes / 1e9 / (rescan.wallSeconds - empty) / alone;
   return [
     {
       step: 'Unchanged rescan',
       bar: '≥ 85 % of read+hash alone',
-      measured: `${percent(share)} of ${alone.toFixed(2)} GB/s; ${percent(small)} without the start-up`,
+      measured: `${percent(share)} of ${alone.toFixed(2)} GB/s; ${percent(marginal)} without an empty run`,
       reached: share === undefined ? undefined : share >= 0.85,
     },
     {
       step: '1 % changed, with a list',
       bar: "at the full backup's rate or better",
       measured:
-        `${rate(touchedRate)} of the chunks touched, ${size(changed?.readBytes)}; the full backup ${rate(full?.gigabytesPerSecond)}; ` +
-        `${seconds(changed)} with the start-up`,
+        `${rate(touchedRate)} of the chunks touched (${size(changed?.readBytes)}) without an empty run; ` +
+        `the full backup ${rate(full?.gigabytesPerSecond)}; ${seconds(changed)} with it`,
       reached: touchedRate === undefined || full === undefined ? undefined : touchedRate >= full.gigabytesPerSecond,
     },
     ...['', ' of 16 TiB sparse'].map((volume): Bar => {
       const none = samples.median(`no change${volume}, dray`);
-      const work = none === undefined ? undefined : none.wallSeconds - startUpSeconds;
       return {
         step: `No change${volume}`,
         bar: '< 0.5 s',
-        measured: `${work === undefined ? '–' : `${work.toFixed(3)} s`}; ${seconds(none)} with the start-up`,
-        reached: work === undefined ? undefined : work < 0.5,
+        measured: `${seconds(none)}, start-up and all`,
+        reached: none === undefined ? undefined : none.wallSeconds < 0.5,
       };
     }),
   ];

@@ -31,7 +31,6 @@ export interface PartsOptions {
   readonly packs: string;
   /** A block device of the image's size to write to, where there is one. */
   readonly device: string | undefined;
-  readonly rounds: number;
   readonly signal: AbortSignal;
 }
 
@@ -46,6 +45,7 @@ const parts: readonly PartName[] = [
   'write-device',
 ];
 
+/** Once on one core and once on all. */
 export async function measureParts(workspace: Workspace, options: PartsOptions): Promise<PartResult[]> {
   const threads = availableParallelism();
   await using workers = new AsyncDisposableStack();
@@ -63,13 +63,9 @@ export async function measureParts(workspace: Workspace, options: PartsOptions):
   for (const part of parts) {
     if (part === 'write-device' && options.device === undefined) continue;
     await measurePart(context, part, all); // The first time allocates and compiles.
-    const rates = { one: [] as PartRate[], all: [] as PartRate[] };
-    for (let round = 0; round < options.rounds; round++) {
-      options.signal.throwIfAborted();
-      rates.one.push(await measurePart(context, part, all.slice(0, 1)));
-      rates.all.push(await measurePart(context, part, all));
-    }
-    const result = { part, oneCore: medianRate(rates.one), allCores: medianRate(rates.all) };
+    options.signal.throwIfAborted();
+    const oneCore = await measurePart(context, part, all.slice(0, 1));
+    const result = { part, oneCore, allCores: await measurePart(context, part, all) };
     console.log(
       `${`part ${part}`.padEnd(40)} ${result.oneCore.gigabytesPerSecond.toFixed(2)} GB/s on one core, ` +
         `${result.allCores.gigabytesPerSecond.toFixed(2)} on all, ${result.oneCore.cpuSecondsPerGigabyte.toFixed(3)} cpu-s/GB`,
@@ -77,6 +73,16 @@ export async function measureParts(workspace: Workspace, options: PartsOptions):
     results.push(result);
   }
   return results;
+}
+
+/** Each part's medians over the rounds: the rates of a shared disk change from minute to minute. */
+export function medianParts(measured: readonly (readonly PartResult[])[]): PartResult[] {
+  return parts.flatMap((part) => {
+    const results = measured.flat().filter((result) => result.part === part);
+    if (results.length === 0) return [];
+    const oneCore = medianRate(results.map((result) => result.oneCore));
+    return [{ part, oneCore, allCores: medianRate(results.map((result) => result.allCores)) }];
+  });
 }
 
 interface Context {

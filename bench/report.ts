@@ -20,7 +20,8 @@ export interface Results extends BarsInput {
 const preface = `GB are 10^9 bytes, MiB and GiB powers of 1024. The tools take turns in every round, on the same disk; the order turns with the
 rounds. The image is in the page cache, and so are the repositories before a restore; everything written before is on disk (\`sync\`) when a run
 begins. Times are of the process, from its start to its end; \`dray\` flushes what it stores and restores before it ends, the others leave that
-to the kernel. CPU is user and system time of the process, memory the peak of its resident set. "Start-up" is \`dray --version\`.
+to the kernel. CPU is user and system time of the process, memory the peak of its resident set. "Start-up" is \`dray --version\`;
+an "empty run" backs up a volume of 0 bytes, and does all that does not depend on the volume: it derives the key, opens the repository, stores a snapshot.
 All restored images of the first round are compared with the original, byte for byte.`;
 
 export function reportOf(results: Results): string {

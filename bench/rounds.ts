@@ -1,4 +1,5 @@
 /** One round: every tool does everything once, one after the other, on the same image in the same folder. */
+import { writeFile } from 'node:fs/promises';
 import { changeImage } from './image.ts';
 import { attachDevice, devicesMissing } from './devices.ts';
 import { firstDifference } from '../src/cli/actions/first-difference.ts';
@@ -18,7 +19,7 @@ export interface RoundParts {
   readonly sizeBytes: number;
   readonly signal: AbortSignal;
   /** Runs with the repositories of the round still there. */
-  readonly beforeRemoval?: (() => Promise<void>) | undefined;
+  readonly beforeRemoval: () => Promise<void>;
 }
 
 /** `round` turns the order of the tools and seeds the changes. The image is changed by a hundredth at the end. */
@@ -43,7 +44,7 @@ export async function runRound(parts: RoundParts, round: number): Promise<void> 
     for (const peer of order) await restoreDevices(parts, peer, round === 0);
   }
   await backUpChanges(parts, snapshot, round);
-  await parts.beforeRemoval?.();
+  await parts.beforeRemoval();
   for (const peer of peers) await peer.remove();
 }
 
@@ -80,7 +81,10 @@ function restoresOf(peer: Peer): { readonly name: string; readonly cold: boolean
 }
 
 async function backUpChanges(parts: RoundParts, parent: string, round: number): Promise<void> {
-  const { dray, samples, image, sizeBytes } = parts;
+  const { dray, samples, image, sizeBytes, workspace } = parts;
+  const nothing = workspace.path('empty.img');
+  await writeFile(nothing, '');
+  samples.add('empty run: backup of a volume of 0 bytes, dray', await dray.backup(nothing), { volumeBytes: 0 });
   const none = await dray.backup(image, { changes: { parent, extents: [] } });
   samples.add('no change, dray', none, { volumeBytes: sizeBytes, readBytes: none.readBytes });
   const extents = changeImage(image, { sizeBytes, share: 0.01, seed: `change ${round}` });

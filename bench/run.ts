@@ -17,7 +17,7 @@ import { attachDevice, devicesMissing } from './devices.ts';
 import { limitsOf } from './limit.ts';
 import { describeMachine, loadNow } from './machine.ts';
 import { measure } from './measure.ts';
-import { measureParts, type PartResult } from './parts.ts';
+import { measureParts, medianParts, type PartResult } from './parts.ts';
 import { DrayPeer } from './peers/dray.ts';
 import { KopiaPeer } from './peers/kopia.ts';
 import { findOrBuildPeer, type Peer } from './peers/peer.ts';
@@ -65,22 +65,19 @@ async function bench(workspace: Workspace): Promise<void> {
   await writeImage(image, { sizeBytes, seed: 'bench', dense: true, signal });
   const { peers, dray, skipped } = await peersIn(workspace);
   const { startUpSeconds, idleNodeBytes } = await measureSmall(samples);
-  let parts: readonly PartResult[] = [];
+  const parts: (readonly PartResult[])[] = [];
   for (let round = 0; round < rounds; round++) {
     console.log(`--- round ${round + 1} of ${rounds}`);
-    const last = round === rounds - 1;
-    const beforeRemoval = async (): Promise<void> => {
-      parts = await partsOn(workspace, image);
-    };
-    const own = { workspace, samples, dray, peers, image, sizeBytes, signal };
-    await runRound({ ...own, beforeRemoval: last ? beforeRemoval : undefined }, round);
+    const beforeRemoval = async (): Promise<void> => void parts.push(await partsOn(workspace, image));
+    await runRound({ workspace, samples, dray, peers, image, sizeBytes, signal, beforeRemoval }, round);
   }
   await workspace.remove('image.img');
   console.log('--- sparse volumes');
   skipped.push(...(await measureSparse({ workspace, samples, rounds: Math.min(rounds, 3), signal })));
   const storedShare = (samples.median('full backup, dray')?.storedBytes ?? 0) / sizeBytes;
-  const limits = limitsOf(parts, storedShare);
-  const measured = { samples, parts, limits, startUpSeconds, idleNodeBytes, sizeBytes };
+  const medians = medianParts(parts);
+  const limits = limitsOf(medians, storedShare);
+  const measured = { samples, parts: medians, limits, startUpSeconds, idleNodeBytes, sizeBytes };
   const date = new Date().toISOString().slice(0, 10);
   const notes = await readFile(join(import.meta.dirname, 'notes.md'), 'utf8').catch(() => undefined);
   const tools = peers.map(({ name, version, how }) => ({ name, version, how }));
@@ -108,7 +105,7 @@ async function peersIn(workspace: Workspace): Promise<{ peers: Peer[]; dray: Dra
   return { peers, dray, skipped };
 }
 
-/** An empty run, and a Node that does nothing. */
+/** A program that does nothing, and a Node that does nothing. */
 async function measureSmall(samples: Samples): Promise<{ startUpSeconds: number; idleNodeBytes: number }> {
   const program = new URL('../bin/dray', import.meta.url).pathname;
   const [empty, idle] = ['start-up (dray --version)', 'idle Node, for 0.2 s'] as const;
@@ -131,7 +128,6 @@ async function partsOn(workspace: Workspace, image: string): Promise<PartResult[
     sizeBytes,
     packs,
     device: device?.path,
-    rounds: Math.max(rounds, 3),
     signal,
   });
 }
