@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 
 import { writeImage } from '../src/cli/actions/tour-image.ts';
 import { barsOf } from './bars.ts';
-import { attachDevice, devicesMissing } from './devices.ts';
+import { devicesMissing } from './devices.ts';
 import { limitsOf } from './limit.ts';
 import { describeMachine, loadNow } from './machine.ts';
 import { measure } from './measure.ts';
@@ -121,13 +121,10 @@ async function measureSmall(samples: Samples): Promise<{ startUpSeconds: number;
 async function partsOn(workspace: Workspace, image: string): Promise<PartResult[]> {
   console.log('--- parts');
   const packs = join(workspace.path('dray'), 'repository', 'p');
-  await using device =
-    devicesMissing() === undefined ? await attachDevice(workspace, 'device.img', sizeBytes) : undefined;
   return await measureParts(workspace, {
     image,
     sizeBytes,
     packs,
-    device: device?.path,
     signal,
   });
 }
