@@ -49,6 +49,7 @@ interface Library {
   readonly flock: Call;
   readonly getpagesize: Call;
   readonly preadv2: Preadv2;
+  readonly renameat2: Call;
 }
 
 let loaded: Library | undefined;
@@ -68,6 +69,7 @@ function library(): Library {
     flock: libc.func('int flock(int fd, int operation)') as Call,
     getpagesize: libc.func('int getpagesize()') as Call,
     preadv2: libc.func('int64_t preadv2(int fd, iovec *pieces, int count, int64_t offset, int flags)') as Preadv2,
+    renameat2: libc.func('int renameat2(int from, void* name, int to, void* newName, unsigned int flags)') as Call,
   };
   return loaded;
 }
@@ -128,6 +130,17 @@ export function tryLock(fd: number): boolean {
   const exclusiveNonBlocking = 2 | 4;
   if (library().flock(fd, exclusiveNonBlocking) === 0) return true;
   return errnoName(library().koffi.errno()) !== 'EAGAIN';
+}
+
+/**
+ * Gives a file another name that nothing has, in one step: renameat2(2) with RENAME_NOREPLACE, off the main thread.
+ * @throws {KernelError} EEXIST when the name is taken, `kernel-unsupported` when the file system cannot do it
+ */
+export async function renameNew(from: string, to: string): Promise<void> {
+  const [currentDirectory, noReplace] = [-100, 1];
+  const [name, newName] = [Buffer.from(`${from}\0`), Buffer.from(`${to}\0`)];
+  const { renameat2 } = library();
+  await checkedAsync(`rename ${from}`, renameat2, [currentDirectory, name, currentDirectory, newName, noReplace]);
 }
 
 /** A hint; @throws {KernelError} when the descriptor cannot take it. */

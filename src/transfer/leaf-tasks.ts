@@ -2,7 +2,7 @@
  * Groups the leaves of an object into tasks for the fetch workers, in order of offset: stretches of chunks of at most
  * one task's size, and holes of any size as one item. Leaves outside the wanted range are left out.
  */
-import type { ContentId } from '../repository/content/content-id.ts';
+import { contentIdOf, type ContentId } from '../repository/content/content-id.ts';
 import type { LeafRun } from '../repository/object/leaf-run.ts';
 import { fetchTaskBytes, type FetchLeaf } from './fetch-messages.ts';
 
@@ -16,8 +16,8 @@ export type LeafTask =
   | { readonly kind: 'zero'; readonly offset: number; readonly lengthBytes: number };
 
 export interface LeafTaskOptions {
-  /** True for contents that are known to be all zeros. */
-  readonly isZero: (id: ContentId) => boolean;
+  /** True for runs of contents that are known to be all zeros. */
+  readonly isZero: (run: LeafRun) => boolean;
   /** The real size of the volume: what a padded last leaf holds beyond it is checked, but is not part of the volume. */
   readonly sizeBytes: number;
 }
@@ -37,7 +37,7 @@ export async function* leafTasks(
   };
   for await (const batch of batches) {
     for (const run of batch) {
-      if (isZero(run.contentId)) {
+      if (isZero(run)) {
         yield* close();
         const lengthBytes = Math.min(run.lengthBytes * run.repeat, sizeBytes - run.offset);
         if (lengthBytes > 0) yield { kind: 'zero', offset: run.offset, lengthBytes };
@@ -56,4 +56,30 @@ export async function* leafTasks(
     }
   }
   yield* close();
+}
+
+/** No splitter makes longer chunks (Kopia's largest: 16 MiB). */
+const zeroChunkBytesMax = 16 * 1024 * 1024;
+const zeroLengthsMax = 16;
+
+/**
+ * Knows the contents that are all zeros, which need not be fetched, by the hash of as many zeros. Hashing costs as much as
+ * fetching does, and splitters by content cut every chunk to another length: so, beyond the first lengths, only one that
+ * repeats is worth it.
+ */
+export function zeroTest(hash: (bytes: Uint8Array) => Uint8Array): (run: LeafRun) => boolean {
+  const known = new Map<number, ContentId>();
+  return ({ contentId, lengthBytes, repeat }) => {
+    if (lengthBytes > zeroChunkBytesMax) return false;
+    let zeros = known.get(lengthBytes);
+    if (zeros === undefined) {
+      if (known.size >= zeroLengthsMax) {
+        if (repeat === 1) return false;
+        known.delete(known.keys().next().value!);
+      }
+      zeros = contentIdOf('', hash(new Uint8Array(lengthBytes)));
+      known.set(lengthBytes, zeros);
+    }
+    return contentId === zeros;
+  };
 }

@@ -4,12 +4,9 @@
  * starts there and redoes at most one interval: recording begins after half of one, and where the target is slow to
  * flush, fetching waits.
  */
-import type { ContentId } from '../repository/content/content-id.ts';
-import { contentIdOf } from '../repository/content/content-id.ts';
 import { leaves } from '../repository/object/object-reader.ts';
 import type { ObjectId } from '../repository/object/object-id.ts';
 import type { Repository } from '../repository/repository.ts';
-import { leafBytes } from '../repository/tree/volume-layout.ts';
 import type { Clock } from '../std/clock.ts';
 import { toError } from '../std/to-error.ts';
 import type { BlobStoreLocation } from '../blobs/location.ts';
@@ -24,7 +21,7 @@ import {
   type FetchWorkerData,
   type FetchWorkers,
 } from './fetch-messages.ts';
-import { leafTasks, type LeafTask } from './leaf-tasks.ts';
+import { leafTasks, zeroTest, type LeafTask } from './leaf-tasks.ts';
 
 export interface RestoreRunParts {
   readonly repository: Repository;
@@ -95,7 +92,8 @@ export class RestoreRun implements AsyncDisposable {
     if (sizeBytes > resumeFrom) {
       const within = extent(resumeFrom, sizeBytes - resumeFrom);
       const batches = leaves(repository, root, { within, signal });
-      for await (const task of leafTasks(batches, { isZero: zeroTest(repository), sizeBytes })) {
+      const isZero = zeroTest((bytes) => repository.codec.hash(bytes));
+      for await (const task of leafTasks(batches, { isZero, sizeBytes })) {
         this.#throwIfFailed();
         await this.#hand(task);
         if (this.#due.isDue(this.#counts.doneBytes)) this.#record();
@@ -207,10 +205,4 @@ export class RestoreRun implements AsyncDisposable {
   #throwIfFailed(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
-}
-
-/** Knows the contents that are a whole leaf of zeros, which need not be fetched. */
-function zeroTest(repository: Repository): (id: ContentId) => boolean {
-  const zeroLeaf = contentIdOf('', repository.codec.hash(new Uint8Array(leafBytes)));
-  return (id) => id === zeroLeaf;
 }

@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { link, lstat, mkdir, rename, stat, unlink } from 'node:fs/promises';
+import { lstat, mkdir, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import type { BlobStoreLocation } from '../blobs/location.ts';
@@ -18,7 +18,7 @@ import { VolumeError } from '../volume/block-source.ts';
 import type { BlockTarget } from '../volume/block-target.ts';
 import { openDeviceTarget } from '../volume/device-target.ts';
 import { kindOf } from '../volume/file-source.ts';
-import { openFileTarget, targetInUse } from '../volume/file-target.ts';
+import { giveNewName, openFileTarget, targetInUse } from '../volume/file-target.ts';
 import { withVolumeErrors } from '../volume/volume-errors.ts';
 import type { VolumeSnapshot } from './backup-parent.ts';
 import type { FetchWorkers } from './fetch-messages.ts';
@@ -94,7 +94,8 @@ export async function restore(parts: RestoreParts, request: RestoreRequest): Pro
     case 'delta-file': {
       const { sizeBytes } = request.volume;
       const options = { sizeBytes, mode: 'in-place', signal: request.signal } as const;
-      await using target = await openFileTarget(plan.path, options);
+      // Here a link is the user's own way to say which file: there was one when the plan was made.
+      await using target = await openFileTarget(await behindLinks(plan.path), options);
       const counts = await run(parts, request, { target, resumeFrom: 0, deltaBelow: Infinity, statePath: undefined });
       return { target: plan.path, kind: 'file', counts, resumed: false };
     }
@@ -132,13 +133,8 @@ async function restoreNewFile(
   await withVolumeErrors(
     () => `give ${partial} the name ${path}`,
     async () => {
-      if (replaces) {
-        await rename(partial, path);
-      } else {
-        // A link does not replace what somebody has made under this name meanwhile; a rename would.
-        await link(partial, path);
-        await unlink(partial);
-      }
+      if (replaces) await rename(partial, path);
+      else await giveNewName(partial, path);
       await syncDirectory(dirname(path));
     },
   );
@@ -158,6 +154,13 @@ async function dropTwin(
   if (twin === undefined || twin !== (await fileIdentity(path))) return;
   await unlink(partial);
   await forgetState(statePath);
+}
+
+async function behindLinks(path: string): Promise<string> {
+  return await withVolumeErrors(
+    () => `open ${path} for writing`,
+    async () => await realpath(path),
+  );
 }
 
 /** Somebody's own file may have the name that an unfinished restore would have. One that holds nothing is no loss. */

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { access, link, mkdtemp, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { AlignedMemory } from '../kernel/aligned-memory.ts';
+import { KernelError, renameNew } from '../kernel/sys.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { seededRng } from '../std/rng.ts';
 import { extent } from './extent.ts';
-import { openFileTarget, reopenTarget, targetInUse } from './file-target.ts';
+import { giveNewName, openFileTarget, reopenTarget, targetInUse, type NamingCalls } from './file-target.ts';
 import { openDeviceTarget } from './device-target.ts';
 
 const signal = AbortSignal.timeout(60_000);
@@ -132,5 +133,63 @@ describe('a file target', () => {
     const tooLarge = openFileTarget(place.file('huge'), { sizeBytes: 2 ** 52, mode: 'create', signal });
     await assert.rejects(tooLarge, coded('volume-no-space'));
     await assert.rejects(stat(place.file('huge')));
+  });
+});
+
+describe('a file target in the place of which is a symbolic link', () => {
+  test('is not made, emptied, opened or opened again', async () => {
+    await using place = await folder();
+    await writeFile(place.file('precious'), 'abc');
+    await symlink('precious', place.file('image'));
+    await symlink('nowhere', place.file('dangling'));
+    for (const mode of ['truncate', 'in-place'] as const) {
+      const opening = openFileTarget(place.file('image'), { sizeBytes: 1, mode, signal });
+      await assert.rejects(opening, /image is a symbolic link/);
+    }
+    const making = openFileTarget(place.file('dangling'), { sizeBytes: 1, mode: 'truncate', signal });
+    await assert.rejects(making, coded('volume-kind'));
+    await assert.rejects(access(place.file('nowhere')));
+    const location = { path: place.file('image'), kind: 'file', sizeBytes: 3, zeroed: false } as const;
+    await assert.rejects(reopenTarget(location, { signal }), coded('volume-kind'));
+    assert.equal(await readFile(place.file('precious'), 'utf8'), 'abc');
+  });
+});
+
+describe('a finished file', () => {
+  const refused = (errno: string) => async (): Promise<void> => {
+    throw Object.assign(new Error(errno), { code: errno });
+  };
+  const unsupported = async (): Promise<void> => {
+    throw new KernelError('rename', 'EINVAL');
+  };
+  const systems: Readonly<Record<string, NamingCalls>> = {
+    'renames without replacing': { renameNew, link: refused('EPERM') },
+    'has hard links': { renameNew: unsupported, link },
+    'has neither': { renameNew: unsupported, link: refused('EPERM') },
+  };
+  for (const [which, calls] of Object.entries(systems)) {
+    test(`gets its name, but not one that is taken, on a file system that ${which}`, async () => {
+      await using place = await folder();
+      const [partial, image] = [place.file('image.partial'), place.file('image')];
+      await writeFile(partial, 'restored');
+      await writeFile(image, 'made meanwhile');
+      await assert.rejects(giveNewName(partial, image, calls), /exist/i);
+      assert.equal(await readFile(image, 'utf8'), 'made meanwhile');
+      await rm(image);
+      await symlink('nowhere', image);
+      await assert.rejects(giveNewName(partial, image, calls), /exist/i);
+      await rm(image);
+      await giveNewName(partial, image, calls);
+      assert.equal(await readFile(image, 'utf8'), 'restored');
+      await assert.rejects(access(partial), { code: 'ENOENT' });
+    });
+  }
+
+  test('keeps its old name when the system fails for another reason', async () => {
+    await using place = await folder();
+    await writeFile(place.file('image.partial'), 'restored');
+    const calls = { renameNew: unsupported, link: refused('EIO') };
+    await assert.rejects(giveNewName(place.file('image.partial'), place.file('image'), calls), { code: 'EIO' });
+    assert.equal(await readFile(place.file('image.partial'), 'utf8'), 'restored');
   });
 });

@@ -1,11 +1,12 @@
 /** Writing to an image file: a new sparse one, or one that exists and is written in place. */
 import { constants } from 'node:fs';
-import { unlink } from 'node:fs/promises';
+import { link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DirectFile } from '../kernel/direct-file.ts';
 import { usesOf } from '../kernel/mounts.ts';
-import { fallocate, tryLock } from '../kernel/sys.ts';
-import { syncDirectory } from '../std/atomic-write.ts';
+import { fallocate, renameNew, tryLock } from '../kernel/sys.ts';
+import { isErrno, syncDirectory } from '../std/atomic-write.ts';
+import { hasCode } from '../std/dray-error.ts';
 import { VolumeError } from './block-source.ts';
 import type { BlockTarget, TargetLocation } from './block-target.ts';
 import { openDevice } from './device-target.ts';
@@ -32,7 +33,8 @@ export interface OpenFileOptions {
 }
 
 /**
- * The name of a new file is durable when this resolves; its bytes are after `flush`.
+ * The name of a new file is durable when this resolves; its bytes are after `flush`. A symbolic link in the place of the
+ * file is refused: what it leads to is nobody's to overwrite by accident. Who means that passes the path behind it.
  * @throws {VolumeError} `volume-exists`, `volume-not-found`, `volume-kind`, `volume-denied`, `volume-busy`, `volume-no-space`,
  * `volume-read-only`, `volume-io`
  */
@@ -51,7 +53,7 @@ export async function openFileTarget(
       }
       await using opening = new AsyncDisposableStack();
       const flags = constants.O_RDWR | modeFlags[mode];
-      const file = opening.use(await DirectFile.open(path, { flags, mode: 0o600, direct: true }));
+      const file = opening.use(await openNoLink(path, flags));
       if (!(await file.stat()).isFile()) throw new VolumeError('volume-kind', `${path} is not a regular file`);
       // Before anything is cut off: another restore may be writing to it.
       if (!tryLock(file.fd)) throw new VolumeError('volume-busy', `${path} is being written by another process`);
@@ -69,6 +71,17 @@ export async function openFileTarget(
       return new OpenTarget(file, location, holePuncher);
     },
   );
+}
+
+/** The first descriptor only finds the file: those that are kept are opened from it, and so are of the same file. */
+async function openNoLink(path: string, flags: number): Promise<DirectFile> {
+  try {
+    await using found = await open(path, flags | constants.O_NOFOLLOW, 0o600);
+    return await DirectFile.open(`/proc/self/fd/${found.fd}`, { flags: constants.O_RDWR, direct: true });
+  } catch (error) {
+    if (!isErrno(error, 'ELOOP')) throw error;
+    throw new VolumeError('volume-kind', `${path} is a symbolic link, which is not followed: remove or move it`);
+  }
 }
 
 const modeFlags = {
@@ -99,7 +112,7 @@ export async function reopenTarget(
     async () => {
       if ((await kindOf(path)) !== 'file') throw new VolumeError('volume-changed', `${path} was replaced`);
       await using opening = new AsyncDisposableStack();
-      const file = opening.use(await DirectFile.open(path, { flags: constants.O_RDWR, direct: true }));
+      const file = opening.use(await openNoLink(path, constants.O_RDWR));
       const now = Number((await file.stat()).size);
       if (now !== sizeBytes) throw new VolumeError('volume-changed', `${path} has ${now} bytes, not ${sizeBytes}`);
       opening.move();
@@ -107,6 +120,42 @@ export async function reopenTarget(
     },
   );
 }
+
+/** The system's ways to give a file a name, so that tests can be a file system that has not all of them. */
+export interface NamingCalls {
+  renameNew(from: string, to: string): Promise<void>;
+  link(from: string, to: string): Promise<void>;
+}
+
+/**
+ * Renames `from` to `to` unless that name is taken. Where the file system knows neither a rename that replaces nothing
+ * (some of NFS and FUSE) nor a second name for a file (FAT), there is only looking first: what is made in the moment
+ * between is replaced.
+ * @throws {VolumeError} `volume-exists`; system errors pass
+ */
+export async function giveNewName(from: string, to: string, calls: NamingCalls = { renameNew, link }): Promise<void> {
+  try {
+    await calls.renameNew(from, to);
+    return;
+  } catch (error) {
+    if (!hasCode(error, 'kernel-unsupported')) throw error;
+  }
+  try {
+    await calls.link(from, to);
+  } catch (error) {
+    if (!withoutLinks.some((name) => isErrno(error, name))) throw error;
+    const taken = await lstat(to).catch((missing: unknown) => {
+      if (!isErrno(missing, 'ENOENT')) throw missing;
+    });
+    if (taken !== undefined) throw new VolumeError('volume-exists', `${to} exists`);
+    await rename(from, to);
+    return;
+  }
+  await unlink(from);
+}
+
+/** How a file system says that it has no hard links. */
+const withoutLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
 
 /** Why it must not be written to: mounted at all, swap, part of or under another device, or claimed by somebody. */
 export async function targetInUse(
