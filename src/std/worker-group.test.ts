@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { hasCode } from './dray-error.ts';
+import { loopTurn } from './loop-turn.ts';
 import { WorkerGroup } from './worker-group.ts';
 
 type Task = { readonly kind: 'echo' | 'fail' | 'die' | 'hold' | 'tell'; readonly value?: number };
@@ -81,4 +82,17 @@ test('worker group > an abort ends waiting and pending tasks at once with its re
     assert.equal(outcome.status === 'rejected' && outcome.reason, reason);
   }
   await workers[Symbol.asyncDispose]();
+});
+
+test('worker group > one that is closed before it has begun ends its threads, also while they load', async () => {
+  const loads = `import { taskData } from ${JSON.stringify(new URL('./serve-tasks.ts', import.meta.url).href)};
+await taskData();
+throw new Error('began');`;
+  const module = new URL(`data:text/javascript,${encodeURIComponent(loads)}`);
+  for (const turns of [0, 50]) {
+    await using workers = new WorkerGroup<Task, number>({ module, workers: 2, tasksPerWorker: 1 });
+    for (let turn = 0; turn < turns; turn++) await loopTurn();
+    await workers[Symbol.asyncDispose]();
+    await assert.rejects(async () => await workers.submit({ kind: 'echo' }, () => {}), /closed/);
+  }
 });

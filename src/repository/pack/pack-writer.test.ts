@@ -97,3 +97,24 @@ test('pack writer > a store that fails ends every later call, also one that wait
     assert.equal((await Array.fromAsync(memory.list('', { signal }))).length, 0);
   }
 });
+
+test('pack writer > what was cut becomes durable while the next pack is filled, in its own session', async () => {
+  await using store = new MemoryStore({ clock: systemClock });
+  const packs: (readonly IndexEntry[])[] = [];
+  await using pack = writer(store, packs);
+  const add = async (): Promise<void> => {
+    const plain = randomBytes(1000);
+    await pack.add(codec.idOf(plain, ''), plain, 'none');
+  };
+  await add();
+  const { durable } = await pack.cut('s0000000000000002100');
+  await add();
+  await durable;
+  assert.deepEqual(
+    packs.map((entries) => entries.length),
+    [1],
+  );
+  await pack.seal('s0000000000000003100');
+  const sessions = packs.map((entries) => entries[0]!.packBlob.split('-')[1]);
+  assert.deepEqual(sessions, ['s0000000000000001100', 's0000000000000002100']);
+});

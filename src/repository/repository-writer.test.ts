@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { FaultStore, type FaultRule } from '../blobs/fault.ts';
+import { MemoryStore } from '../blobs/memory-store.ts';
+import { hasCode } from '../std/dray-error.ts';
+import { systemClock as clock } from '../std/clock.ts';
+import { systemRng as rng } from '../std/rng.ts';
+import { createFormat, type OpenedFormat } from './format/format-store.ts';
+import { Repository } from './repository.ts';
+
+const signal = new AbortController().signal;
+const identity = { userName: 'tester', host: 'here' };
+
+/** A new repository in memory, opened through a layer that fails by these rules. */
+async function withRepository(
+  rules: readonly FaultRule[],
+  work: (repository: Repository, inside: MemoryStore, again: () => Promise<Repository>) => Promise<void>,
+): Promise<void> {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'writer-'));
+  const inside = new MemoryStore({ clock });
+  const opened: OpenedFormat = await createFormat(inside, { password: 'password', rng, signal });
+  let caches = 0;
+  const open = async (store: MemoryStore | FaultStore): Promise<Repository> => {
+    const cacheDirectory = `${folder.path}/cache-${caches++}`;
+    return await Repository.openWith({ store, clock, rng }, opened, { cacheDirectory, signal });
+  };
+  const faulty = new FaultStore({ store: inside, clock }, { rules, seed: 1 });
+  await using repository = await open(faulty);
+  await work(repository, inside, async () => await open(inside));
+}
+
+async function names(store: MemoryStore, prefix: string): Promise<string[]> {
+  return (await Array.fromAsync(store.list(prefix, { signal }))).map(({ id }) => id);
+}
+
+test('repository writer > a flush whose index could not be stored keeps what it was to name for the next', async () => {
+  const rules = [{ operations: ['put'], prefix: 'xn', when: { nth: 1 }, fault: { kind: 'fail', code: 'blob-denied' } }];
+  await withRepository(rules as FaultRule[], async (repository, _inside, again) => {
+    await using writer = await repository.writer(identity, { signal });
+    const id = await writer.write('k', randomBytes(100));
+    await assert.rejects(writer.flush(), (error) => hasCode(error, 'blob-denied'));
+    await writer.finish();
+    await using other = await again();
+    assert.ok(other.index.find(id) !== undefined, 'stored, and named by no index');
+  });
+});
+
+test('repository writer > no marker of a session is left when it has finished, however often it was flushed', async () => {
+  await withRepository([], async (repository, inside) => {
+    await using writer = await repository.writer(identity, { signal });
+    for (let flushes = 0; flushes < 3; flushes++) {
+      await writer.write('k', randomBytes(100));
+      await writer.flush();
+    }
+    await writer.finish();
+    assert.deepEqual(await names(inside, 's'), []);
+  });
+});
+
+test('repository writer > what is discarded gives its room back, but never what an index may name', async () => {
+  const rules = [{ operations: ['put'], prefix: 'xn', when: { nth: 1 }, fault: { kind: 'fail', code: 'blob-denied' } }];
+  await withRepository(rules as FaultRule[], async (repository, inside) => {
+    await using writer = await repository.writer(identity, { signal });
+    const entry = { contentId: 'k00', packBlob: 'p00' } as const;
+    await inside.put(entry.packBlob as never, randomBytes(10), { signal });
+    writer.addEntries([entry as never]);
+    await writer.discard({ signal });
+    assert.deepEqual(await names(inside, 'p'), []);
+    await writer.write('k', randomBytes(100));
+    await assert.rejects(writer.flush(), (error) => hasCode(error, 'blob-denied'));
+    const packs = await names(inside, 'q');
+    await writer.discard({ signal });
+    assert.deepEqual(await names(inside, 'q'), packs);
+    assert.equal(packs.length, 1);
+  });
+});
