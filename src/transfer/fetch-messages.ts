@@ -26,11 +26,21 @@ export interface FetchLeaf {
   readonly contentId: ContentId;
 }
 
+/**
+ * Fetch the leaves, check them against their ids, write them; `delta` compares what the target holds with the ids first and
+ * fetches only what differs. Answer: Fetched, or `gone`: the index, as the worker knows it, leads to nothing, and nothing
+ * was written. With `again`, what is gone is damage.
+ */
+export interface LeavesTask {
+  readonly kind: 'fetch' | 'delta';
+  readonly leaves: readonly FetchLeaf[];
+  readonly again?: boolean;
+}
+
 export type FetchTask =
-  /** Fetch, check against the id, write. Answer: Fetched. */
-  | { readonly kind: 'fetch'; readonly leaves: readonly FetchLeaf[] }
-  /** Compare what the target holds with the ids and fetch only what differs. Answer: Fetched. */
-  | { readonly kind: 'delta'; readonly leaves: readonly FetchLeaf[] }
+  | LeavesTask
+  /** The index was loaded anew: look there from now on. The tables of before are not used any more when this is answered. */
+  | { readonly kind: 'index'; readonly index: IndexLookupLocation }
   /** Make this range of the target read as zeros; with `compare`, write only where it does not. Answer: Fetched. */
   | { readonly kind: 'zero'; readonly offset: number; readonly lengthBytes: number; readonly compare: boolean };
 
@@ -41,7 +51,10 @@ export interface Fetched {
   readonly writtenBytes: number;
 }
 
-export type FetchWorkers = WorkerGroup<FetchTask, Fetched>;
+/** Undefined is the answer to `index`. */
+export type FetchAnswer = Fetched | 'gone' | undefined;
+
+export type FetchWorkers = WorkerGroup<FetchTask, FetchAnswer>;
 
 /** Threads that begin to load; a restore takes them over, or whoever made them closes them. */
 export function fetchWorkers(workers: number): FetchWorkers {

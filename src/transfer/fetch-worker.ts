@@ -24,6 +24,7 @@ import {
   type FetchLeaf,
   type FetchTask,
   type FetchWorkerData,
+  type LeavesTask,
 } from './fetch-messages.ts';
 import { packReads, type PackRead } from './pack-reads.ts';
 import { dataRuns, isZero } from './zero-runs.ts';
@@ -32,7 +33,7 @@ const data = await taskData<FetchWorkerData>();
 const stop = new AbortController();
 const { signal } = stop;
 const codec = new ContentCodec(data.format);
-const lookup = new IndexLookup(data.index);
+let lookup = new IndexLookup(data.index);
 const store = await openBlobStore(data.store, { signal, clock: systemClock, rng: systemRng });
 const target = await reopenTarget(data.target, { signal });
 
@@ -45,9 +46,12 @@ serveTasks<FetchTask>({
   async handle(task) {
     switch (task.kind) {
       case 'fetch':
-        return await fetchLeaves(task.leaves);
       case 'delta':
-        return await fetchLeaves(await differing(task.leaves));
+        return await fetchIfThere(task);
+      case 'index':
+        // Leaves are located all at once, with nothing awaited in between: no task is in the middle of the old tables.
+        lookup = new IndexLookup(task.index);
+        return undefined;
       case 'zero':
         return await zero(task);
     }
@@ -58,6 +62,22 @@ serveTasks<FetchTask>({
     await store[Symbol.asyncDispose]();
   },
 });
+
+/** Maintenance moves contents and removes the packs that they were in: what is not there may be elsewhere. */
+async function fetchIfThere({ kind, leaves, again = false }: LeavesTask): Promise<Fetched | 'gone'> {
+  const wanted = kind === 'delta' ? await differing(leaves) : leaves;
+  try {
+    return await fetchLeaves(wanted);
+  } catch (error) {
+    const gone = error instanceof RepositoryError && isGone(error.cause);
+    if (gone && !again) return 'gone';
+    throw error;
+  }
+}
+
+function isGone(cause: unknown): boolean {
+  return hasCode(cause, 'blob-not-found') || hasCode(cause, 'content-missing');
+}
 
 async function fetchLeaves(leaves: readonly FetchLeaf[]): Promise<Fetched> {
   if (leaves.length === 0) return nothing;

@@ -2,8 +2,11 @@
  * The pass of a restore over its volume: the leaves of the snapshot, in order, go to the fetch workers. The watermark
  * is the offset before which everything is written; it is recorded only after the target was flushed, so a resumed run
  * starts there and redoes at most one interval: recording begins after half of one, and where the target is slow to
- * flush, fetching waits.
+ * flush, fetching waits. Others may maintain the repository meanwhile: what is gone is looked for once more, in the index
+ * as it is then, before it counts as damage.
  */
+import assert from 'node:assert/strict';
+
 import { leaves } from '../repository/object/object-reader.ts';
 import type { ObjectId } from '../repository/object/object-id.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -17,6 +20,8 @@ import {
   fetchTaskBytes,
   fetchTasksPerWorker,
   fetchWorkers,
+  type FetchAnswer,
+  type Fetched,
   type FetchTask,
   type FetchWorkerData,
   type FetchWorkers,
@@ -67,6 +72,9 @@ export class RestoreRun implements AsyncDisposable {
   #group: FetchWorkers | undefined;
   readonly #intervalBytes: number;
   #recording: Promise<void> = Promise.resolve();
+  /** The index being loaded anew; and when that has begun too early for some task, once more behind it. */
+  #renewing: Promise<void> = Promise.resolve();
+  #nextRenewal: Promise<void> | undefined;
   /** The last watermark that is durable. */
   #recorded: number;
   /** Where the next task begins: everything before it has been handed out. */
@@ -110,6 +118,7 @@ export class RestoreRun implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#options.signal.removeEventListener('abort', this.#onAbort);
     await this.#group?.[Symbol.asyncDispose]();
+    await this.#renewing.catch(() => undefined);
     await this.#recording;
   }
 
@@ -138,8 +147,10 @@ export class RestoreRun implements AsyncDisposable {
   }
 
   async #submit(offset: number, lengthBytes: number, task: FetchTask): Promise<void> {
+    // With the tables of now, a task could only come back to be handed out again.
+    await this.#renewing;
     await this.#workers().submit(task, (outcome) => {
-      const work = outcome
+      const work = this.#settled(task, outcome)
         .then(({ fetchedBytes, packedBytes, writtenBytes }) => {
           this.#count({ doneBytes: lengthBytes, fetchedBytes, packedBytes, writtenBytes });
           this.#open.delete(offset);
@@ -148,6 +159,32 @@ export class RestoreRun implements AsyncDisposable {
       this.#open.set(offset, work);
     });
     this.#handedOut = offset + lengthBytes;
+  }
+
+  /** What a task came to; one that met something gone is handed out again when the index was loaded anew. */
+  async #settled(task: FetchTask, outcome: Promise<FetchAnswer>): Promise<Fetched> {
+    let answer = await outcome;
+    if (answer === 'gone') {
+      assert(task.kind === 'fetch' || task.kind === 'delta');
+      await this.#renewIndex();
+      const second = Promise.withResolvers<FetchAnswer>();
+      await this.#workers().submit({ ...task, again: true }, second.resolve);
+      answer = await second.promise;
+    }
+    assert(answer !== undefined && answer !== 'gone');
+    return answer;
+  }
+
+  /** Resolves when all workers look into an index that was loaded after this was called; many calls share one loading. */
+  #renewIndex(): Promise<void> {
+    this.#nextRenewal ??= this.#renewing = this.#renewing.then(async () => {
+      this.#nextRenewal = undefined;
+      const { index } = this.#parts.repository;
+      await index.refresh({ signal: this.#options.signal });
+      await this.#workers().broadcast({ kind: 'index', index: index.lookupLocation() });
+      index.closeRetired();
+    });
+    return this.#nextRenewal;
   }
 
   /** Waits for the recording under way where a kill would else cost more than an interval. */
