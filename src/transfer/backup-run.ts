@@ -1,14 +1,10 @@
 /**
  * The pass of a backup over its volume: the plan's reads go to the store workers, their answers become nodes of the
- * tree, and every so often all that is done is made durable (`#checkpoint`) while the reading goes on.
+ * tree, and every so often all that is done is made durable (`backup-checkpoints.ts`) while the reading goes on.
  *
  * Why a checkpoint never names what is not durable: it covers the nodes that were complete when it began. Every leaf
  * of these had been claimed, by whichever worker, before that; the `seal` that follows reaches each worker after its
  * claims, and returns when the packs that hold them are durable. Only then is the index written.
- *
- * Why a kill never costs more than an interval (and what the workers hold): a checkpoint takes a tenth of a second, in
- * which a fast source yields 100 MiB. So one begins after half an interval, and reading waits for it where an interval
- * would be passed. Measured, that costs less than the spread between runs.
  */
 import assert from 'node:assert/strict';
 
@@ -24,7 +20,7 @@ import { toError } from '../std/to-error.ts';
 import type { BlockSource } from '../volume/block-source.ts';
 import type { Extent } from '../volume/extent.ts';
 import { totalBytes } from '../volume/extents.ts';
-import { CheckpointClock, checkpointIntervalBytes } from './checkpoint-clock.ts';
+import { Checkpoints } from './backup-checkpoints.ts';
 import { planNodes, type PlanItem } from './node-plan.ts';
 import { allocateClaims, ClaimTable, type ClaimMemory } from './claim-table.ts';
 import { storeWorkers, type StoreWorkerData, type StoreWorkers } from './store-messages.ts';
@@ -75,7 +71,7 @@ const claimSlotsMin = 16_384;
 export class BackupRun implements AsyncDisposable {
   readonly #parts: BackupRunParts;
   readonly #options: BackupRunOptions;
-  readonly #due: CheckpointClock;
+  readonly #checkpoints: Checkpoints;
   readonly #settling = new Set<Promise<void>>();
   readonly #zeroLeaf: ContentId;
   readonly #counts = { readBytes: 0, zeroBytes: 0, newBytes: 0, packedBytes: 0, doneBytes: 0 };
@@ -83,18 +79,17 @@ export class BackupRun implements AsyncDisposable {
   #claims: { readonly table: ClaimTable; readonly memory: ClaimMemory } | undefined;
   #generation = 0;
   #tree: VolumeBuilder | undefined;
-  #checkpointing: Promise<void> | undefined;
-  readonly #intervalBytes: number;
-  /** Bytes read that belong to whole nodes, and those of them that a checkpoint covers. */
-  readonly #reads = { done: 0, durable: 0 };
   #failure: Error | undefined;
 
   constructor(parts: BackupRunParts, options: BackupRunOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#intervalBytes = options.checkpointBytes ?? checkpointIntervalBytes(options.workBytes);
-    const everyBytes = this.#intervalBytes / 2;
-    this.#due = new CheckpointClock(parts.clock, { workBytes: options.workBytes, everyBytes });
+    this.#checkpoints = new Checkpoints(parts.clock, {
+      workBytes: options.workBytes,
+      intervalBytes: options.checkpointBytes,
+      write: async () => await this.#checkpoint(),
+      onFailure: (error) => this.#fail(error),
+    });
     this.#zeroLeaf = contentIdOf('', parts.repository.codec.hash(new Uint8Array(leafBytes)));
     options.signal.addEventListener('abort', this.#onAbort, { once: true });
   }
@@ -114,10 +109,10 @@ export class BackupRun implements AsyncDisposable {
       if (item.kind === 'zero-nodes') await this.#zeroNodes(item.first, item.nodes);
       else if (done.has(item.node)) this.#count({ doneBytes: bytesOf([...item.read, ...item.zero]) });
       else await this.#node(item);
-      if (this.#checkpointing === undefined && this.#due.isDue(this.#counts.readBytes)) this.#startCheckpoint();
+      this.#checkpoints.beginIfDue();
     }
     await this.#settle(0);
-    await this.#checkpointing;
+    await this.#checkpoints.settled();
     this.#throwIfFailed();
   }
 
@@ -132,7 +127,7 @@ export class BackupRun implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#options.signal.removeEventListener('abort', this.#onAbort);
     await this.#group?.[Symbol.asyncDispose]();
-    await this.#checkpointing?.catch(() => undefined);
+    await this.#checkpoints.settled();
     await Promise.allSettled(this.#settling);
   }
 
@@ -156,9 +151,9 @@ export class BackupRun implements AsyncDisposable {
     this.#count({ zeroBytes: bytesOf(item.zero), doneBytes: bytesOf(item.zero) });
     const tasks = storeTasks(item.read);
     let open = tasks.length;
-    const readBytes = bytesOf(item.read);
+    const readBytes = totalBytes(item.read.map((range) => leafExtent(range, source.sizeBytes)));
     for (const ranges of tasks) {
-      await this.#boundRedo();
+      await this.#checkpoints.bound(() => this.#progress());
       const extents = ranges.map((range) => leafExtent(range, source.sizeBytes));
       await this.#workers().submit({ kind: 'store', extents }, (outcome) => {
         this.#track(
@@ -176,9 +171,10 @@ export class BackupRun implements AsyncDisposable {
             const taskReadBytes = totalBytes(extents);
             const zeroBytes = zeroLeaves * leafBytes;
             this.#count({ readBytes: taskReadBytes, zeroBytes, newBytes, packedBytes, doneBytes: taskReadBytes });
+            this.#checkpoints.countRead(taskReadBytes);
             if (--open > 0) return;
             await this.#setNode(item, changed);
-            this.#reads.done += readBytes;
+            this.#checkpoints.countWhole(readBytes);
           }),
         );
       });
@@ -198,36 +194,19 @@ export class BackupRun implements AsyncDisposable {
     this.#options.done.add(item.node, 1);
   }
 
-  /** Waits for the checkpoint under way where a kill would else cost more than an interval to read again. */
-  async #boundRedo(): Promise<void> {
-    const reads = this.#reads;
-    while (this.#counts.readBytes - reads.durable >= this.#intervalBytes) {
-      if (this.#checkpointing === undefined && reads.done > reads.durable) this.#startCheckpoint();
-      const pause = this.#checkpointing ?? (this.#settling.size > 0 ? Promise.race(this.#settling) : undefined);
-      if (pause === undefined) return;
-      await pause;
-      this.#throwIfFailed();
-    }
-  }
-
-  #startCheckpoint(): void {
-    this.#due.begin(this.#counts.readBytes);
-    this.#checkpointing = this.#checkpoint()
-      .catch((error: unknown) => this.#fail(error))
-      .finally(() => {
-        this.#checkpointing = undefined;
-      });
+  /** What may complete a node; a failure is thrown. */
+  #progress(): Promise<void> | undefined {
+    this.#throwIfFailed();
+    return this.#settling.size > 0 ? Promise.race(this.#settling) : undefined;
   }
 
   async #checkpoint(): Promise<void> {
     const { writer, repository } = this.#parts;
     const { signal } = this.#options;
-    const covered = this.#reads.done;
     const done = this.#options.done.clone();
     await this.#options.recordCheckpoint(await this.#builder.checkpoint(), done);
     const ended = this.#generation;
     await writer.flush({ sealOthers: async (next) => await this.seal(next) });
-    this.#reads.durable = covered;
     await repository.refreshIfOld({ signal });
     await this.#group?.broadcast({ kind: 'index', index: repository.index.lookupLocation() });
     repository.index.closeRetired();
@@ -238,7 +217,7 @@ export class BackupRun implements AsyncDisposable {
     if (this.#group !== undefined) return this.#group;
     const { repository, source, writer } = this.#parts;
     const { codec, opened, index } = repository;
-    const leavesBetweenFlushes = (this.#intervalBytes / leafBytes) * 4;
+    const leavesBetweenFlushes = (this.#checkpoints.intervalBytes / leafBytes) * 4;
     const slots = 2 ** Math.ceil(Math.log2(Math.max(claimSlotsMin, leavesBetweenFlushes)));
     const memory = allocateClaims({ slots, hashLengthBytes: codec.hashLengthBytes });
     this.#claims = { table: new ClaimTable(memory), memory };
