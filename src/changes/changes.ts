@@ -5,8 +5,8 @@
 import { DrayError } from '../std/dray-error.ts';
 import type { Extent } from '../volume/extent.ts';
 
-/** `changes-invalid`: a change list that cannot be used. `changes-untrusted`: a source that was caught missing a change. */
-export class ChangesError extends DrayError<'changes-invalid' | 'changes-untrusted'> {}
+/** `changes-invalid`: a change list that cannot be used. */
+export class ChangesError extends DrayError<'changes-invalid'> {}
 
 export type Changes =
   /** Everything is read; unchanged data is recognised by its ids. Misses nothing. */

@@ -35,3 +35,7 @@ test('makeDirectories makes what is missing, also when several make it at once',
     await rm(folder, { recursive: true });
   }
 });
+
+test('makeDirectories gives up where nothing can be made', { timeout: 10_000 }, async () => {
+  await assert.rejects(makeDirectories('/proc/none/such', { mode: 0o700 }), { code: 'ENOENT' });
+});

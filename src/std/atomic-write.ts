@@ -58,18 +58,31 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** `mkdir -p` whose new directories are durable when resolved: the parent of each is synced. */
+/**
+ * `mkdir -p` whose new directories are durable when resolved: the parent of each is synced. Each is tried once more when
+ * its parent is there, never again: where nothing can be made (`/proc`) the system says ENOENT for ever, and Node's own
+ * recursive `mkdir` does not come back from that. Throws the system's error.
+ */
 export async function makeDirectories(path: string, { mode }: { readonly mode: number }): Promise<void> {
+  if (await makeDirectory(path, { mode, parentIsThere: false })) return;
+  await makeDirectories(dirname(path), { mode });
+  await makeDirectory(path, { mode, parentIsThere: true });
+}
+
+/** @returns false when its parent is missing, which with `parentIsThere` is an error */
+async function makeDirectory(
+  path: string,
+  { mode, parentIsThere }: { readonly mode: number; readonly parentIsThere: boolean },
+): Promise<boolean> {
   try {
     await mkdir(path, { mode });
   } catch (error) {
-    if (isErrno(error, 'EEXIST')) return;
-    if (!isErrno(error, 'ENOENT') || dirname(path) === path) throw error;
-    await makeDirectories(dirname(path), { mode });
-    await makeDirectories(path, { mode });
-    return;
+    if (isErrno(error, 'EEXIST')) return true;
+    if (parentIsThere || !isErrno(error, 'ENOENT') || dirname(path) === path) throw error;
+    return false;
   }
   await syncDirectory(dirname(path));
+  return true;
 }
 
 /** True for a system error of this name, such as `ENOENT`. */

@@ -20,7 +20,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'An object is shorter than the index says; "dray repository verify --level present" names all that are.',
   'blob-denied': 'Check who may read and write the repository, or run as the user who owns it.',
   'blob-read-only': 'The repository can be read but not written: mount it read-write, or use another one.',
-  'blob-no-space': 'Make room where the repository lies and run the command again: it goes on from its last checkpoint.',
+  'blob-no-space':
+    'Make room where the repository lies and run the command again: it goes on from its last checkpoint.',
   'blob-name': 'The store holds an object whose name no repository uses; it may not be a repository.',
   'blob-location': 'Write a repository as a path, such as /backups, or as file:///backups.',
   'blob-layout': 'The folder is laid out as no known kopia does; restore its .shards file, or use kopia for it.',
@@ -54,10 +55,10 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'index-conflict':
     'Others were writing at the same time; run the command again, and it goes on from where it stopped.',
   'index-cache':
-    'Check the cache folder (--cache-dir, DRAY_CACHE_DIR): it must be writable and have room. It may be deleted at any time.',
+    'Remove that cache folder, or choose another place, writable and with room, with --cache-dir or DRAY_CACHE_DIR. ' +
+    'The repository is not concerned: whatever is in the cache is made again.',
 
   'changes-invalid': 'Mend the list, or leave --changes out: the run then reads everything.',
-  'changes-untrusted': 'Leave --changes or --trust-mtime out for one run, so that everything is read.',
 
   degraded: 'Give the changes with --changes, or leave --strict out: the run then reads everything.',
 };

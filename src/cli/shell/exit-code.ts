@@ -85,7 +85,6 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'index-cache': failed,
 
   'changes-invalid': usage,
-  'changes-untrusted': failed,
 
   degraded,
 };

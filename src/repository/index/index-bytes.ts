@@ -5,12 +5,18 @@
  */
 import assert from 'node:assert/strict';
 import { readSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 
 import { RepositoryError } from '../repository-error.ts';
 
 export interface IndexBytes {
-  /** Fills `into[0 .. lengthBytes]` from position `at`. @throws {RepositoryError} `corrupt` when there is less. */
+  /** Fills `into[0 .. lengthBytes]` from position `at`. @throws {RepositoryError} what `damage` makes, when there is less. */
   read(at: number, into: Buffer, lengthBytes: number): void;
+  /**
+   * What to throw when these bytes cannot be what they should: `corrupt` for an index that came from the repository;
+   * `index-cache` for a local file, which was verified when it was opened, so that only the local disk is to blame.
+   */
+  damage(what: string, options?: ErrorOptions): RepositoryError;
 }
 
 export class FileIndexBytes implements IndexBytes {
@@ -33,9 +39,13 @@ export class FileIndexBytes implements IndexBytes {
     let done = 0;
     while (done < lengthBytes) {
       const got = this.#readOnce(at + done, into, done, lengthBytes - done);
-      if (got === 0) throw new RepositoryError('corrupt', `index table ${this.#path} ends at ${at + done}`);
+      if (got === 0) throw this.damage(`an index ends at ${at + done}`);
       done += got;
     }
+  }
+
+  damage(what: string, options?: ErrorOptions): RepositoryError {
+    return damagedTable(this.#path, { cause: new Error(what, options) });
   }
 
   #readOnce(at: number, into: Buffer, offset: number, lengthBytes: number): number {
@@ -56,7 +66,17 @@ export class MemoryIndexBytes implements IndexBytes {
   }
 
   read(at: number, into: Buffer, lengthBytes: number): void {
-    if (at + lengthBytes > this.#bytes.length) throw new RepositoryError('corrupt', `an index ends before ${at}`);
+    if (at + lengthBytes > this.#bytes.length) throw this.damage(`an index ends before ${at}`);
     this.#bytes.copy(into, 0, at, at + lengthBytes);
   }
+
+  damage(what: string, options?: ErrorOptions): RepositoryError {
+    return new RepositoryError('corrupt', what, options);
+  }
+}
+
+/** A file of the local cache that has changed since it was verified. The next opening makes it again. */
+export function damagedTable(path: string, options?: ErrorOptions): RepositoryError {
+  const what = `the cache folder ${dirname(path)} holds a damaged file, ${basename(path)}`;
+  return new RepositoryError('index-cache', what, options);
 }

@@ -8,18 +8,20 @@
  * small): streaming decryption would save that peak when a very large repository is opened for the first time.
  */
 import { close, open, unlink, utimes, write } from 'node:fs';
-import { mkdir, readdir, rename, stat } from 'node:fs/promises';
+import { readdir, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { blake3 } from '@napi-rs/blake-hash';
 
 import type { BlobId } from '../../blobs/blob-store.ts';
-import { isErrno, temporaryName } from '../../std/atomic-write.ts';
+import { isErrno, makeDirectories, temporaryName } from '../../std/atomic-write.ts';
 import type { Clock } from '../../std/clock.ts';
+import { hasCode } from '../../std/dray-error.ts';
 import { systemRng } from '../../std/rng.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { checkIndex } from './check-index.ts';
 import { encodeCursor } from './encode-index.ts';
+import { damagedTable } from './index-bytes.ts';
 import { MergeCursor } from './merge.ts';
 import { encodeEnd, readEnd, TableFile, tableHasher } from './table-file.ts';
 
@@ -83,7 +85,9 @@ export class IndexCache {
         const end = await readEnd(fd);
         if (end !== undefined) found.push(end.covers);
       } catch (error) {
-        throw new RepositoryError('index-cache', `read index table ${name}`, { cause: error });
+        throw new RepositoryError('index-cache', `read ${name} in the cache folder ${this.#directory}`, {
+          cause: error,
+        });
       } finally {
         await closeFd(fd);
       }
@@ -105,11 +109,33 @@ export class IndexCache {
     return await this.#write([blob], [index], signal);
   }
 
-  /** Merges tables into one that covers what they cover. They stay open, and the caller's. */
+  /**
+   * Merges tables into one that covers what they cover. They stay open, and the caller's.
+   * @throws {RepositoryError} `index-cache`
+   */
   async merge(files: readonly TableFile[], { signal }: { readonly signal: AbortSignal }): Promise<TableFile> {
     const cursor = (): MergeCursor => new MergeCursor(files.map(({ table }) => table.cursor()));
     const covers = [...new Set(files.flatMap((file) => file.covers))].toSorted();
-    return await this.#write(covers, encodeCursor(cursor, 2), signal);
+    let merged: TableFile | undefined;
+    try {
+      merged = await this.#write(covers, encodeCursor(cursor, 2), signal);
+      await this.verifyAgain(files);
+      return merged;
+    } catch (error) {
+      merged?.release();
+      if (merged !== undefined) await this.forget(covers);
+      if (hasCode(error, 'corrupt')) await this.verifyAgain(files);
+      throw error;
+    }
+  }
+
+  /**
+   * For tables that something was made of: what the disk has changed since they were opened must not be passed on,
+   * least of all under a good checksum, and is no damage of the repository.
+   * @throws {RepositoryError} `index-cache`
+   */
+  async verifyAgain(files: readonly TableFile[]): Promise<void> {
+    for (const file of files) await file.verifyAgain(this.#key);
   }
 
   /** Removes the table of these blobs, if it is there. Who has it open keeps it. */
@@ -141,7 +167,7 @@ export class IndexCache {
       return await readdir(this.#directory);
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return [];
-      throw new RepositoryError('index-cache', `list ${this.#directory}`, { cause: error });
+      throw new RepositoryError('index-cache', `list the cache folder ${this.#directory}`, { cause: error });
     }
   }
 
@@ -150,7 +176,7 @@ export class IndexCache {
       return await openFd(path, 'r');
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return undefined;
-      throw new RepositoryError('index-cache', `open index table ${path}`, { cause: error });
+      throw new RepositoryError('index-cache', `open ${path} in the cache folder`, { cause: error });
     }
   }
 
@@ -166,7 +192,7 @@ export class IndexCache {
         throw error;
       }
       const file = await TableFile.verified(fd, path, this.#key);
-      if (file === undefined) throw new RepositoryError('index-cache', `read back index table ${path}`);
+      if (file === undefined) throw damagedTable(path);
       // When the directory was deleted meanwhile, the open file is all that is needed.
       await rename(temporary, path).catch((error: unknown) => {
         if (!isErrno(error, 'ENOENT')) throw error;
@@ -176,7 +202,7 @@ export class IndexCache {
       await remove(temporary).catch(() => undefined);
       signal.throwIfAborted();
       if (error instanceof RepositoryError) throw error;
-      throw new RepositoryError('index-cache', `write index table ${path}`, { cause: error });
+      throw new RepositoryError('index-cache', `write to the cache folder ${this.#directory}`, { cause: error });
     }
   }
 
@@ -185,7 +211,7 @@ export class IndexCache {
       return await openFd(path, 'wx+', 0o600);
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error;
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await makeDirectories(this.#directory, { mode: 0o700 });
       return await openFd(path, 'wx+', 0o600);
     }
   }

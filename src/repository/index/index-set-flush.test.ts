@@ -184,28 +184,11 @@ test('index flush > blobs that cannot be removed stay and are not merged again',
   assert.deepEqual(numbers(set), upTo(20));
 });
 
-test('index flush > a resumed run goes on merging what the interrupted one has left', async (context) => {
-  const parts = await bench(context);
-  await using first = await IndexSet.open({ ...parts, signal });
-  for (let i = 0; i < 7; i++) await first.flush([entry(i)], { sessionId: session, signal });
-  const left = first.ownBlobs;
-  const gone = blobId(`xn0_${'0'.repeat(32)}-${session}-c1`);
-  await using second = await IndexSet.open({ ...parts, signal });
-  second.adopt([...left, gone]);
-  assert.deepEqual(second.ownBlobs, left);
-  await second.flush([entry(7)], { sessionId: 's00000000000000ff123', signal });
-  assert.equal(parts.store.blobs.size, 1);
-  assert.deepEqual(numbers(second), upTo(8));
-  await first.refresh({ signal });
-  assert.deepEqual(numbers(first), upTo(8));
-});
-
-test('index flush > two runs that merge the same blobs lose nothing', async (context) => {
+test('index flush > two runs that flush and merge at once lose nothing', async (context) => {
   const parts = await bench(context);
   await using one = await IndexSet.open({ ...parts, signal });
   for (let i = 0; i < 6; i++) await one.flush([entry(i)], { sessionId: session, signal });
   await using two = await IndexSet.open({ ...parts, cacheDirectory: join(parts.cacheDirectory, 'two'), signal });
-  two.adopt(one.ownBlobs);
   for (let i = 0; i < 20; i++) {
     await one.flush([entry(100 + i)], { sessionId: session, signal });
     await two.flush([entry(200 + i)], { sessionId: 's00000000000000ff123', signal });

@@ -22,7 +22,7 @@ import type { ContentFormat } from '../format/content-format.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { encodeCursor, joinPieces } from './encode-index.ts';
 import { EpochReader, type ReadEpochState } from './epoch-reader.ts';
-import { activeIndexBlobs, epochOf, unsettledEpochs } from './epochs.ts';
+import { activeIndexBlobs, unsettledEpochs } from './epochs.ts';
 import { IndexCache } from './index-cache.ts';
 import type { IndexEntry } from './index-entry.ts';
 import { flushIndex } from './index-flush.ts';
@@ -101,7 +101,7 @@ export class IndexSet implements AsyncDisposable {
     return [...this.#active].toSorted();
   }
 
-  /** Those that this process has flushed or adopted, and may still merge. */
+  /** Those that this process has flushed and may still merge. */
   get ownBlobs(): readonly BlobId[] {
     return this.#own.ids;
   }
@@ -165,18 +165,6 @@ export class IndexSet implements AsyncDisposable {
   ): Promise<void> {
     if (entries.length === 0) return;
     await this.#inTurn(async () => await this.#flush(entries, options));
-  }
-
-  /**
-   * Takes over blobs that an interrupted run of the same work has left, to merge them with ours. Blobs that are not
-   * active, or of an older epoch, are left alone.
-   */
-  adopt(blobs: readonly BlobId[]): void {
-    for (const blob of blobs) {
-      const lengthBytes = this.#state.lengthBytes.get(blob);
-      const known = lengthBytes !== undefined && this.#active.has(blob);
-      if (known && epochOf(blob) === this.#state.writeEpoch && blob.startsWith('xn')) this.#own.add(blob, lengthBytes);
-    }
   }
 
   /** Closes every table. No worker, and no pass over the entries, may still be using them. */
@@ -266,8 +254,11 @@ export class IndexSet implements AsyncDisposable {
     try {
       for (const blob of blobs) files.push(await this.#openOwn(blob, signal));
       const cursor = (): MergeCursor => new MergeCursor(files.map(({ table }) => table.cursor()));
-      return joinPieces(encodeCursor(cursor, this.#indexVersion));
+      const merged = joinPieces(encodeCursor(cursor, this.#indexVersion));
+      await this.#cache.verifyAgain(files);
+      return merged;
     } catch (error) {
+      if (hasCode(error, 'corrupt')) await this.#cache.verifyAgain(files);
       if (!hasCode(error, 'blob-not-found')) throw error;
       return undefined;
     } finally {

@@ -6,7 +6,7 @@
  * Memory: one block and a bounded number of pack names per table, and the filter (1.5 bytes an entry), which is shared.
  */
 import { compareKeys } from './compare-keys.ts';
-import { entryFormat, toEntry } from './decode-entry.ts';
+import { entryFormat, toEntry, type EntrySource } from './decode-entry.ts';
 import { FileIndexBytes, MemoryIndexBytes, type IndexBytes } from './index-bytes.ts';
 import type { IndexEntry } from './index-entry.ts';
 import {
@@ -41,7 +41,7 @@ export class IndexTable {
   readonly layout: IndexLayout;
   readonly #bytes: IndexBytes;
   readonly #filter: KeyFilter | undefined;
-  readonly #formats: readonly EntryFormat[];
+  readonly #source: EntrySource;
   readonly #names: PackNames;
   readonly #block: Buffer;
   readonly #value: IndexValue = emptyIndexValue();
@@ -56,7 +56,7 @@ export class IndexTable {
     this.#names = new PackNames(bytes, layout);
     const formats = Buffer.alloc(layout.formatCount * formatRecordBytes);
     bytes.read(layout.formatsAt, formats, formats.length);
-    this.#formats = decodeFormats(formats);
+    this.#source = { bytes, layout, formats: decodeFormats(formats) };
     this.#block = Buffer.alloc(Math.max(1, Math.floor(blockBytes / layout.stride)) * layout.stride);
   }
 
@@ -90,9 +90,9 @@ export class IndexTable {
     return value === undefined ? undefined : this.entryOf(key, value);
   }
 
-  /** @throws {RepositoryError} `corrupt` when the value names a pack or format that this index does not have. */
+  /** @throws {RepositoryError} `corrupt` or, from a local file, `index-cache`, when the value names a pack or format that this index does not have. */
   entryOf(key: Uint8Array, value: IndexValue): IndexEntry {
-    return toEntry(key, value, { packBlob: this.packName(value), format: this.formatOf(value) });
+    return toEntry(this.#source, key, value, { packBlob: this.packName(value), format: this.formatOf(value) });
   }
 
   packName(value: IndexValue): IndexEntry['packBlob'] {
@@ -100,13 +100,13 @@ export class IndexTable {
   }
 
   formatOf(value: IndexValue): EntryFormat {
-    return entryFormat(this.layout, this.#formats, value.format);
+    return entryFormat(this.#source, value.format);
   }
 
   /** All entries in key order, or those with one prefix byte. */
   cursor({ prefix }: { readonly prefix?: number } = {}): TableCursor {
     const range = prefix === undefined ? { low: 0, high: this.layout.count } : this.#range(prefix);
-    return new TableCursor(this.#bytes, this.layout, this.#formats, range);
+    return new TableCursor(this.#source, range);
   }
 
   *entries(options: { readonly prefix?: number } = {}): Generator<IndexEntry> {
@@ -158,6 +158,7 @@ export class IndexTable {
     const known = this.#ranges.get(prefix);
     if (known !== undefined) return known;
     const range = { low: this.#firstWithPrefix(prefix), high: this.#firstWithPrefix(prefix + 1) };
+    if (range.low > range.high) throw this.#bytes.damage(`an index has its entries of prefix ${prefix} out of order`);
     this.#ranges.set(prefix, range);
     return range;
   }

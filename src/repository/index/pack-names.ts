@@ -3,7 +3,6 @@
  * a pass over the whole table loads the region of the names once, because entries in hash order name packs at random.
  */
 import { blobId, type BlobId } from '../../blobs/blob-store.ts';
-import { RepositoryError } from '../repository-error.ts';
 import type { IndexBytes } from './index-bytes.ts';
 import type { IndexLayout, IndexValue } from './index-layout.ts';
 import { packRecordBytes } from './index-v2.ts';
@@ -27,7 +26,7 @@ export class PackNames {
     this.#namesMax = forPass ? namesOfPassMax : namesMax;
   }
 
-  /** @throws {RepositoryError} `corrupt` when the value names no pack of this index. */
+  /** @throws {RepositoryError} what `damage` of the bytes makes, when the value names no pack of this index. */
   of(value: IndexValue): BlobId {
     const known = this.#names.get(value.pack);
     if (known !== undefined && (this.#layout.version === 2 || known.length === value.packNameLength)) return known;
@@ -39,21 +38,21 @@ export class PackNames {
 
   #byNumber(pack: number): BlobId {
     const { packCount, packsAt } = this.#layout;
-    if (pack >= packCount) throw new RepositoryError('corrupt', `an index entry names pack ${pack} of ${packCount}`);
+    if (pack >= packCount) throw this.#bytes.damage(`an index entry names pack ${pack} of ${packCount}`);
     this.#bytes.read(packsAt + pack * packRecordBytes, this.#scratch, packRecordBytes);
     return this.#at(this.#scratch.readUInt32BE(1), this.#scratch[0]!);
   }
 
   #at(at: number, lengthBytes: number): BlobId {
     if (lengthBytes === 0 || at + lengthBytes > this.#layout.indexBytes) {
-      throw new RepositoryError('corrupt', `an index entry names a pack outside of its index, at ${at}`);
+      throw this.#bytes.damage(`an index entry names a pack outside of its index, at ${at}`);
     }
     this.#bytes.read(at, this.#scratch, lengthBytes);
     const name = this.#scratch.toString('latin1', 0, lengthBytes);
     try {
       return blobId(name);
     } catch (error) {
-      throw new RepositoryError('corrupt', 'an index entry names an impossible pack', { cause: error });
+      throw this.#bytes.damage('an index entry names an impossible pack', { cause: error });
     }
   }
 }

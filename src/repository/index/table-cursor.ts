@@ -1,7 +1,6 @@
 /** One pass over a table, or over one prefix of it, in reads of 64 KiB. */
 import type { BlobId } from '../../blobs/blob-store.ts';
-import { checkPrefix, entryFormat, toEntry } from './decode-entry.ts';
-import type { IndexBytes } from './index-bytes.ts';
+import { checkPrefix, entryFormat, toEntry, type EntrySource } from './decode-entry.ts';
 import type { IndexCursor } from './index-cursor.ts';
 import type { IndexEntry } from './index-entry.ts';
 import {
@@ -20,9 +19,8 @@ export class TableCursor implements IndexCursor {
   readonly key: Buffer;
   readonly value: IndexValue = emptyIndexValue();
   keyAt = 0;
-  readonly #bytes: IndexBytes;
+  readonly #source: EntrySource;
   readonly #layout: IndexLayout;
-  readonly #formats: readonly EntryFormat[];
   readonly #names: PackNames;
   /** Entries not yet shown, the window included. */
   #left: number;
@@ -32,15 +30,10 @@ export class TableCursor implements IndexCursor {
   #filled = 0;
 
   /** @param range the entries to show, by number */
-  constructor(
-    bytes: IndexBytes,
-    layout: IndexLayout,
-    formats: readonly EntryFormat[],
-    range: { readonly low: number; readonly high: number },
-  ) {
-    this.#bytes = bytes;
+  constructor(source: EntrySource, range: { readonly low: number; readonly high: number }) {
+    const { bytes, layout } = source;
+    this.#source = source;
     this.#layout = layout;
-    this.#formats = formats;
     this.#names = new PackNames(bytes, layout, { forPass: true });
     this.#left = range.high - range.low;
     this.#windowEnd = layout.entriesAt + range.low * layout.stride;
@@ -65,12 +58,12 @@ export class TableCursor implements IndexCursor {
   }
 
   format(): EntryFormat {
-    return entryFormat(this.#layout, this.#formats, this.value.format);
+    return entryFormat(this.#source, this.value.format);
   }
 
-  /** @throws {RepositoryError} `corrupt` when the present entry cannot be turned into an `IndexEntry`. */
+  /** @throws {RepositoryError} what `damage` of its bytes makes, when the present entry cannot be turned into an `IndexEntry`. */
   check(): void {
-    checkPrefix(this.key[this.keyAt]!);
+    checkPrefix(this.#source.bytes, this.key[this.keyAt]!);
     this.packName();
     this.format();
   }
@@ -78,12 +71,12 @@ export class TableCursor implements IndexCursor {
   /** The present entry, as an object that stays. */
   entry(): IndexEntry {
     const key = this.key.subarray(this.keyAt, this.keyAt + this.keySize);
-    return toEntry(key, this.value, { packBlob: this.packName(), format: this.format() });
+    return toEntry(this.#source, key, this.value, { packBlob: this.packName(), format: this.format() });
   }
 
   #fill(): void {
     this.#filled = Math.min(this.#left * this.#layout.stride, this.key.length);
-    this.#bytes.read(this.#windowEnd, this.key, this.#filled);
+    this.#source.bytes.read(this.#windowEnd, this.key, this.#filled);
     this.#windowEnd += this.#filled;
     this.keyAt = 0;
   }

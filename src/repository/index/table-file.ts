@@ -12,7 +12,7 @@ import { Blake3Hasher } from '@napi-rs/blake-hash';
 
 import { blobId, type BlobId } from '../../blobs/blob-store.ts';
 import { DrayError } from '../../std/dray-error.ts';
-import { FileIndexBytes } from './index-bytes.ts';
+import { damagedTable, FileIndexBytes } from './index-bytes.ts';
 import { indexHeaderBytes, parseIndexLayout, type IndexLayout } from './index-layout.ts';
 import { IndexTable, type IndexTableLocation } from './index-table.ts';
 import { KeyFilter } from './key-filter.ts';
@@ -52,7 +52,7 @@ export class TableFile {
     let kept = false;
     try {
       const end = await readEnd(fd);
-      const checked = end === undefined ? undefined : await verify(fd, end, key);
+      const checked = end === undefined ? undefined : await verify(fd, end, { key, filtered: true });
       if (end === undefined || checked === undefined) return undefined;
       const { layout, filter } = checked;
       const file = new TableFile(path, end.covers, { fd, path, layout, filter: filter?.memory }, filter);
@@ -65,6 +65,23 @@ export class TableFile {
     } finally {
       if (!kept) closeSync(fd);
     }
+  }
+
+  /**
+   * Verifies once more: what was read since the last time was whole, unless the disk changed its mind twice.
+   * @throws {RepositoryError} `index-cache` when it is not what it was
+   */
+  async verifyAgain(key: Uint8Array): Promise<void> {
+    const { fd } = this.location;
+    let cause: unknown;
+    try {
+      const end = await readEnd(fd);
+      if (end !== undefined && (await verify(fd, end, { key })) !== undefined) return;
+    } catch (error) {
+      if (!(error instanceof DrayError) && !isSystemError(error)) throw error;
+      cause = error;
+    }
+    throw damagedTable(this.path, { cause });
   }
 
   /** Keeps the table open until `release`. */
@@ -117,11 +134,11 @@ export function tableHasher(key: Uint8Array): Blake3Hasher {
 async function verify(
   fd: number,
   { indexBytes, macAt }: TableEnd,
-  key: Uint8Array,
+  { key, filtered = false }: { readonly key: Uint8Array; readonly filtered?: boolean },
 ): Promise<{ readonly layout: IndexLayout; readonly filter: KeyFilter | undefined } | undefined> {
   const head = await readAt(fd, 0, Math.min(indexHeaderBytes, indexBytes));
   const layout = parseIndexLayout(head, indexBytes);
-  const filter = KeyFilter.allocate(layout);
+  const filter = filtered ? KeyFilter.allocate(layout) : undefined;
   const hasher = tableHasher(key);
   const { entriesAt, stride, count } = layout;
   const entriesEnd = entriesAt + count * stride;
