@@ -1,5 +1,6 @@
 /**
- * Reads packs and checks every content that the index places in them, each pack once. The index is ordered by content,
+ * Reads packs and checks every content that the index places in them, each pack once; also deleted ones, which can still
+ * be read and may be what a snapshot needs. The index is ordered by content,
  * not by pack, and has no bound: so it is scanned several times, each time for the packs of one share, and only that
  * share's entries are in memory.
  */
@@ -30,7 +31,9 @@ export interface PacksChecked {
   readonly contents: number;
   readonly readBytes: number;
   readonly damagedContents: ReadonlyMap<ContentId, string>;
-  readonly packProblems: readonly { readonly blob: string; readonly reason: string }[];
+  /** Contents that this version cannot open, counted by what it lacks. */
+  readonly unsupported: ReadonlyMap<string, number>;
+  readonly packProblems: ReadonlyMap<string, string>;
 }
 
 export async function checkPacks(repository: Repository, options: CheckPacksOptions): Promise<PacksChecked> {
@@ -44,11 +47,12 @@ export async function checkPacks(repository: Repository, options: CheckPacksOpti
   const onAbort = (): void => group.abort(options.signal.reason);
   options.signal.addEventListener('abort', onAbort, { once: true });
   const damagedContents = new Map<ContentId, string>();
-  const packProblems: { blob: string; reason: string }[] = [];
+  const unsupported = new Map<string, number>();
+  const packProblems = new Map<string, string>();
   const totals = { packs: 0, contents: 0, readBytes: 0 };
   const failures: unknown[] = [];
   try {
-    const passes = Math.max(1, Math.ceil(liveEntries(repository) / entriesPerPass));
+    const passes = Math.max(1, Math.ceil(entryCount(repository) / entriesPerPass));
     for (let pass = 0; pass < passes; pass++) {
       const running: Promise<void>[] = [];
       for (const [pack, entries] of byPack(repository, options, { pass, passes })) {
@@ -60,7 +64,9 @@ export async function checkPacks(repository: Repository, options: CheckPacksOpti
             totals.contents += entries.length;
             totals.readBytes += checked.readBytes;
             for (const { contentId, reason } of checked.damaged) damagedContents.set(contentId as ContentId, reason);
-            if (checked.problem !== undefined) packProblems.push({ blob: pack, reason: checked.problem });
+            for (const [what, count] of checked.unsupported)
+              unsupported.set(what, (unsupported.get(what) ?? 0) + count);
+            if (checked.problem !== undefined) packProblems.set(pack, checked.problem);
             options.onProgress(totals);
           });
           running.push(settled.catch((error: unknown) => void failures.push(error)));
@@ -72,7 +78,7 @@ export async function checkPacks(repository: Repository, options: CheckPacksOpti
   } finally {
     options.signal.removeEventListener('abort', onAbort);
   }
-  return { ...totals, damagedContents, packProblems };
+  return { ...totals, damagedContents, unsupported, packProblems };
 }
 
 /** Lengths of all packs in the store: what `present` compares the index with. About 100 bytes per pack. */
@@ -87,9 +93,9 @@ export async function packLengths(
   return lengths;
 }
 
-function liveEntries(repository: Repository): number {
+function entryCount(repository: Repository): number {
   let count = 0;
-  for (const entry of repository.index.entries({})) if (!entry.deleted) count++;
+  for (const _ of repository.index.entries()) count++;
   return count;
 }
 
@@ -99,8 +105,8 @@ function byPack(
   { pass, passes }: { readonly pass: number; readonly passes: number },
 ): Map<string, IndexEntry[]> {
   const packs = new Map<string, IndexEntry[]>();
-  for (const entry of repository.index.entries({})) {
-    if (entry.deleted || shareOf(entry.packBlob, passes) !== pass || !options.isChosen(entry.packBlob)) continue;
+  for (const entry of repository.index.entries()) {
+    if (shareOf(entry.packBlob, passes) !== pass || !options.isChosen(entry.packBlob)) continue;
     const entries = packs.get(entry.packBlob);
     if (entries === undefined) packs.set(entry.packBlob, [entry]);
     else entries.push(entry);

@@ -12,7 +12,7 @@ import { systemClock } from '../std/clock.ts';
 import { DrayError } from '../std/dray-error.ts';
 import { systemRng } from '../std/rng.ts';
 import { serveTasks, taskData } from '../std/serve-tasks.ts';
-import { damageOf } from './damage.ts';
+import { damageOf, unsupportedOf } from './damage.ts';
 import { checkTasksPerWorker, type CheckTask, type CheckWorkerData, type PackChecked } from './check-messages.ts';
 
 const data = await taskData<CheckWorkerData>();
@@ -59,9 +59,11 @@ async function checkPack({ blob, lengthBytes, entries }: CheckTask, buffer: Uint
     pack = await store.get(blob, { signal, range: { offset: 0, lengthBytes }, into: buffer });
   } catch (error) {
     const reason = damageOf(error);
-    return { readBytes: 0, damaged: entries.map(({ contentId }) => ({ contentId, reason })), problem: reason };
+    const damaged = entries.map(({ contentId }) => ({ contentId, reason }));
+    return { readBytes: 0, damaged, unsupported: new Map(), problem: reason };
   }
   const damaged: { contentId: string; reason: string }[] = [];
+  const unsupported = new Map<string, number>();
   for (const entry of entries) {
     const end = entry.packOffset + entry.packedLength;
     try {
@@ -70,10 +72,12 @@ async function checkPack({ blob, lengthBytes, entries }: CheckTask, buffer: Uint
       if (scratch.length < entry.originalLength) scratch = new Uint8Array(entry.originalLength);
       codec.openInto(entry, pack.subarray(entry.packOffset, end), scratch, { verify: true });
     } catch (error) {
-      damaged.push({ contentId: entry.contentId, reason: damageOf(error) });
+      const what = unsupportedOf(error);
+      if (what === undefined) damaged.push({ contentId: entry.contentId, reason: damageOf(error) });
+      else unsupported.set(what, (unsupported.get(what) ?? 0) + 1);
     }
   }
-  return { readBytes: pack.length, damaged, problem: structureProblem(pack) };
+  return { readBytes: pack.length, damaged, unsupported, problem: structureProblem(pack) };
 }
 
 function structureProblem(pack: Uint8Array): string | undefined {

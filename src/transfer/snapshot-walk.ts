@@ -5,16 +5,15 @@ import type { Snapshot } from '../repository/manifest/snapshot.ts';
 import type { ContentId } from '../repository/content/content-id.ts';
 import { leaves, readObject } from '../repository/object/object-reader.ts';
 import type { ObjectId } from '../repository/object/object-id.ts';
-import type { Repository } from '../repository/repository.ts';
+import type { ContentReader } from '../repository/object/content-access.ts';
 import { DrayError } from '../std/dray-error.ts';
 import { extent, type Extent } from '../volume/extent.ts';
-import { damageOf } from './damage.ts';
+import { damageOf, unsupportedOf } from './damage.ts';
 
 /** A listing of a million entries. */
 const directoryBytesMax = 512 * 1024 * 1024;
 const depthMax = 1000;
-/** Damaged places of one file that are named one by one. */
-const placesMax = 1000;
+const placesMaxDefault = 1000;
 
 export interface Call {
   readonly signal: AbortSignal;
@@ -31,69 +30,85 @@ export interface WalkOptions extends Call {
   /** Why this content cannot be had, or undefined when it can. */
   readonly faultOf: (id: ContentId) => string | undefined;
   readonly onDamage: (place: DamagedPlace) => void;
+  /** Called with what this version lacks to read a directory or a list: what lies behind it is not looked at. */
+  readonly onUnsupported: (what: string) => void;
+  /** Unreadable places of one file that are named one by one, when not 1,000. */
+  readonly placesMax?: number;
 }
 
 /** Looks at every content of a snapshot. Damage is reported, not thrown; what lies behind it is still looked at. */
-export async function walkSnapshot(repository: Repository, snapshot: Snapshot, options: WalkOptions): Promise<void> {
-  await walkEntry(repository, snapshot.rootEntry, { path: '', depth: 0 }, options);
+export async function walkSnapshot(reader: ContentReader, snapshot: Snapshot, options: WalkOptions): Promise<void> {
+  await walkEntry(reader, snapshot.rootEntry, { path: '', depth: 0 }, options);
 }
 
 async function walkEntry(
-  repository: Repository,
+  reader: ContentReader,
   entry: DirEntry,
   { path, depth }: { readonly path: string; readonly depth: number },
   options: WalkOptions,
 ): Promise<void> {
   options.signal.throwIfAborted();
   if (entry.type !== 'd') {
-    await walkFile(repository, entry, path, options);
+    await walkFile(reader, entry, path, options);
     return;
   }
-  await checkObject(repository, entry.object, options, path, entry.sizeBytes);
+  await checkObject(reader, entry.object, options, path, entry.sizeBytes);
   let entries: readonly DirEntry[];
   try {
     const { signal } = options;
     if (depth > depthMax) throw new DrayError('corrupt', `directories are nested more than ${depthMax} deep`);
-    entries = decodeDirectory(
-      await readObject(repository, entry.object, { maxBytes: directoryBytesMax, signal }),
-    ).entries;
+    entries = decodeDirectory(await readObject(reader, entry.object, { maxBytes: directoryBytesMax, signal })).entries;
   } catch (error) {
-    const reason = damageOf(error);
-    options.onDamage({ path: path || '/', extent: extent(0, entry.summary?.sizeBytes ?? 0), reason });
+    report(error, { path: path || '/', extent: extent(0, entry.summary?.sizeBytes ?? 0) }, options);
     return;
   }
   for (const child of entries) {
-    await walkEntry(repository, child, { path: `${path}/${child.name}`, depth: depth + 1 }, options);
+    await walkEntry(reader, child, { path: `${path}/${child.name}`, depth: depth + 1 }, options);
   }
 }
 
-async function walkFile(repository: Repository, entry: DirEntry, path: string, options: WalkOptions): Promise<void> {
+async function walkFile(reader: ContentReader, entry: DirEntry, path: string, options: WalkOptions): Promise<void> {
   const sizeBytes = entry.type === 's' ? Infinity : entry.sizeBytes;
-  await checkObject(repository, entry.object, options, path, sizeBytes);
+  await checkObject(reader, entry.object, options, path, sizeBytes);
+}
+
+/** Says that a place cannot be read: damage, or only not supported. Any other error is thrown on. */
+function report(error: unknown, place: Omit<DamagedPlace, 'reason'>, options: WalkOptions, more = ''): void {
+  const what = unsupportedOf(error);
+  if (what === undefined) options.onDamage({ ...place, reason: damageOf(error) + more });
+  else options.onUnsupported(what);
 }
 
 /** Every leaf of an object; where its lists are damaged, the first such place is found by halving. */
 async function checkObject(
-  repository: Repository,
+  reader: ContentReader,
   object: ObjectId,
   options: WalkOptions,
   path: string,
   sizeBytes: number,
 ): Promise<void> {
+  const { placesMax = placesMaxDefault } = options;
+  const part = (from: number, to: number): Omit<DamagedPlace, 'reason'> => {
+    return { path: path || '/', extent: extent(from, Math.max(0, to - from)) };
+  };
   let from = 0;
-  for (let places = 0; places < placesMax; places++) {
+  for (let places = 0; ; places++) {
     const state = { end: from };
     try {
-      await checkLeaves(repository, object, options, path, { from, to: sizeBytes, state });
+      await checkLeaves(reader, object, options, path, { from, to: sizeBytes, state });
       return;
     } catch (error) {
-      const reason = damageOf(error);
       if (!Number.isFinite(sizeBytes) || sizeBytes <= from) {
-        options.onDamage({ path: path || '/', extent: extent(from, 0), reason });
+        report(error, part(from, from), options);
         return;
       }
-      const place = await firstUnreadable(repository, object, { from: state.end, to: sizeBytes }, options);
-      options.onDamage({ path: path || '/', extent: extent(place.from, place.to - place.from), reason });
+      if (places === placesMax) {
+        const more = `; what follows was not looked at, after ${placesMax} places that cannot be read`;
+        report(error, part(state.end, sizeBytes), options, more);
+        return;
+      }
+      const place = await firstUnreadable(reader, object, { from: state.end, to: sizeBytes }, options);
+      report(error, part(place.from, place.to), options);
       from = place.to;
       if (from >= sizeBytes) return;
     }
@@ -101,14 +116,14 @@ async function checkObject(
 }
 
 async function checkLeaves(
-  repository: Repository,
+  reader: ContentReader,
   object: ObjectId,
   { faultOf, onDamage, signal }: WalkOptions,
   path: string,
   { from, to, state }: { readonly from: number; readonly to: number; readonly state: { end: number } },
 ): Promise<void> {
   const within = from === 0 ? undefined : extent(from, to - from);
-  for await (const runs of leaves(repository, object, { within, signal })) {
+  for await (const runs of leaves(reader, object, { within, signal })) {
     for (const run of runs) {
       const lengthBytes = run.lengthBytes * run.repeat;
       const reason = faultOf(run.contentId);
@@ -123,7 +138,7 @@ const placeBytes = 64 * 1024 * 1024;
 
 /** The first stretch in a range whose lists cannot be read. */
 async function firstUnreadable(
-  repository: Repository,
+  reader: ContentReader,
   object: ObjectId,
   range: { readonly from: number; readonly to: number },
   { signal }: Call,
@@ -132,7 +147,7 @@ async function firstUnreadable(
   let count = Math.ceil(range.to / placeBytes) - first;
   while (count > 1) {
     const half = Math.floor(count / 2);
-    const readable = await isReadable(repository, object, extent(first * placeBytes, half * placeBytes), signal);
+    const readable = await isReadable(reader, object, extent(first * placeBytes, half * placeBytes), signal);
     if (readable) first += half;
     count = readable ? count - half : half;
   }
@@ -141,13 +156,13 @@ async function firstUnreadable(
 }
 
 async function isReadable(
-  repository: Repository,
+  reader: ContentReader,
   object: ObjectId,
   within: Extent,
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    for await (const _ of leaves(repository, object, { within, signal }));
+    for await (const _ of leaves(reader, object, { within, signal }));
     return true;
   } catch (error) {
     damageOf(error);

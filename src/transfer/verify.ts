@@ -2,7 +2,8 @@
  * Is everything still there? Three levels, each with what the one before asks: `index`, every content that a snapshot
  * needs is in the index; `present`, its pack is in the store and long enough; `data`, every content is read, opened and
  * hashed, and every pack, index blob and marker is what its own checksums say. Packs are read once, however many
- * snapshots need them; then each snapshot is walked and what it lacks is named.
+ * snapshots need them; then each snapshot is walked and what it lacks is named. Nothing is named before it was looked at
+ * a second time, in the repository as it is then (`confirm-damage.ts`).
  */
 import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { ContentId } from '../repository/content/content-id.ts';
@@ -10,8 +11,10 @@ import { decodeSessionMarker } from '../repository/content/session.ts';
 import { openMaintenance } from '../repository/format/maintenance-blob.ts';
 import type { Snapshot } from '../repository/manifest/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
+import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
 import { checkPacks, packLengths, type PacksChecked } from './check-packs.ts';
+import { confirmDamage, type Problem } from './confirm-damage.ts';
 import { damageOf } from './damage.ts';
 import { walkSnapshot, type DamagedPlace } from './snapshot-walk.ts';
 
@@ -38,46 +41,105 @@ export interface VerifyResult {
   readonly contents: number;
   readonly readBytes: number;
   /** What is wrong with blobs, whether or not a snapshot needs them. */
-  readonly problems: readonly { readonly what: string; readonly reason: string }[];
-  readonly damaged: readonly ({ readonly snapshot: string } & DamagedPlace)[];
+  readonly problems: readonly Problem[];
+  readonly damaged: readonly (DamagedPlace & { readonly snapshot: string })[];
+  /** What could not be checked, by what this version lacks for it: no damage is known of. */
+  readonly unsupported: readonly Unsupported[];
+}
+
+export interface Unsupported {
+  /** Such as `compression lz4`. */
+  readonly what: string;
+  /** Contents that were read and not opened; with level `data` only. */
+  readonly contents: number;
+  /** Directories and lists of snapshots behind which was not looked. */
+  readonly lists: number;
 }
 
 export async function verify(repository: Repository, request: VerifyRequest): Promise<VerifyResult> {
   const { level, signal } = request;
-  const problems: { what: string; reason: string }[] = [];
-  const lengths = level === 'index' ? undefined : await packLengths(repository.store, { signal });
-  let checked: PacksChecked | undefined;
-  if (level === 'data' && lengths !== undefined) {
-    await checkBlobs(repository, problems, signal);
-    const wanted = request.onlyThese ? await packsOf(repository, request) : undefined;
-    const chosen = chooser(request);
-    const isChosen = (pack: string): boolean => (wanted?.has(pack) ?? true) && chosen(pack);
-    const onProgress = ({ readBytes }: { readonly readBytes: number }): void => request.onProgress(readBytes);
-    const { store, parallel } = request;
-    checked = await checkPacks(repository, { store, parallel, lengths, isChosen, onProgress, signal });
-    for (const { blob, reason } of checked.packProblems) problems.push({ what: `pack ${blob}`, reason });
-    for (const [id, reason] of checked.damagedContents) problems.push({ what: `content ${id}`, reason });
+  const present = level !== 'index';
+  const lengths = present ? await packLengths(repository.store, { signal }) : undefined;
+  const checked = level === 'data' && lengths !== undefined ? await readPacks(repository, request, lengths) : nothing;
+  let blobs = level === 'data' ? await checkBlobs(repository, signal) : [];
+  let walked = await walk(repository, request.snapshots, { lengths, contents: checked.damagedContents, signal });
+  let problems: readonly Problem[] = [];
+  const suspicious =
+    blobs.length + checked.packProblems.size + checked.damagedContents.size + walked.damaged.length > 0;
+  if (suspicious) {
+    const { damagedContents, packProblems } = checked;
+    const { snapshots } = request;
+    const suspects = { contents: damagedContents.keys(), packs: packProblems.keys(), snapshots, present };
+    const confirmed = await confirmDamage(repository, suspects, { signal });
+    if (blobs.length > 0) blobs = await checkBlobs(repository, signal);
+    problems = [...blobs, ...confirmed.problems];
+    walked = await walk(repository, confirmed.snapshots, { ...confirmed, signal });
   }
-  const damaged: ({ snapshot: string } & DamagedPlace)[] = [];
-  const faultOf = faultFinder(repository, { lengths, damaged: checked?.damagedContents });
-  for (const snapshot of request.snapshots) {
-    const onDamage = (place: DamagedPlace): void => void damaged.push({ snapshot: snapshot.id, ...place });
-    await walkSnapshot(repository, snapshot, { faultOf, onDamage, signal });
-  }
-  const { packs = 0, contents = 0, readBytes = 0 } = checked ?? {};
-  return { snapshots: request.snapshots.length, packs, contents, readBytes, problems, damaged };
+  const { packs, contents, readBytes } = checked;
+  const unsupported = together(checked.unsupported, walked.unsupported);
+  const { damaged } = walked;
+  return { snapshots: request.snapshots.length, packs, contents, readBytes, problems, damaged, unsupported };
 }
 
-/** Why a content cannot be had; the last answers are kept, because holes ask for the same one again and again. */
-function faultFinder(
+const nothing: PacksChecked = {
+  packs: 0,
+  contents: 0,
+  readBytes: 0,
+  damagedContents: new Map(),
+  unsupported: new Map(),
+  packProblems: new Map(),
+};
+
+async function readPacks(
   repository: Repository,
-  facts: {
-    readonly lengths: ReadonlyMap<string, number> | undefined;
-    readonly damaged: ReadonlyMap<ContentId, string> | undefined;
-  },
-): (id: ContentId) => string | undefined {
+  request: VerifyRequest,
+  lengths: ReadonlyMap<string, number>,
+): Promise<PacksChecked> {
+  const { store, parallel, signal } = request;
+  const wanted = request.onlyThese ? await packsOf(repository, request) : undefined;
+  const chosen = chooser(request);
+  const isChosen = (pack: string): boolean => (wanted?.has(pack) ?? true) && chosen(pack);
+  const onProgress = ({ readBytes }: { readonly readBytes: number }): void => request.onProgress(readBytes);
+  return await checkPacks(repository, { store, parallel, lengths, isChosen, onProgress, signal });
+}
+
+/** What is known of packs and contents. */
+interface Facts {
+  readonly lengths: ReadonlyMap<string, number> | undefined;
+  /** Contents that were read and are damaged. */
+  readonly contents: ReadonlyMap<ContentId, string>;
+}
+
+interface Walked {
+  readonly damaged: readonly (DamagedPlace & { readonly snapshot: string })[];
+  readonly unsupported: ReadonlyMap<string, number>;
+}
+
+async function walk(
+  repository: Repository,
+  snapshots: readonly Snapshot[],
+  { signal, ...facts }: Facts & { readonly signal: AbortSignal },
+): Promise<Walked> {
+  const damaged: (DamagedPlace & { snapshot: string })[] = [];
+  const unsupported = new Map<string, number>();
+  const faultOf = faultFinder(repository, facts);
+  const onUnsupported = (what: string): void => void unsupported.set(what, (unsupported.get(what) ?? 0) + 1);
+  for (const snapshot of snapshots) {
+    const onDamage = (place: DamagedPlace): void => void damaged.push({ snapshot: snapshot.id, ...place });
+    await walkSnapshot(repository, snapshot, { faultOf, onDamage, onUnsupported, signal });
+  }
+  return { damaged, unsupported };
+}
+
+function together(contents: ReadonlyMap<string, number>, lists: ReadonlyMap<string, number>): Unsupported[] {
+  const all = new Set([...contents.keys(), ...lists.keys()]);
+  return [...all].map((what) => ({ what, contents: contents.get(what) ?? 0, lists: lists.get(what) ?? 0 }));
+}
+
+/** Why a content cannot be had. A hole asks once, however long it is: runs of the same content come as one. */
+function faultFinder(repository: Repository, facts: Facts): (id: ContentId) => string | undefined {
   return (id) => {
-    const damage = facts.damaged?.get(id);
+    const damage = facts.contents.get(id);
     if (damage !== undefined) return damage;
     const entry = repository.index.find(id);
     if (entry === undefined) return `no index entry for content ${id}`;
@@ -90,12 +152,9 @@ function faultFinder(
 }
 
 /** Index blobs, session markers and the maintenance schedule, as the store has them now: not from any cache. */
-async function checkBlobs(
-  repository: Repository,
-  problems: { what: string; reason: string }[],
-  signal: AbortSignal,
-): Promise<void> {
+async function checkBlobs(repository: Repository, signal: AbortSignal): Promise<Problem[]> {
   const { store, codec, index, opened } = repository;
+  const problems: Problem[] = [];
   const check = async (what: string, work: () => Promise<unknown>): Promise<void> => {
     try {
       await work();
@@ -107,11 +166,19 @@ async function checkBlobs(
     await check(`index blob ${id}`, async () => codec.openNamed(id, await store.get(id, { signal })));
   }
   for await (const { id } of store.list('s', { signal })) {
-    await check(`session marker ${id}`, async () => decodeSessionMarker(codec, id, await store.get(id, { signal })));
+    await check(`session marker ${id}`, async () => {
+      try {
+        decodeSessionMarker(codec, id, await store.get(id, { signal }));
+      } catch (error) {
+        // The session has ended since the listing.
+        if (!hasCode(error, 'blob-not-found')) throw error;
+      }
+    });
   }
   for await (const { id } of store.list('kopia.maintenance', { signal })) {
     await check(`blob ${id}`, async () => openMaintenance(opened, await store.get(id, { signal })));
   }
+  return problems;
 }
 
 /** The packs that hold what these snapshots need. */
@@ -121,7 +188,8 @@ async function packsOf(repository: Repository, { snapshots, signal }: VerifyRequ
     const entry = repository.index.find(id);
     if (entry !== undefined) packs.add(entry.packBlob);
   };
-  for (const snapshot of snapshots) await walkSnapshot(repository, snapshot, { faultOf, onDamage: () => {}, signal });
+  const silent = { onDamage: () => undefined, onUnsupported: () => undefined };
+  for (const snapshot of snapshots) await walkSnapshot(repository, snapshot, { faultOf, ...silent, signal });
   for (const entry of repository.index.entries()) {
     // Lists and listings are few, and a damaged one hides what it refers to.
     if (entry.packBlob.startsWith('q')) packs.add(entry.packBlob);

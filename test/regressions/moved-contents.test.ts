@@ -1,6 +1,6 @@
 /**
  * Maintenance of another client moves contents into new packs and removes the old ones while a repository is open here:
- * a restore that met this called healthy data damaged.
+ * a restore or a verification that met this called healthy data damaged.
  */
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
@@ -10,14 +10,15 @@ import { describe, test } from 'node:test';
 import { blobId, type BlobId } from '../../src/blobs/blob-store.ts';
 import { newSessionId } from '../../src/repository/content/session.ts';
 import type { IndexEntry } from '../../src/repository/index/index-entry.ts';
-import { resolveSnapshot } from '../../src/repository/manifest/snapshot.ts';
+import { listSnapshots, resolveSnapshot } from '../../src/repository/manifest/snapshot.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { systemClock as clock } from '../../src/std/clock.ts';
 import { systemRng as rng } from '../../src/std/rng.ts';
 import { openVolumeSnapshot } from '../../src/transfer/backup-parent.ts';
 import { restore, type RestoreRequest } from '../../src/transfer/restore.ts';
-import { backupFile, createEngine, withRepository, type Engine } from '../support/engine.ts';
+import { verify, type VerifyLevel, type VerifyResult } from '../../src/transfer/verify.ts';
+import { backupFile, createEngine, deleteSnapshots, withRepository, type Engine } from '../support/engine.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { firstDifference, writeVolume } from '../support/volume-model.ts';
 
@@ -82,7 +83,12 @@ async function restoreAfter(
     const volume = await openVolumeSnapshot(repository, resolveSnapshot(set, snapshot), { signal });
     await meanwhile(repository);
     const request: RestoreRequest = {
-      ...{ volume, target, overwrite: false, delta: false, force: false, parallel: 2 },
+      volume,
+      target,
+      overwrite: false,
+      delta: false,
+      force: false,
+      parallel: 2,
       store: { kind: 'directory', path: engine.path },
       stateDirectory: `${engine.cache}-restores`,
       onProgress: () => undefined,
@@ -124,10 +130,10 @@ describe('a restore whose contents are moved by others meanwhile', () => {
       world,
       async ({ index }) => {
         await moveContents(world.engine);
-        const { refresh } = index;
+        const refresh = index.refresh.bind(index);
         index.refresh = async (options) => {
           stop.abort(new Error('that is enough'));
-          await refresh.call(index, options);
+          await refresh(options);
         };
       },
       { signal: stop.signal },
@@ -140,11 +146,71 @@ async function countedRefreshes(world: World): Promise<number> {
   let refreshes = 0;
   await restoreAfter(world, async ({ index }) => {
     await moveContents(world.engine);
-    const { refresh } = index;
+    const refresh = index.refresh.bind(index);
     index.refresh = async (options) => {
       refreshes++;
-      await refresh.call(index, options);
+      await refresh(options);
     };
   });
   return refreshes;
 }
+
+/** Verifies with an index and snapshots that were loaded before `meanwhile` ran. */
+async function verifyAfter(
+  { engine }: World,
+  level: VerifyLevel,
+  meanwhile: () => Promise<void>,
+): Promise<VerifyResult> {
+  return await withRepository(engine, async (repository) => {
+    const { snapshots } = listSnapshots(await repository.manifests.load({ signal }));
+    await meanwhile();
+    return await verify(repository, {
+      snapshots,
+      onlyThese: false,
+      level,
+      sample: 1,
+      store: { kind: 'directory', path: engine.path },
+      parallel: 2,
+      rng,
+      onProgress: () => undefined,
+      signal,
+    });
+  });
+}
+
+/** Deletes all snapshots and removes what they were made of, as maintenance does in the end. */
+async function deleteAll({ engine, snapshot }: World): Promise<void> {
+  await deleteSnapshots(engine, [snapshot]);
+  const elsewhere = { ...engine, cache: `${engine.cache}-of-maintenance` };
+  await withRepository(elsewhere, async (repository) => {
+    const entries = [...repository.index.entries()].filter(({ contentId }) => !contentId.startsWith('m'));
+    const kept = new Set([...repository.index.entries({ prefix: 'm' })].map(({ packBlob }) => packBlob));
+    await using writer = await repository.writer({ userName: 'tester', host: 'here' }, { signal });
+    for (const { contentId } of entries) writer.delete(contentId);
+    await writer.finish();
+    for (const { packBlob } of entries) if (!kept.has(packBlob)) await repository.store.remove(packBlob, { signal });
+  });
+}
+
+describe('a verification beside the maintenance of others', () => {
+  for (const level of ['index', 'present', 'data'] as const) {
+    test(`calls nothing damaged that was moved, at level ${level}`, async () => {
+      await using world = await makeWorld();
+      const { problems, damaged } = await verifyAfter(world, level, async () => await moveContents(world.engine));
+      assert.deepEqual({ problems, damaged }, { problems: [], damaged: [] });
+    });
+
+    test(`says nothing of snapshots that were deleted meanwhile, at level ${level}`, async () => {
+      await using world = await makeWorld();
+      const { problems, damaged } = await verifyAfter(world, level, async () => await deleteAll(world));
+      assert.deepEqual({ problems, damaged }, { problems: [], damaged: [] });
+    });
+  }
+
+  test('names what is gone, the packs and the snapshot', async () => {
+    await using world = await makeWorld();
+    const { problems, damaged } = await verifyAfter(world, 'data', async () => await removePacks(world.engine));
+    assert.ok(problems.some(({ what, reason }) => what.startsWith('pack p') && /missing/.test(reason)));
+    assert.ok(damaged.length > 0 && damaged.every(({ snapshot }) => snapshot === world.snapshot));
+  });
+});

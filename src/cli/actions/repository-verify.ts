@@ -1,5 +1,5 @@
 import { listSnapshots, resolveSnapshot } from '../../repository/manifest/snapshot.ts';
-import { verify } from '../../transfer/verify.ts';
+import { verify, type Unsupported } from '../../transfer/verify.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
@@ -43,10 +43,15 @@ export const repositoryVerify: Action<RepositoryVerifyOptions> = async (context,
     length: extent.lengthBytes,
     reason,
   }));
+  for (const each of result.unsupported) {
+    context.log.warn(`${countOf(each)} could not be checked: this version does not support ${each.what}`);
+  }
+  const { unsupported } = result;
   const whole = problems.length === 0 && damaged.length === 0;
   const { packs, contents, readBytes } = result;
   const { level, sample } = options;
-  const value = { whole, level, sample, snapshots: snapshots.length, packs, contents, readBytes, problems, damaged };
+  const counts = { snapshots: snapshots.length, packs, contents, readBytes };
+  const value = { whole, level, sample, ...counts, problems, damaged, unsupported };
   const fields: [string, string][] = [
     ['Verified', `${snapshots.length} snapshots, level ${level}${sample < 1 ? `, a sample of ${sample * 100} %` : ''}`],
     ...(level === 'data'
@@ -59,15 +64,28 @@ export const repositoryVerify: Action<RepositoryVerifyOptions> = async (context,
         'Damaged',
         `snapshot ${place.snapshot} ${place.path} ${place.offset}+${place.length}: ${place.reason}`,
       ]),
-    ['Result', whole ? 'whole' : `${problems.length} problems, ${damaged.length} damaged places`],
+    ...unsupported.map((each): [string, string] => [
+      'Unsupported',
+      `${each.what}: ${countOf(each)} cannot be checked by this version`,
+    ]),
+    ['Result', whole ? wholeAs(unsupported) : `${problems.length} problems, ${damaged.length} damaged places`],
   ];
   const names = [...new Set(damaged.map(({ snapshot }) => snapshot))];
   await context.output.record(value, { names, fields });
   return whole ? exitCodes.done : exitCodes.damaged;
 };
 
-function storedBytes(entries: Iterable<{ readonly deleted: boolean; readonly packedLength: number }>): number {
+function wholeAs(unsupported: readonly Unsupported[]): string {
+  return unsupported.length === 0 ? 'whole' : 'no damage in what could be checked';
+}
+
+function countOf({ contents, lists }: Unsupported): string {
+  const counts = [contents > 0 ? `${contents} contents` : '', lists > 0 ? `what ${lists} lists or folders name` : ''];
+  return counts.filter((count) => count !== '').join(', and ');
+}
+
+function storedBytes(entries: Iterable<{ readonly packedLength: number }>): number {
   let bytes = 0;
-  for (const { deleted, packedLength } of entries) if (!deleted) bytes += packedLength;
+  for (const { packedLength } of entries) bytes += packedLength;
   return bytes;
 }
