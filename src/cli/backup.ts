@@ -3,7 +3,14 @@ import type { CompressorName } from '../repository/content/compression.ts';
 import { type Action, examples, run } from './command.ts';
 import { compressionChoices } from './repository-create.ts';
 import type { CliContext } from './shell/cli-context.ts';
-import { type PaceOptions, parallelOption, rateLimitOption, tagOption, type Tags } from './shell/option-values.ts';
+import {
+  type PaceOptions,
+  parallelOption,
+  rateLimitOption,
+  tagOption,
+  type Tags,
+  volumePath,
+} from './shell/option-values.ts';
 
 export interface BackupOptions extends PaceOptions {
   /** A block device or an image file. */
@@ -34,7 +41,7 @@ export function registerBackup(parent: Command, context: CliContext, action: Act
       'Stores a block device or an image file as a new snapshot. Only chunks that the repository does not have are stored.\n' +
         'Without a list of changes everything is read. An interrupted run leaves what it did: the same command goes on from there.',
     )
-    .argument('<source>', 'a block device or an image file')
+    .argument('<source>', 'a block device or an image file', volumePath)
     .option('--parent <snapshot>', '"auto" (the latest of this source), "none", or a snapshot', 'auto')
     .addOption(
       new Option('--changes <file>', 'JSON that lists all extents that may have changed since the parent').conflicts(

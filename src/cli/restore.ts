@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { type Action, examples, run } from './command.ts';
 import type { CliContext } from './shell/cli-context.ts';
-import { type PaceOptions, parallelOption, rateLimitOption } from './shell/option-values.ts';
+import { type PaceOptions, parallelOption, rateLimitOption, volumePath } from './shell/option-values.ts';
 
 export interface RestoreOptions extends PaceOptions {
   /** An id or its unique beginning. */
@@ -28,7 +28,7 @@ export function registerRestore(parent: Command, context: CliContext, action: Ac
         'same command is run again.',
     )
     .argument('<snapshot>', 'the id of a snapshot, or its unique beginning')
-    .argument('<target>', 'a file, or a block device of at least the size of the snapshot')
+    .argument('<target>', 'a file, or a block device of at least the size of the snapshot', volumePath)
     .addOption(new Option('--overwrite', 'replace an existing file').conflicts('delta'))
     .option('--delta', 'write in place, and only the chunks that differ from what is there')
     .option('--dry-run', 'say what would be written, and write nothing')

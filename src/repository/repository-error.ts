@@ -6,6 +6,7 @@ import { DrayError } from '../std/dray-error.ts';
  *   `repository-locked` (an upgrade is under way), `unsupported` (a known setting this program does not handle; the message names it).
  * - `corrupt`: bytes that fail authentication, a checksum, a hash or a rule of the format. Never retried.
  * - `content-missing`: no live index entry for a content id. `snapshot-missing`, `snapshot-ambiguous`.
+ * - `snapshot-kind`: a snapshot of files and folders where one of a volume is wanted.
  * - `index-conflict`: the epoch moved twice while an index was being written; the flush failed, data is intact.
  * - `index-cache`: the local directory for decrypted indexes cannot be read or written; the repository is not touched.
  */
@@ -21,6 +22,7 @@ export class RepositoryError extends DrayError<
   | 'content-missing'
   | 'snapshot-missing'
   | 'snapshot-ambiguous'
+  | 'snapshot-kind'
   | 'index-conflict'
   | 'index-cache'
 > {}

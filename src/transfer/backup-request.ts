@@ -13,8 +13,11 @@ import type { BlockSource } from '../volume/block-source.ts';
 import type { BackupCounts } from './backup-run.ts';
 import type { StoreWorkers } from './store-messages.ts';
 
-/** `degraded`: with `strict`, the run would have had to fall back, so it did not begin. */
-export class BackupError extends DrayError<'degraded'> {}
+/**
+ * - `degraded`: with `strict`, the run would have had to fall back, so it did not begin.
+ * - `compressor-unsupported`: the policy names a compressor that this version does not have.
+ */
+export class BackupError extends DrayError<'degraded' | 'compressor-unsupported'> {}
 
 export interface BackupParts {
   readonly repository: Repository;

@@ -24,7 +24,8 @@ import { extent } from '../volume/extent.ts';
 import { intersectExtents, normalizeExtents, totalBytes } from '../volume/extents.ts';
 import { auditUnchanged } from './backup-audit.ts';
 import { decideChanges } from './backup-changes.ts';
-import { chooseParent, findResumable, openVolumeSnapshot } from './backup-parent.ts';
+import { chooseCompressor } from './backup-compressor.ts';
+import { findResumable, openParent } from './backup-parent.ts';
 import { BackupRecord, type BackupRecordState } from './backup-record.ts';
 import type { AuditResult, BackupParts, BackupRequest, BackupResult } from './backup-request.ts';
 import { BackupRun } from './backup-run.ts';
@@ -36,13 +37,23 @@ export async function backup(parts: BackupParts, request: BackupRequest): Promis
   const { repository } = parts;
   const { signal } = request;
   const set = await repository.manifests.load({ signal });
-  const parent = chooseParent(set, request.origin, wantedParent(set, request));
-  const base = parent === undefined ? undefined : await openVolumeSnapshot(repository, parent, { signal });
+  const { base, reason: parentReason } = await openParent(
+    { repository, set },
+    request.origin,
+    wantedParent(set, request),
+    { signal },
+  );
+  const compression = chooseCompressor({ ...parts, set }, request);
   const identity = await parts.source.identity({ signal });
   const sourceId = request.sourceId ?? identity.fingerprint;
-  const changes = decideChanges(request, { sizeBytes: parts.source.sizeBytes, sourceId, base });
+  const changes = decideChanges(request, { sizeBytes: parts.source.sizeBytes, sourceId, base, parentReason });
+  if (parentReason !== undefined) request.onWarning(parentReason);
   await using writer = await repository.writer(parts.identity, { signal });
-  const job = new BackupJob(parts, request, { set, base, sourceId, fingerprint: identity.fingerprint, writer });
+  const job = new BackupJob(
+    parts,
+    { ...request, compression },
+    { set, base, sourceId, fingerprint: identity.fingerprint, writer },
+  );
   return await job.run(changes);
 }
 

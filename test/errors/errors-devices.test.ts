@@ -108,7 +108,10 @@ describe('the user is told, on devices,', { skip }, () => {
     await mounted(['-o', 'bind', at], at, async () => {
       system('mount', '-o', 'remount,ro,bind', at);
       const run = await runDray({ ...place, cache: join(at, 'cache') }, ['snapshot', 'list']);
-      check(run, { exit: 1, says: [/no-cache/, /next: Check the cache folder/] });
+      check(run, {
+        exit: 1,
+        says: [/the cache folder .*no-cache/, /next: Remove that cache folder, or choose another place/],
+      });
     });
   });
 

@@ -22,8 +22,10 @@ import {
 } from '../support/run-dray.ts';
 import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { firstDifference, writeVolume } from '../support/volume-model.ts';
+import { inRepository, putFiles, putPolicy } from './put-manifests.ts';
 
 const mib = 1024 * 1024;
+const { signal } = new AbortController();
 
 describe('the user is told', () => {
   let folder: TemporaryFolder;
@@ -152,6 +154,70 @@ describe('the user is told', () => {
     await rm(path);
     const missing = await runDray(place, ['backup', source, '--changes', path]);
     check(missing, { exit: 2, says: [/changes\.json/] });
+  });
+
+  test('that the cache cannot be made, and where it may be', async () => {
+    const file = join(folder.path, 'cache-file');
+    await writeFile(file, 'mine');
+    for (const cache of ['/proc/x', file, join(folder.path, 'n'.repeat(300))]) {
+      const run = await runDray({ ...place, cache }, ['snapshot', 'list']);
+      check(run, { exit: 1, says: [new RegExp(`the cache folder.* ${cache}|${cache}.*the cache folder`)] });
+      if (cache.length < 300) assert.match(run.stderr, /next: .*choose another place.*DRAY_CACHE_DIR/);
+    }
+  });
+
+  test('that the name of a volume is too long, or is not UTF-8', async () => {
+    const long = join(folder.path, 'n'.repeat(300));
+    const says = [/next: The name is longer than the system takes: use a shorter one/];
+    check(await runDray(place, ['backup', long]), { exit: 1, says });
+    check(await runDray(place, ['restore', snapshot, long]), { exit: 1, says });
+    const notUtf8 = join(folder.path, 'caf\uFFFD.img');
+    for (const words of [
+      ['backup', notUtf8],
+      ['restore', snapshot, notUtf8],
+    ]) {
+      const { exitCode, stderr } = await runDray(place, words);
+      assert.equal(exitCode, 2, stderr);
+      assert.match(stderr, /not UTF-8: rename it, or make a link/);
+    }
+  });
+
+  test('that a snapshot is pinned, and how the pins come off', async () => {
+    const { snapshot: pinned } = await drayJson<BackupPrinted>(place, ['backup', source]);
+    await drayJson(place, ['snapshot', 'pin', pinned, 'audit']);
+    const run = await runDray(place, ['snapshot', 'delete', pinned]);
+    check(run, { exit: 5, says: [/is pinned \(audit\)/, /next: .*dray snapshot pin SNAPSHOT --remove.*--force/] });
+    await drayJson(place, ['snapshot', 'pin', pinned, '--remove']);
+    assert.equal((await runDray(place, ['snapshot', 'delete', pinned])).exitCode, 0);
+  });
+
+  test('that the policy names a compressor that is not there yet, and how to do without', async () => {
+    const other = { ...place, repository: join(folder.path, 'other-policy') };
+    assert.equal((await runDray(other, ['repository', 'create'])).exitCode, 0);
+    await putPolicy(other, { compression: { compressorName: 's2-none' } });
+    const run = await runDray(other, ['backup', source]);
+    check(run, { exit: 1, says: [/s2-none; known are /, /next: Name another one for this run with --compression/] });
+    assert.equal((await runDray(other, ['backup', source, '--compression', 'zstd'])).exitCode, 0);
+  });
+
+  test('that a snapshot is of files and folders, and what restores it', async () => {
+    const files = await putFiles(place);
+    const says = [/is not the image of one volume/, /next: Give a snapshot of a volume.*kopia snapshot restore/];
+    check(await runDray(place, ['restore', files, join(folder.path, 'files.img')]), { exit: 2, says });
+    check(await runDray(place, ['snapshot', 'diff', files, snapshot]), { exit: 2, says });
+    check(await runDray(place, ['backup', source, '--parent', files]), { exit: 2, says });
+    assert.equal((await runDray(place, ['snapshot', 'delete', files])).exitCode, 0);
+  });
+
+  test('how many snapshots and writers have been left unfinished', async () => {
+    const status = async (): Promise<{ incompleteSnapshots: number; openSessions: number }> =>
+      await drayJson(place, ['repository', 'status']);
+    const before = await status();
+    assert.equal(typeof before.incompleteSnapshots, 'number');
+    await inRepository(place, async (repository) => {
+      await using _left = await repository.writer({ userName: 'tester', host: 'here' }, { signal });
+      assert.equal((await status()).openSessions, before.openSessions + 1);
+    });
   });
 
   test('nothing, when two backups of one source run at once: both are whole', async () => {

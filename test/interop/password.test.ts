@@ -23,7 +23,11 @@ test('a password that either program changed is the one that both take from then
   await dray.verify();
   const { snapshot } = await dray.backup(sources.image);
 
-  // Spaces at either end are another matter: kopia cuts them off what it is told.
+  // Kopia cuts white space off what it is told, so nobody could open the repository with it any more.
+  for (const DRAY_NEW_PASSWORD of [' third', 'third\n', 'third\u00a0']) {
+    await assert.rejects(dray.run(['repository', 'password'], { DRAY_NEW_PASSWORD }), refusedByDray);
+  }
+  await dray.verify();
   const third = 'third, with spaces';
   await dray.run(['repository', 'password'], { DRAY_NEW_PASSWORD: third });
   await assert.rejects(dray.verify(), refusedByDray);

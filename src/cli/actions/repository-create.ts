@@ -13,7 +13,7 @@ import { describeRepository } from './repository-status.ts';
 export const repositoryCreate: Action<RepositoryCreateOptions> = async (context, options) => {
   const { clock, rng, signal, identity } = context;
   const location = storeLocation(context, { url: options.url });
-  const password = await context.password({ confirm: true });
+  const password = await context.password({ isNew: true });
   {
     await using store = await openBlobStore(location, { create: true, signal, clock, rng });
     const { hash, encryption, splitter, formatVersion: version, keyDerivation } = options;

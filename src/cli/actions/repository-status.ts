@@ -20,6 +20,7 @@ export async function describeRepository(context: CliContext, repository: Reposi
   const set = await repository.manifests.load({ signal });
   const { snapshots, damaged } = listSnapshots(set);
   const complete = snapshots.filter(({ incomplete }) => incomplete === undefined).length;
+  const sessions = await Array.fromAsync(repository.store.list('s', { signal }));
   const contents = { live: 0, deleted: 0, storedBytes: 0, originalBytes: 0 };
   for (const entry of repository.index.entries()) {
     contents[entry.deleted ? 'deleted' : 'live']++;
@@ -40,6 +41,7 @@ export async function describeRepository(context: CliContext, repository: Reposi
     snapshots: complete,
     incompleteSnapshots: snapshots.length - complete,
     damagedManifests: damaged.length,
+    openSessions: sessions.length,
     indexBlobs: repository.index.activeBlobs.length,
     contents: contents.live,
     deletedContents: contents.deleted,
@@ -57,6 +59,7 @@ export async function describeRepository(context: CliContext, repository: Reposi
       ['Splitter', `${value.splitter} (files; volumes are cut at every MiB)`],
       ['Maintenance owner', value.maintenanceOwner ?? 'nobody'],
       ['Snapshots', `${complete}, ${value.incompleteSnapshots} unfinished`],
+      ['Writers', `${sessions.length} at work, or interrupted`],
       ['Index', `${value.indexBlobs} blobs, ${value.contents} contents, ${value.deletedContents} deleted`],
       ['Data', `${formatSize(value.contentBytes)}, stored in ${formatSize(value.storedBytes)}`],
     ],

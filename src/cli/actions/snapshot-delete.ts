@@ -14,10 +14,7 @@ export const snapshotDelete: Action<SnapshotDeleteOptions> = async (context, opt
   const found = options.snapshots.map((snapshot) => resolveSnapshot(set, snapshot));
   const pinned = found.find(({ pins }) => pins.length > 0);
   if (pinned !== undefined && !options.force) {
-    throw new CliError(
-      'usage',
-      `snapshot ${pinned.id} is pinned (${pinned.pins.join(', ')}); use --force to delete it`,
-    );
+    throw new CliError('snapshot-pinned', `snapshot ${pinned.id} is pinned (${pinned.pins.join(', ')})`);
   }
   if (!options.dryRun) {
     await changeManifests(context, { repository, set }, () => found.forEach(({ id }) => set.delete(id)));

@@ -115,22 +115,22 @@ export class CliContext {
     return url;
   }
 
-  /** The repository's password. `confirm` is for a new repository. @throws {CliError} as `readPassword` */
-  async password({ confirm = false }: { readonly confirm?: boolean } = {}): Promise<string> {
+  /** The repository's password. `isNew` is for a repository that is being made. @throws {CliError} as `readPassword` */
+  async password({ isNew = false }: { readonly isNew?: boolean } = {}): Promise<string> {
     const { passwordFile, passwordCommand } = this.#globals();
     return await this.#readPassword({
       file: passwordFile,
       command: passwordCommand,
       variable: 'DRAY_PASSWORD',
       subject: 'password of the repository',
-      confirm,
+      isNew,
     });
   }
 
   /** The password that is to replace the present one, from sources of its own. @throws {CliError} as `readPassword` */
   async newPassword({ file, command }: NewPasswordSources): Promise<string> {
     const subject = 'new password of the repository';
-    return await this.#readPassword({ file, command, variable: 'DRAY_NEW_PASSWORD', subject, confirm: true });
+    return await this.#readPassword({ file, command, variable: 'DRAY_NEW_PASSWORD', subject, isNew: true });
   }
 
   /** `--cache-dir`, `DRAY_CACHE_DIR`, or `drayage` in the XDG cache folder. Not created here; may be deleted at any time. */
@@ -169,14 +169,14 @@ export class CliContext {
   }
 
   async #readPassword(request: NewPasswordSources & PasswordQuestion): Promise<string> {
-    const { file, command, variable, subject, confirm } = request;
+    const { file, command, variable, subject, isNew } = request;
     const { stdin, stderr, signal } = this.#parts;
     const prompt =
       stdin.isTTY === true
         ? (question: string) => promptSecret(question, { input: stdin, output: stderr }, { signal })
         : undefined;
     const sources = { file, command, environment: this.env[variable], variable, prompt };
-    return await readPassword(sources, { subject, confirm, signal });
+    return await readPassword(sources, { subject, isNew, signal });
   }
 }
 
@@ -188,5 +188,5 @@ export interface NewPasswordSources {
 interface PasswordQuestion {
   readonly variable: string;
   readonly subject: string;
-  readonly confirm: boolean;
+  readonly isNew: boolean;
 }

@@ -2,6 +2,7 @@
  * A failure as the user reads it: what was attempted and on what, why it failed down to the system's own word, and what to
  * do next. Messages do not repeat their causes, so the chain is printed link by link. Advice lives only here.
  */
+import { isErrno } from '../../std/atomic-write.ts';
 import { DrayError } from '../../std/dray-error.ts';
 import { causesOf, type KnownCode, knownCodeOf } from './exit-code.ts';
 import { printable } from './printable.ts';
@@ -10,6 +11,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   usage: 'Add --help to the command to see what it takes.',
   'password-missing': 'Set DRAY_PASSWORD, or use --password-file FILE or --password-command COMMAND.',
   'password-source': 'Check that the file can be read, or that the command prints the password and ends with status 0.',
+  'password-spaces': 'Choose a password that neither begins nor ends with white space; inside it does no harm.',
   'tour-failed':
     'The tour stops at the first thing that is not as it says. Run it again with --keep and look at the folder.',
   interrupted: 'Nothing is lost: run the same command again and it goes on from where it stopped.',
@@ -51,6 +53,11 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   corrupt: '"dray repository verify --level data" names every damaged snapshot and extent.',
   'content-missing': '"dray repository verify --level present" names every snapshot that misses data.',
   'snapshot-missing': '"dray snapshot list" shows what there is.',
+  'snapshot-kind':
+    'Give a snapshot of a volume: "dray snapshot list" shows what each is of. Files and folders are restored with kopia: ' +
+    '"kopia snapshot restore", or "kopia mount".',
+  'snapshot-pinned':
+    'It is kept on purpose: take the pins off first with "dray snapshot pin SNAPSHOT --remove", or delete it with --force.',
   'snapshot-ambiguous': 'Write more of the id; "dray snapshot list" shows the ids.',
   'index-conflict':
     'Others were writing at the same time; run the command again, and it goes on from where it stopped.',
@@ -60,11 +67,17 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
 
   'changes-invalid': 'Mend the list, or leave --changes out: the run then reads everything.',
 
+  'compressor-unsupported':
+    'Name another one for this run with --compression, or change the policy with "kopia policy set --compression".',
   degraded: 'Give the changes with --changes, or leave --strict out: the run then reads everything.',
 };
 
 /** What to do next, where there is something to say. */
 export function adviceFor(error: unknown): string | undefined {
+  // Whatever was attempted, only a shorter name helps.
+  if (causesOf(error).some((link) => isErrno(link, 'ENAMETOOLONG'))) {
+    return 'The name is longer than the system takes: use a shorter one, or make a link to its folder (ln -s) and go through that.';
+  }
   const code = knownCodeOf(error);
   return code === undefined ? undefined : adviceByCode[code];
 }

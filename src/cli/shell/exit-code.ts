@@ -44,6 +44,7 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   usage,
   'password-missing': usage,
   'password-source': failed,
+  'password-spaces': usage,
   'tour-failed': failed,
   interrupted,
 
@@ -81,12 +82,15 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'content-missing': damaged,
   'snapshot-missing': notFound,
   'snapshot-ambiguous': usage,
+  'snapshot-kind': usage,
+  'snapshot-pinned': busy,
   'index-conflict': busy,
   'index-cache': failed,
 
   'changes-invalid': usage,
 
   degraded,
+  'compressor-unsupported': failed,
 };
 
 /** The exit status of a command that ended with this error. */

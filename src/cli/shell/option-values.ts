@@ -48,6 +48,16 @@ export const parallelOption = (): Option =>
 export const rateLimitOption = (): Option =>
   rateOption('--rate-limit <rate>', 'at most this many bytes a second to or from the repository, such as 100M');
 
+/**
+ * A path of a volume, as an argument. The system's words come as bytes, and what is not UTF-8 arrives with replacement
+ * characters: that name opens nothing, and would stand in the snapshot for ever.
+ */
+export const volumePath: (text: string) => string = adapt((text) => {
+  if (text.includes('\uFFFD'))
+    throw new CliError('usage', 'The name is not UTF-8: rename it, or make a link to it (ln -s) and name the link.');
+  return text;
+});
+
 function parseCount(text: string, { min, max }: { readonly min: number; readonly max: number }): number {
   const count = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
   if (!(count >= min && count <= max)) throw new CliError('usage', `it must be a whole number from ${min} to ${max}`);

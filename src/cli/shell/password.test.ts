@@ -18,7 +18,7 @@ const nothing: PasswordSources = {
 
 async function read(sources: Partial<PasswordSources>, request: Partial<PasswordRequest> = {}): Promise<string> {
   const signal = new AbortController().signal;
-  return await readPassword({ ...nothing, ...sources }, { subject: 'password', confirm: false, signal, ...request });
+  return await readPassword({ ...nothing, ...sources }, { subject: 'password', isNew: false, signal, ...request });
 }
 
 function answers(...lines: string[]): {
@@ -85,12 +85,18 @@ suite('password', () => {
 
   test('password > a new one is typed twice, and a slip is refused', async () => {
     const same = answers('new', 'new');
-    assert.equal(await read({ prompt: same.prompt }, { confirm: true }), 'new');
+    assert.equal(await read({ prompt: same.prompt }, { isNew: true }), 'new');
     assert.equal(same.asked.length, 2);
     const slip = answers('new', 'nwe');
-    await assert.rejects(read({ prompt: slip.prompt }, { confirm: true }), (error) =>
-      hasCode(error, 'password-missing'),
-    );
+    await assert.rejects(read({ prompt: slip.prompt }, { isNew: true }), (error) => hasCode(error, 'password-missing'));
+  });
+
+  test('password > a new one with white space at an end is refused, because kopia could not be told it', async () => {
+    for (const environment of [' new', 'new\t', 'new\n', '\u00a0new', 'new\u0085', ' ']) {
+      await assert.rejects(read({ environment }, { isNew: true }), (error) => hasCode(error, 'password-spaces'));
+      assert.equal(await read({ environment }), environment);
+    }
+    assert.equal(await read({ environment: 'a new\tone' }, { isNew: true }), 'a new\tone');
   });
 
   test('password > an abort while the command runs surfaces as its reason', async () => {

@@ -20,18 +20,25 @@ export interface PasswordSources {
 export interface PasswordRequest {
   /** What it is for, as in `password of /backups`. */
   readonly subject: string;
-  /** Ask twice when asking: a new password with a slip in it would lock everybody out. */
-  readonly confirm: boolean;
+  /**
+   * Ask twice when asking: a new password with a slip in it would lock everybody out. And refuse what kopia could not
+   * be told: it cuts white space off at both ends (`cli/password.go`). Opening takes whatever opens.
+   */
+  readonly isNew: boolean;
   readonly signal: AbortSignal;
 }
 
 /** A password file or a command's answer longer than this is a mistake. */
 const passwordBytesMax = 64 * 1024;
 
-/** @throws {CliError} `usage` (file and command both named), `password-missing`, `password-source` */
+/** @throws {CliError} `usage` (file and command both named), `password-missing`, `password-source`, `password-spaces` */
 export async function readPassword(sources: PasswordSources, request: PasswordRequest): Promise<string> {
   const password = await firstSource(sources, request);
   if (password === '') throw new CliError('password-missing', `the ${request.subject} is empty`);
+  if (request.isNew && /^\p{White_Space}|\p{White_Space}$/u.test(password)) {
+    const reason = 'begins or ends with white space, which kopia cuts off what it is told';
+    throw new CliError('password-spaces', `the ${request.subject} ${reason}`);
+  }
   return password;
 }
 
@@ -52,11 +59,11 @@ async function firstSource(sources: PasswordSources, request: PasswordRequest): 
 
 async function ask(
   prompt: (question: string) => Promise<string>,
-  { subject, confirm }: PasswordRequest,
+  { subject, isNew }: PasswordRequest,
 ): Promise<string> {
   const question = subject.charAt(0).toUpperCase() + subject.slice(1);
   const password = await prompt(`${question}: `);
-  if (confirm && password !== '' && (await prompt('The same again: ')) !== password) {
+  if (isNew && password !== '' && (await prompt('The same again: ')) !== password) {
     throw new CliError('password-missing', 'the two passwords typed are not the same');
   }
   return password;
