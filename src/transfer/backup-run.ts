@@ -16,11 +16,11 @@ import type { ObjectId } from '../repository/object/object-id.ts';
 import type { LeafId, VolumeBuilder } from '../repository/tree/volume-builder.ts';
 import { leafBytes, nodeLeaves } from '../repository/tree/volume-layout.ts';
 import type { Clock } from '../std/clock.ts';
-import { toError } from '../std/to-error.ts';
 import type { BlockSource } from '../volume/block-source.ts';
 import type { Extent } from '../volume/extent.ts';
 import { totalBytes } from '../volume/extents.ts';
 import { Checkpoints } from './backup-checkpoints.ts';
+import { RunFailure } from './run-failure.ts';
 import { planNodes, type PlanItem } from './node-plan.ts';
 import { allocateClaims, ClaimTable, type ClaimMemory } from './claim-table.ts';
 import { storeWorkers, type StoreWorkerData, type StoreWorkers } from './store-messages.ts';
@@ -79,7 +79,7 @@ export class BackupRun implements AsyncDisposable {
   #claims: { readonly table: ClaimTable; readonly memory: ClaimMemory } | undefined;
   #generation = 0;
   #tree: VolumeBuilder | undefined;
-  #failure: Error | undefined;
+  readonly #failure: RunFailure;
 
   constructor(parts: BackupRunParts, options: BackupRunOptions) {
     this.#parts = parts;
@@ -88,10 +88,10 @@ export class BackupRun implements AsyncDisposable {
       workBytes: options.workBytes,
       intervalBytes: options.checkpointBytes,
       write: async () => await this.#checkpoint(),
-      onFailure: (error) => this.#fail(error),
+      onFailure: (error) => this.#failure.note(error),
     });
     this.#zeroLeaf = contentIdOf('', parts.repository.codec.hash(new Uint8Array(leafBytes)));
-    options.signal.addEventListener('abort', this.#onAbort, { once: true });
+    this.#failure = new RunFailure(options.signal, (reason) => this.#group?.abort(reason));
   }
 
   get counts(): BackupCounts {
@@ -105,7 +105,7 @@ export class BackupRun implements AsyncDisposable {
     const { done, signal } = this.#options;
     for await (const item of planNodes(source, touched, { signal })) {
       signal.throwIfAborted();
-      this.#throwIfFailed();
+      this.#failure.throwIfAny();
       if (item.kind === 'zero-nodes') await this.#zeroNodes(item.first, item.nodes);
       else if (done.has(item.node)) this.#count({ doneBytes: bytesOf([...item.read, ...item.zero]) });
       else await this.#node(item);
@@ -113,7 +113,7 @@ export class BackupRun implements AsyncDisposable {
     }
     await this.#settle(0);
     await this.#checkpoints.settled();
-    this.#throwIfFailed();
+    this.#failure.throwIfAny();
   }
 
   /** Everything that workers hold becomes durable and known to the writer. */
@@ -125,7 +125,7 @@ export class BackupRun implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#options.signal.removeEventListener('abort', this.#onAbort);
+    this.#failure[Symbol.dispose]();
     await this.#group?.[Symbol.asyncDispose]();
     await this.#checkpoints.settled();
     await Promise.allSettled(this.#settling);
@@ -196,7 +196,7 @@ export class BackupRun implements AsyncDisposable {
 
   /** What may complete a node; a failure is thrown. */
   #progress(): Promise<void> | undefined {
-    this.#throwIfFailed();
+    this.#failure.throwIfAny();
     return this.#settling.size > 0 ? Promise.race(this.#settling) : undefined;
   }
 
@@ -241,30 +241,19 @@ export class BackupRun implements AsyncDisposable {
   }
 
   #track(work: Promise<void>): void {
-    const tracked = work.catch((error: unknown) => this.#fail(error)).finally(() => this.#settling.delete(tracked));
+    const tracked = work
+      .catch((error: unknown) => this.#failure.note(error))
+      .finally(() => this.#settling.delete(tracked));
     this.#settling.add(tracked);
   }
 
   async #settle(max: number): Promise<void> {
     while (this.#settling.size > max) await Promise.race(this.#settling);
-    this.#throwIfFailed();
+    this.#failure.throwIfAny();
   }
 
   #count(step: Partial<BackupCounts>): void {
     for (const [name, bytes] of Object.entries(step)) this.#counts[name as keyof BackupCounts] += bytes;
     this.#options.onProgress(this.#counts);
-  }
-
-  readonly #onAbort = (): void => {
-    this.#fail(this.#options.signal.reason);
-    this.#group?.abort(this.#options.signal.reason);
-  };
-
-  #fail(error: unknown): void {
-    this.#failure ??= toError(error);
-  }
-
-  #throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure;
   }
 }

@@ -6,12 +6,10 @@
 import assert from 'node:assert/strict';
 
 import { changedExtents, ChangesError, type Changes } from '../changes/changes.ts';
-import { compressorNames, isCompressorName, type CompressorName } from '../repository/content/compression.ts';
+import type { CompressorName } from '../repository/content/compression.ts';
 import type { ManifestSet } from '../repository/manifest/manifest-set.ts';
-import { compressorFor, effectivePolicy } from '../repository/manifest/policy.ts';
 import { resolveSnapshot } from '../repository/manifest/snapshot.ts';
 import type { ObjectId } from '../repository/object/object-id.ts';
-import { RepositoryError } from '../repository/repository-error.ts';
 import { adoptTree } from '../repository/tree/adopt-tree.ts';
 import { DoneRanges } from '../repository/tree/done-ranges.ts';
 import { FlatBuilder } from '../repository/tree/flat-builder.ts';
@@ -43,17 +41,14 @@ export async function backup(parts: BackupParts, request: BackupRequest): Promis
     wantedParent(set, request),
     { signal },
   );
-  const compression = chooseCompressor({ ...parts, set }, request);
+  const compressor = chooseCompressor({ ...parts, set }, request);
   const identity = await parts.source.identity({ signal });
   const sourceId = request.sourceId ?? identity.fingerprint;
   const changes = decideChanges(request, { sizeBytes: parts.source.sizeBytes, sourceId, base, parentReason });
   if (parentReason !== undefined) request.onWarning(parentReason);
   await using writer = await repository.writer(parts.identity, { signal });
-  const job = new BackupJob(
-    parts,
-    { ...request, compression },
-    { set, base, sourceId, fingerprint: identity.fingerprint, writer },
-  );
+  const { fingerprint } = identity;
+  const job = new BackupJob(parts, request, { set, base, sourceId, fingerprint, compressor, writer });
   return await job.run(changes);
 }
 
@@ -75,6 +70,7 @@ function wantedParent(set: ManifestSet, { parent, changeList }: BackupRequest): 
 interface JobState extends BackupRecordState {
   /** Of a regular file, at the beginning. */
   readonly fingerprint: string | undefined;
+  readonly compressor: CompressorName;
 }
 
 class BackupJob {
@@ -172,7 +168,7 @@ class BackupJob {
       { repository, writer: this.#state.writer, source, clock },
       {
         ...options,
-        worker: { store, compressor: this.#compressor(), padTail: layout === 'flat-1' },
+        worker: { store, compressor: this.#state.compressor, padTail: layout === 'flat-1' },
         parallel,
         workers,
         checkpointBytes,
@@ -190,19 +186,6 @@ class BackupJob {
     const parts = { reader: repository, writer: this.#state.writer };
     const options = { sizeBytes: source.sizeBytes, base, signal };
     return layout === 'tree-1' ? new TreeBuilder(parts, options) : new FlatBuilder(parts, options);
-  }
-
-  /** Flag, then policy, then zstd-fastest. Index version 1 cannot say that a content is compressed. */
-  #compressor(): CompressorName {
-    const { repository, source } = this.#parts;
-    if (repository.opened.format.indexVersion < 2) return 'none';
-    if (this.#request.compression !== undefined) return this.#request.compression;
-    const { compression } = effectivePolicy(this.#state.set, this.#request.origin);
-    const named = compressorFor(compression, { name: source.location.path, sizeBytes: source.sizeBytes });
-    if (named === undefined) return 'zstd-fastest';
-    if (isCompressorName(named)) return named;
-    const known = compressorNames.join(', ');
-    throw new RepositoryError('unsupported', `the policy asks for compression ${named}; known are ${known}`);
   }
 
   /** The source has been caught: what was made through it is marked, and this run reads everything. */

@@ -11,7 +11,6 @@ import { leaves } from '../repository/object/object-reader.ts';
 import type { ObjectId } from '../repository/object/object-id.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Clock } from '../std/clock.ts';
-import { toError } from '../std/to-error.ts';
 import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { BlockTarget } from '../volume/block-target.ts';
 import { extent } from '../volume/extent.ts';
@@ -26,6 +25,7 @@ import {
   type FetchWorkerData,
   type FetchWorkers,
 } from './fetch-messages.ts';
+import { RunFailure } from './run-failure.ts';
 import { leafTasks, zeroTest, type LeafTask } from './leaf-tasks.ts';
 
 export interface RestoreRunParts {
@@ -79,7 +79,7 @@ export class RestoreRun implements AsyncDisposable {
   #recorded: number;
   /** Where the next task begins: everything before it has been handed out. */
   #handedOut: number;
-  #failure: Error | undefined;
+  readonly #failure: RunFailure;
 
   constructor(parts: RestoreRunParts, options: RestoreRunOptions) {
     this.#parts = parts;
@@ -89,7 +89,7 @@ export class RestoreRun implements AsyncDisposable {
     this.#due = new CheckpointClock(parts.clock, { workBytes: options.sizeBytes, everyBytes });
     this.#handedOut = options.resumeFrom;
     this.#recorded = options.resumeFrom;
-    options.signal.addEventListener('abort', this.#onAbort, { once: true });
+    this.#failure = new RunFailure(options.signal, (reason) => this.#group?.abort(reason));
   }
 
   /** Writes everything; when it resolves the whole volume is verified and on stable storage. */
@@ -102,7 +102,7 @@ export class RestoreRun implements AsyncDisposable {
       const batches = leaves(repository, root, { within, signal });
       const isZero = zeroTest((bytes) => repository.codec.hash(bytes));
       for await (const task of leafTasks(batches, { isZero, sizeBytes })) {
-        this.#throwIfFailed();
+        this.#failure.throwIfAny();
         await this.#hand(task);
         if (this.#due.isDue(this.#counts.doneBytes)) this.#record();
         await this.#boundRedo();
@@ -110,13 +110,13 @@ export class RestoreRun implements AsyncDisposable {
     }
     await Promise.all(this.#open.values());
     await this.#recording;
-    this.#throwIfFailed();
+    this.#failure.throwIfAny();
     await target.flush({ signal });
     return { ...this.#counts };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#options.signal.removeEventListener('abort', this.#onAbort);
+    this.#failure[Symbol.dispose]();
     await this.#group?.[Symbol.asyncDispose]();
     await this.#renewing.catch(() => undefined);
     await this.#recording;
@@ -155,7 +155,7 @@ export class RestoreRun implements AsyncDisposable {
           this.#count({ doneBytes: lengthBytes, fetchedBytes, packedBytes, writtenBytes });
           this.#open.delete(offset);
         })
-        .catch((error: unknown) => this.#fail(error));
+        .catch((error: unknown) => this.#failure.note(error));
       this.#open.set(offset, work);
     });
     this.#handedOut = offset + lengthBytes;
@@ -207,7 +207,7 @@ export class RestoreRun implements AsyncDisposable {
         await this.#options.recordWatermark(watermark);
         this.#recorded = watermark;
       })
-      .catch((error: unknown) => this.#fail(error));
+      .catch((error: unknown) => this.#failure.note(error));
   }
 
   #workers(): FetchWorkers {
@@ -228,18 +228,5 @@ export class RestoreRun implements AsyncDisposable {
   #count(step: Partial<RestoreCounts>): void {
     for (const [name, bytes] of Object.entries(step)) this.#counts[name as keyof RestoreCounts] += bytes;
     this.#options.onProgress(this.#counts);
-  }
-
-  readonly #onAbort = (): void => {
-    this.#fail(this.#options.signal.reason);
-    this.#group?.abort(this.#options.signal.reason);
-  };
-
-  #fail(error: unknown): void {
-    this.#failure ??= toError(error);
-  }
-
-  #throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure;
   }
 }

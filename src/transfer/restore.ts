@@ -6,12 +6,12 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { lstat, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { Repository } from '../repository/repository.ts';
-import { syncDirectory } from '../std/atomic-write.ts';
+import { makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import type { Clock } from '../std/clock.ts';
 import type { Rng } from '../std/rng.ts';
 import { VolumeError } from '../volume/block-source.ts';
@@ -177,7 +177,7 @@ async function refuseForeignPartial(partial: string, statePath: string): Promise
 
 async function restoreDevice(parts: RestoreParts, request: RestoreRequest, path: string): Promise<RestoreResult> {
   const { volume, force, signal, stateDirectory } = request;
-  await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
+  await makeDirectories(stateDirectory, { mode: 0o700 });
   const name = createHash('sha256').update(path).digest('hex').slice(0, 16);
   const statePath = join(stateDirectory, `restore-${name}.json`);
   const state = await readState(statePath, { ...stateOf(volume), file: path });
