@@ -79,3 +79,20 @@ test('repository writer > what is discarded gives its room back, but never what 
     assert.equal(packs.length, 1);
   });
 });
+
+test('repository writer > to discard leaves the packs of contents that the run has marked as deleted', async () => {
+  await withRepository([], async (repository, inside) => {
+    {
+      await using writer = await repository.writer(identity, { signal });
+      await writer.write('k', randomBytes(100));
+      await writer.finish();
+    }
+    const packs = await names(inside, 'q');
+    await using writer = await repository.writer(identity, { signal });
+    for (const { contentId } of repository.index.entries()) writer.delete(contentId);
+    await assert.rejects(writer.flush({ sealOthers: () => Promise.reject(new Error('the store is full')) }), /full/);
+    await writer.discard({ signal });
+    assert.deepEqual(await names(inside, 'q'), packs);
+    assert.equal(packs.length, 1);
+  });
+});

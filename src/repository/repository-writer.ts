@@ -47,8 +47,8 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   #sessionId: string;
   /** The session that the next flush goes on in; its marker is being put. */
   #prepared: Promise<Session> | undefined;
-  /** Some index blob may name what is pending: it was tried. */
-  #flushTried = false;
+  /** Packs of this run that no index blob was ever asked to name. */
+  readonly #unnamedPacks = new Set<BlobId>();
   /** Writes take turns: packs are filled by one at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -91,6 +91,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   /** Takes over the entries of packs that workers have made durable in this session or the next. */
   addEntries(entries: readonly IndexEntry[]): void {
     this.#pendingEntries.push(...entries);
+    for (const { packBlob } of entries) this.#unnamedPacks.add(packBlob);
   }
 
   /** Marks a content as deleted from the next flush on. Unknown or deleted contents are left alone. */
@@ -117,14 +118,12 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   }
 
   /**
-   * Gives back the room of packs that no index names yet, for a run that has filled the store. Best effort; others must
-   * have ended their packs. What an index may name, because its flush was tried, stays.
+   * Gives back the room of this run's packs that no index can name, for a run that has filled the store. Best effort;
+   * others must have ended their packs. Only packs made here: an entry that marks a content as deleted names its old one.
    */
   async discard({ signal }: { readonly signal: AbortSignal }): Promise<void> {
-    if (this.#flushTried) return;
-    for (const pack of new Set(this.#pendingEntries.map(({ packBlob }) => packBlob))) {
-      await this.#parts.store.remove(pack, { signal }).catch(() => undefined);
-    }
+    for (const pack of this.#unnamedPacks) await this.#parts.store.remove(pack, { signal }).catch(() => undefined);
+    this.#unnamedPacks.clear();
     this.#pendingEntries = [];
   }
 
@@ -137,21 +136,22 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   async #flush(sealOthers: ((id: string) => Promise<void>) | undefined, goOn: boolean): Promise<void> {
     const { store, index } = this.#parts;
     const ended = { id: this.#sessionId, marker: this.#marker };
-    const prepared = await (this.#prepared ?? (goOn ? putMarker(this.#parts, this.#signal) : undefined));
-    const next = goOn && prepared !== undefined ? prepared : ended;
+    const prepared = this.#prepared;
     this.#prepared = undefined;
+    const next = goOn ? await (prepared ?? putMarker(this.#parts, this.#signal)) : ended;
     await sealOthers?.(next.id);
     for (const pack of this.#packs.values()) await pack.seal(next.id);
     // More may be added meanwhile; what was not flushed stays pending.
     const entries = [...this.#pendingEntries];
-    this.#flushTried = entries.length > 0;
+    for (const { packBlob } of entries) this.#unnamedPacks.delete(packBlob);
     if (entries.length > 0) await index.flush(entries, { sessionId: ended.id, signal: this.#signal });
-    this.#flushTried = false;
     this.#pendingEntries.splice(0, entries.length);
     this.#pendingIds.clear();
     await store.remove(ended.marker, { signal: this.#signal });
     if (!goOn) {
-      if (prepared !== undefined) await store.remove(prepared.marker, { signal: this.#signal });
+      // Nobody needs it, so nothing depends on whether it could be put.
+      const unused = await prepared?.catch(() => undefined);
+      if (unused !== undefined) await store.remove(unused.marker, { signal: this.#signal });
       return;
     }
     this.#sessionId = next.id;

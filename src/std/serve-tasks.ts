@@ -42,6 +42,20 @@ export async function taskData<Data>(): Promise<Data> {
   return (await begun.promise) as Data;
 }
 
+/**
+ * What a module needs before it can serve. A failure reaches the owner with its code, which an error that escapes from a
+ * thread has lost; the thread then ends.
+ */
+export async function prepared<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    reply({ kind: 'unready', error: packError(error) });
+    // What was posted still arrives.
+    return process.exit(1);
+  }
+}
+
 export function emitEvent(event: unknown): void {
   reply({ kind: 'event', event });
 }

@@ -96,3 +96,14 @@ throw new Error('began');`;
     await assert.rejects(async () => await workers.submit({ kind: 'echo' }, () => {}), /closed/);
   }
 });
+
+test('worker group > a worker that cannot get ready fails the group with the code of its error', async () => {
+  const fails = `import { prepared, taskData } from ${JSON.stringify(new URL('./serve-tasks.ts', import.meta.url).href)};
+import { DrayError } from ${JSON.stringify(new URL('./dray-error.ts', import.meta.url).href)};
+await taskData();
+await prepared(() => { throw new DrayError('some-code', 'the source is gone'); });`;
+  const module = new URL(`data:text/javascript,${encodeURIComponent(fails)}`);
+  await using workers = new WorkerGroup<Task, number, number>({ module, workers: 2, tasksPerWorker: 1 });
+  workers.begin(undefined);
+  await assert.rejects(ask(workers, { kind: 'echo' }), (error) => hasCode(error, 'some-code'));
+});

@@ -24,7 +24,9 @@ export interface TaskMessage {
 export type ReplyMessage =
   | { readonly kind: 'done'; readonly sequence: number; readonly result: unknown }
   | { readonly kind: 'failed'; readonly sequence: number; readonly error: TransferredError }
-  | { readonly kind: 'event'; readonly event: unknown };
+  | { readonly kind: 'event'; readonly event: unknown }
+  /** The worker could not get ready, and ends. */
+  | { readonly kind: 'unready'; readonly error: TransferredError };
 
 export interface WorkerGroupOptions {
   /** The module that calls `serveTasks`. */
@@ -145,6 +147,10 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
   #receive(reply: ReplyMessage): void {
     if (reply.kind === 'event') {
       this.#onEvent?.(reply.event as Event);
+      return;
+    }
+    if (reply.kind === 'unready') {
+      this.#fail(unpackError(reply.error));
       return;
     }
     const pending = this.#pending.get(reply.sequence);

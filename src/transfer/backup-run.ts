@@ -23,7 +23,7 @@ import { Checkpoints } from './backup-checkpoints.ts';
 import { RunFailure } from './run-failure.ts';
 import { planNodes, type PlanItem } from './node-plan.ts';
 import { allocateClaims, ClaimTable, type ClaimMemory } from './claim-table.ts';
-import { storeWorkers, type StoreWorkerData, type StoreWorkers } from './store-messages.ts';
+import { storeWorkers, taskBytes, type StoreWorkerData, type StoreWorkers } from './store-messages.ts';
 import { bytesOf, leafExtent, splitHashes, storeTasks } from './store-tasks.ts';
 
 export interface BackupRunParts {
@@ -36,7 +36,7 @@ export interface BackupRunParts {
 export interface BackupRunOptions {
   readonly worker: Pick<StoreWorkerData, 'store' | 'compressor' | 'padTail'>;
   readonly parallel: number;
-  /** As many as `parallel`, loading already; made when they are needed, else. */
+  /** As many as `parallel`, loading already; else made when they are needed, no more than there is work for. */
   readonly workers?: StoreWorkers | undefined;
   /** Nodes that an earlier run has done; grows with this one. */
   readonly done: DoneRanges;
@@ -230,7 +230,8 @@ export class BackupRun implements AsyncDisposable {
       sessionId: writer.sessionId,
       leafBytes,
     };
-    this.#group = this.#options.workers ?? storeWorkers(this.#options.parallel);
+    const { workers, parallel, workBytes } = this.#options;
+    this.#group = workers ?? storeWorkers(Math.min(parallel, Math.max(1, Math.ceil(workBytes / taskBytes))));
     this.#group.begin(data, { onEvent: ({ entries }) => writer.addEntries(entries) });
     return this.#group;
   }

@@ -11,7 +11,7 @@ import { readLocalIndex } from '../repository/content/pack-format.ts';
 import { systemClock } from '../std/clock.ts';
 import { DrayError } from '../std/dray-error.ts';
 import { systemRng } from '../std/rng.ts';
-import { serveTasks, taskData } from '../std/serve-tasks.ts';
+import { prepared, serveTasks, taskData } from '../std/serve-tasks.ts';
 import { damageOf, unsupportedOf } from './damage.ts';
 import { checkTasksPerWorker, type CheckTask, type CheckWorkerData, type PackChecked } from './check-messages.ts';
 
@@ -19,7 +19,7 @@ const data = await taskData<CheckWorkerData>();
 const stop = new AbortController();
 const { signal } = stop;
 const codec = new ContentCodec(data.format);
-const store = await openBlobStore(data.store, { signal, clock: systemClock, rng: systemRng });
+const store = await prepared(() => openBlobStore(data.store, { signal, clock: systemClock, rng: systemRng }));
 
 serveTasks<CheckTask>({
   handle: check,

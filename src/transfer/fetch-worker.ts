@@ -14,7 +14,7 @@ import { RepositoryError } from '../repository/repository-error.ts';
 import { systemClock } from '../std/clock.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { systemRng } from '../std/rng.ts';
-import { serveTasks, taskData } from '../std/serve-tasks.ts';
+import { prepared, serveTasks, taskData } from '../std/serve-tasks.ts';
 import { extent } from '../volume/extent.ts';
 import { reopenTarget } from '../volume/file-target.ts';
 import {
@@ -33,9 +33,9 @@ const data = await taskData<FetchWorkerData>();
 const stop = new AbortController();
 const { signal } = stop;
 const codec = new ContentCodec(data.format);
-let lookup = new IndexLookup(data.index);
-const store = await openBlobStore(data.store, { signal, clock: systemClock, rng: systemRng });
-const target = await reopenTarget(data.target, { signal });
+let lookup = await prepared(() => new IndexLookup(data.index));
+const store = await prepared(() => openBlobStore(data.store, { signal, clock: systemClock, rng: systemRng }));
+const target = await prepared(() => reopenTarget(data.target, { signal }));
 
 /** Two slots a task: what is read from packs, and what is written to the volume. */
 const slotBytes = fetchTaskBytes + 64 * 1024;

@@ -13,7 +13,7 @@ import { PackWriter } from '../repository/pack/pack-writer.ts';
 import { systemClock } from '../std/clock.ts';
 import { loopTurn } from '../std/loop-turn.ts';
 import { systemRng } from '../std/rng.ts';
-import { emitEvent, serveTasks, taskData } from '../std/serve-tasks.ts';
+import { emitEvent, prepared, serveTasks, taskData } from '../std/serve-tasks.ts';
 import type { Extent } from '../volume/extent.ts';
 import { reopenSource } from '../volume/file-source.ts';
 import { ClaimTable } from './claim-table.ts';
@@ -30,10 +30,12 @@ const codec = new ContentCodec(data.format);
 const claims = new ClaimTable(data.claims);
 const zeroLeaf = Buffer.alloc(data.leafBytes);
 const zeroHash = codec.hash(zeroLeaf);
-let lookup = new IndexLookup(data.index);
+let lookup = await prepared(() => new IndexLookup(data.index));
 
-const source = await reopenSource(data.source, { signal: stop.signal });
-const store = await openBlobStore(data.store, { signal: stop.signal, clock: systemClock, rng: systemRng });
+const source = await prepared(() => reopenSource(data.source, { signal: stop.signal }));
+const store = await prepared(() =>
+  openBlobStore(data.store, { signal: stop.signal, clock: systemClock, rng: systemRng }),
+);
 const packs = new PackWriter(
   { codec, store, clock: systemClock, rng: systemRng },
   {

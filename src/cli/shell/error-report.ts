@@ -23,7 +23,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'blob-denied': 'Check who may read and write the repository, or run as the user who owns it.',
   'blob-read-only': 'The repository can be read but not written: mount it read-write, or use another one.',
   'blob-no-space':
-    'Make room where the repository lies and run the command again: it goes on from its last checkpoint.',
+    'Make room where the repository lies and run the command again; what a checkpoint has kept is not done again.',
   'blob-name': 'The store holds an object whose name no repository uses; it may not be a repository.',
   'blob-location': 'Write a repository as a path, such as /backups, or as file:///backups.',
   'blob-layout': 'The folder is laid out as no known kopia does; restore its .shards file, or use kopia for it.',
