@@ -53,7 +53,7 @@ test('error report > says what was attempted, the chain of causes, and what to d
     [
       'dray backup: put p7f3a into /backups',
       '  because: ENOSPC: no space left on device, write',
-      '  next: Make room where the repository lies and run the command again: it goes on from its last checkpoint.',
+      '  next: Make room where the repository lies and run the command again; what a checkpoint has kept is not done again.',
       '',
     ].join('\n'),
   );
