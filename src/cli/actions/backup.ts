@@ -6,6 +6,7 @@ import { isReservedTag } from '../../repository/tree/volume-tags.ts';
 import { backup as run } from '../../transfer/backup.ts';
 import type { BackupResult } from '../../transfer/backup-request.ts';
 import { storeWorkers } from '../../transfer/store-messages.ts';
+import { workBytesOf } from '../../transfer/store-tasks.ts';
 import { VolumeError } from '../../volume/block-source.ts';
 import { openSource, sourceInUse } from '../../volume/file-source.ts';
 import type { BackupOptions } from '../backup.ts';
@@ -19,7 +20,7 @@ import { openRepository, workersOf } from './open-repository.ts';
 /** A change list of one extent per 4 KiB of a TiB, as JSON. */
 const changeListBytesMax = 1024 * 1024 * 1024;
 
-/** A volume that takes longer to read than threads take to start. */
+/** What takes longer to read than threads take to start. */
 const workersWorthBytes = 256 * 1024 * 1024;
 
 export const backup: Action<BackupOptions> = async (context, options) => {
@@ -36,8 +37,8 @@ export const backup: Action<BackupOptions> = async (context, options) => {
   }
   if (use !== undefined) context.log.warn(`${options.source}: ${use.reason}; the snapshot is no single point in time`);
   // Threads load while the repository is opened; what changed little needs none.
-  const whole = changeList === undefined && !options.trustMtime && source.sizeBytes >= workersWorthBytes;
-  await using workers = whole ? storeWorkers(workersOf(options)) : undefined;
+  const mayReadBytes = options.trustMtime ? 0 : workBytesOf(changeList?.extents, source.sizeBytes);
+  await using workers = mayReadBytes >= workersWorthBytes ? storeWorkers(workersOf(options)) : undefined;
   await using opened = await openRepository(context, options);
   const progress = context.progress();
   const result = await run(
