@@ -36,6 +36,7 @@ export async function runRound(parts: RoundParts, round: number): Promise<void> 
       storedBytes: await peer.storedBytes(),
     });
   }
+  await warm(image);
   settle();
   const { snapshot, ...rescan } = await dray.backup(image);
   samples.add('unchanged rescan, dray', rescan, { volumeBytes: sizeBytes, readBytes: rescan.readBytes });
