@@ -9,7 +9,7 @@ import { close, constants, fdatasync, fstat, fsync, ftruncate, open, read, write
 import { promisify } from 'node:util';
 import { isErrno } from '../std/atomic-write.ts';
 import { directAlignmentBytes, isDirectAligned } from './aligned-memory.ts';
-import { KernelError, preadCached } from './sys.ts';
+import { preadCached } from './sys.ts';
 
 const openFile = promisify(open);
 const closeFile = promisify(close);
@@ -74,13 +74,7 @@ export class DirectFile implements AsyncDisposable {
   /** Whether `readCached` can ever say yes: not every file system tells what its page cache holds. */
   tellsCached(): boolean {
     using _held = this.hold();
-    try {
-      preadCached(this.fd, new Uint8Array(1), 0);
-      return true;
-    } catch (error) {
-      if (error instanceof KernelError) return false;
-      throw error;
-    }
+    return preadCached(this.fd, new Uint8Array(1), 0) !== undefined;
   }
 
   /** Fills `into` from `position` on, at once, if the page cache holds all of it. Else false, and rubbish in `into`. */

@@ -171,14 +171,12 @@ export function memoryAddress(bytes: ArrayBufferLike): bigint {
 /**
  * Reads what takes no waiting, that is, what the page cache holds (preadv2 with RWF_NOWAIT, Linux 4.14).
  * @returns bytes read from `position` on, fewer than asked for where the cache ends, 0 at the end of the file or when
- *   nothing is there without waiting. Errors of the medium come again from a read that waits.
- * @throws {KernelError} `kernel-unsupported` when the file system cannot tell
+ *   nothing is there without waiting; undefined when the file system cannot tell. Errors of the medium come again from
+ *   a read that waits.
  */
-export function preadCached(fd: number, into: Uint8Array, position: number): number {
+export function preadCached(fd: number, into: Uint8Array, position: number): number | undefined {
   const withoutWaiting = 8;
   const count = library().preadv2(fd, { iov_base: into, iov_len: into.length }, 1, position, withoutWaiting);
   if (count >= 0) return count;
-  const errno = errnoName(library().koffi.errno());
-  if (errno === 'EOPNOTSUPP' || errno === 'ENOSYS') throw new KernelError('preadv2', errno);
-  return 0;
+  return ['EOPNOTSUPP', 'ENOSYS'].includes(errnoName(library().koffi.errno())) ? undefined : 0;
 }

@@ -119,8 +119,7 @@ class BackupJob {
     const resumed = await findResumable({ ...this.#state, ...this.#parts }, this.#request.origin, work, { signal });
     if (resumed !== undefined) this.#record.goOnFrom(resumed.volume.snapshot.id);
     const done = resumed === undefined ? new DoneRanges() : DoneRanges.from(resumed.checkpoint.done);
-    const workBytes = workBytesOf(changedExtents(changes), source.sizeBytes);
-    await using run = this.#backupRun(changes, { done, workBytes });
+    await using run = this.#backupRun(changes, done);
     const below = resumed?.volume.object ?? (changes.rung === 'scan' ? undefined : baseObject);
     const belowBytes = resumed === undefined ? base?.sizeBytes : source.sizeBytes;
     const tree = this.#builder(below, belowBytes);
@@ -160,20 +159,21 @@ class BackupJob {
     return { object: adopted.object, changes: { ...changes, extents } };
   }
 
-  #backupRun(changes: Changes, options: { readonly done: DoneRanges; readonly workBytes: number }): BackupRun {
+  #backupRun(changes: Changes, done: DoneRanges): BackupRun {
     const { repository, source, clock } = this.#parts;
     const { store, parallel, workers, checkpointBytes, onProgress, signal, layout } = this.#request;
-    const total = workBytesOf(changedExtents(changes), source.sizeBytes);
+    const workBytes = workBytesOf(changedExtents(changes), source.sizeBytes);
     return new BackupRun(
       { repository, writer: this.#state.writer, source, clock },
       {
-        ...options,
+        done,
+        workBytes,
         worker: { store, compressor: this.#state.compressor, padTail: layout === 'flat-1' },
         parallel,
         workers,
         checkpointBytes,
         recordCheckpoint: async (root, done) => await this.#record.checkpoint(root, changes, done),
-        onProgress: (counts) => onProgress(counts, total),
+        onProgress: (counts) => onProgress(counts, workBytes),
         signal,
       },
     );

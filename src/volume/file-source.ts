@@ -86,11 +86,9 @@ class FileSource implements BlockSource {
   readonly location: SourceLocation;
   readonly sizeBytes: number;
   readonly #file: DirectFile;
-  readonly #tellsCached: boolean;
 
   constructor(file: DirectFile, location: SourceLocation) {
     this.#file = file;
-    this.#tellsCached = file.tellsCached();
     this.location = location;
     this.sizeBytes = location.sizeBytes;
   }
@@ -113,7 +111,7 @@ class FileSource implements BlockSource {
   readCached(range: Extent, into: Uint8Array): boolean {
     const { path, sizeBytes } = this.location;
     checkRange(range, { sizeBytes, path, bufferBytes: into.length });
-    return this.#tellsCached && this.#file.readCached(into.subarray(0, range.lengthBytes), range.offset);
+    return this.#file.readCached(into.subarray(0, range.lengthBytes), range.offset);
   }
 
   async *dataExtents(within: Extent, { signal }: { readonly signal: AbortSignal }): AsyncGenerator<Extent> {

@@ -36,6 +36,11 @@ function writer(store: MemoryStore | FaultStore, packs: (readonly IndexEntry[])[
   );
 }
 
+async function addOne(pack: PackWriter): Promise<void> {
+  const plain = randomBytes(1000);
+  await pack.add(codec.idOf(plain, ''), plain, 'none');
+}
+
 test('pack writer > every content can be read back from where its entry says, whatever its size', async () => {
   await using store = new MemoryStore({ clock: systemClock });
   const packs: (readonly IndexEntry[])[] = [];
@@ -63,15 +68,11 @@ test('pack writer > reports a pack only when it is in the store, and begins the 
   await using store = new MemoryStore({ clock: systemClock });
   const packs: (readonly IndexEntry[])[] = [];
   await using pack = writer(store, packs);
-  const add = async (): Promise<void> => {
-    const plain = randomBytes(1000);
-    await pack.add(codec.idOf(plain, ''), plain, 'none');
-  };
-  await add();
+  await addOne(pack);
   assert.equal(packs.length, 0);
   assert.equal((await Array.fromAsync(store.list('p', { signal }))).length, 0);
   await pack.seal('s0000000000000002100');
-  await add();
+  await addOne(pack);
   await pack.seal('s0000000000000003100');
   const names = packs.map(([entry]) => entry!.packBlob.split('-')[1]);
   assert.deepEqual(names, ['s0000000000000001100', 's0000000000000002100']);
@@ -102,13 +103,9 @@ test('pack writer > what was cut becomes durable while the next pack is filled, 
   await using store = new MemoryStore({ clock: systemClock });
   const packs: (readonly IndexEntry[])[] = [];
   await using pack = writer(store, packs);
-  const add = async (): Promise<void> => {
-    const plain = randomBytes(1000);
-    await pack.add(codec.idOf(plain, ''), plain, 'none');
-  };
-  await add();
+  await addOne(pack);
   const { durable } = await pack.cut('s0000000000000002100');
-  await add();
+  await addOne(pack);
   await durable;
   assert.deepEqual(
     packs.map((entries) => entries.length),
