@@ -16,7 +16,7 @@ import { blobId } from '../src/blobs/blob-store.ts';
 import { DirectoryStore } from '../src/blobs/directory/directory-store.ts';
 import { ContentCodec } from '../src/repository/content/content-codec.ts';
 import { contentIdOf } from '../src/repository/content/content-id.ts';
-import { defaultEpochs, type ContentFormat } from '../src/repository/format/content-format.ts';
+import { testFormat as format } from '../src/repository/format/format-fixtures.ts';
 import { encodeIndex } from '../src/repository/index/encode-index.ts';
 import type { IndexEntry } from '../src/repository/index/index-entry.ts';
 import { IndexLookup } from '../src/repository/index/index-lookup.ts';
@@ -24,19 +24,6 @@ import { IndexSet, type IndexSetParts } from '../src/repository/index/index-set.
 import { systemClock } from '../src/std/clock.ts';
 import { systemRng } from '../src/std/rng.ts';
 
-const format: ContentFormat = {
-  hash: 'BLAKE3-256',
-  encryption: 'AES256-GCM-HMAC-SHA256',
-  secret: new Uint8Array(32).fill(1),
-  masterKey: new Uint8Array(32).fill(2),
-  version: 3,
-  indexVersion: 2,
-  maxPackSizeBytes: 20 * 1024 * 1024,
-  splitter: 'FIXED-1M',
-  epochs: defaultEpochs,
-  eccOverheadPercent: 0,
-  enablePasswordChange: true,
-};
 const { signal } = new AbortController();
 const session = 's0123456789abcdef147';
 const mib = 1024 * 1024;

@@ -8,23 +8,11 @@ import { AlignedMemory } from '../src/kernel/aligned-memory.ts';
 import { DirectFile } from '../src/kernel/direct-file.ts';
 import { ContentCodec, type SealedContent } from '../src/repository/content/content-codec.ts';
 import { contentIdOf } from '../src/repository/content/content-id.ts';
-import { defaultEpochs } from '../src/repository/format/content-format.ts';
+import { testFormat } from '../src/repository/format/format-fixtures.ts';
 import { chunkBytes, packBytes, type PartTask, pieceBytes, sampleBytes } from './part-task.ts';
 
 const { thread } = workerData as { readonly thread: number };
-const codec = new ContentCodec({
-  hash: 'BLAKE3-256',
-  encryption: 'AES256-GCM-HMAC-SHA256',
-  secret: new Uint8Array(32).fill(1),
-  masterKey: new Uint8Array(32).fill(2),
-  version: 3,
-  indexVersion: 2,
-  maxPackSizeBytes: packBytes,
-  splitter: 'FIXED-1M',
-  epochs: defaultEpochs,
-  eccOverheadPercent: 0,
-  enablePasswordChange: true,
-});
+const codec = new ContentCodec(testFormat);
 /** Files that a thread has under way at once, as the pipelines have: the device must not wait for it. */
 const streams = 2;
 const memory = AlignedMemory.allocate({ slotBytes: sampleBytes + (streams + 1) * pieceBytes, slots: 1 }).slot(0);

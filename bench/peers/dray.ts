@@ -1,9 +1,9 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { measure, type Measurement } from '../measure.ts';
-import { bytesIn, warm } from '../workspace.ts';
-import { type Peer, type PeerParts, versionOf } from './peer.ts';
+import { FolderPeer } from './folder-peer.ts';
+import { type Peer, versionOf } from './peer.ts';
 
 const program = new URL('../../bin/dray', import.meta.url).pathname;
 
@@ -18,22 +18,17 @@ export interface ChangeListFile {
   readonly extents: readonly { readonly offset: number; readonly length: number }[];
 }
 
-export class DrayPeer implements Peer {
+export class DrayPeer extends FolderPeer implements Peer {
   readonly name = 'dray';
   readonly version: string = versionOf(program, '--version');
   readonly how = 'repository create; backup [--changes FILE]; restore';
-  readonly #parts: PeerParts;
-
-  constructor(parts: PeerParts) {
-    this.#parts = parts;
-  }
 
   async create(): Promise<void> {
     await this.run('repository', 'create');
   }
 
   async backup(source: string, options: { readonly changes?: ChangeListFile } = {}): Promise<BackupRun> {
-    const list = join(this.#parts.folder, 'changes.json');
+    const list = join(this.parts.folder, 'changes.json');
     if (options.changes !== undefined) await writeFile(list, JSON.stringify(options.changes));
     const args = options.changes === undefined ? [] : ['--changes', list];
     const measured = await this.run('backup', source, ...args, '-o', 'json');
@@ -55,26 +50,10 @@ export class DrayPeer implements Peer {
     return await this.run('restore', snapshot, target);
   }
 
-  async storedBytes(): Promise<number> {
-    return await bytesIn(this.#repository);
-  }
-
-  async warm(): Promise<void> {
-    await warm(this.#repository);
-  }
-
-  async remove(): Promise<void> {
-    await rm(this.#parts.folder, { recursive: true, force: true });
-  }
-
-  get #repository(): string {
-    return join(this.#parts.folder, 'repository');
-  }
-
   async run(...args: readonly string[]): Promise<Measurement> {
-    const { folder, signal } = this.#parts;
+    const { folder, signal } = this.parts;
     const env = {
-      DRAY_REPOSITORY: this.#repository,
+      DRAY_REPOSITORY: this.repository,
       DRAY_PASSWORD: 'bench',
       DRAY_CACHE_DIR: join(folder, 'cache'),
     };

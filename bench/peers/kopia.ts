@@ -1,8 +1,8 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { measure, type Measurement } from '../measure.ts';
-import { bytesIn, warm } from '../workspace.ts';
+import { FolderPeer } from './folder-peer.ts';
 import { type Peer, type PeerParts, versionOf } from './peer.ts';
 
 /** What `dray` uses by default. */
@@ -15,7 +15,7 @@ const parallelAboveMib = 256;
 const policyOptions = ['--compression=zstd-fastest', `--parallel-upload-above-size-mib=${parallelAboveMib}`];
 const parallel = 4;
 
-export class KopiaPeer implements Peer {
+export class KopiaPeer extends FolderPeer implements Peer {
   readonly name = 'kopia';
   readonly version: string;
   readonly how: string = [
@@ -25,17 +25,16 @@ export class KopiaPeer implements Peer {
     'snapshot restore; show (to a device)',
   ].join('; ');
   readonly #program: string;
-  readonly #parts: PeerParts;
 
   constructor(program: string, parts: PeerParts) {
+    super(parts);
     this.#program = program;
-    this.#parts = parts;
     this.version = versionOf(program, '--version').split(' ')[0] ?? '';
   }
 
   async create(): Promise<void> {
-    await mkdir(this.#repository, { recursive: true });
-    await this.#run('repository', 'create', 'filesystem', `--path=${this.#repository}`, ...formatOptions);
+    await mkdir(this.repository, { recursive: true });
+    await this.#run('repository', 'create', 'filesystem', `--path=${this.repository}`, ...formatOptions);
     await this.#run('policy', 'set', '--global', ...policyOptions);
   }
 
@@ -54,19 +53,7 @@ export class KopiaPeer implements Peer {
     const { object } = await this.#latest(source);
     if (cold) await this.#run('cache', 'clear');
     const args = ['-c', 'exec "$0" show "$1" > "$2"', this.#program, object, device];
-    return await measure({ program: '/bin/sh', args, env: this.#env, signal: this.#parts.signal });
-  }
-
-  async storedBytes(): Promise<number> {
-    return await bytesIn(this.#repository);
-  }
-
-  async warm(): Promise<void> {
-    await warm(this.#repository);
-  }
-
-  async remove(): Promise<void> {
-    await rm(this.#parts.folder, { recursive: true, force: true });
+    return await measure({ program: '/bin/sh', args, env: this.#env, signal: this.parts.signal });
   }
 
   async #latest(source: string): Promise<{ readonly id: string; readonly object: string }> {
@@ -77,12 +64,8 @@ export class KopiaPeer implements Peer {
     return { id: last.id, object: last.rootEntry.obj };
   }
 
-  get #repository(): string {
-    return join(this.#parts.folder, 'repository');
-  }
-
   get #env(): Record<string, string> {
-    const { folder } = this.#parts;
+    const { folder } = this.parts;
     return {
       KOPIA_CONFIG_PATH: join(folder, 'repository.config'),
       KOPIA_CACHE_DIRECTORY: join(folder, 'cache'),
@@ -93,6 +76,6 @@ export class KopiaPeer implements Peer {
   }
 
   async #run(...args: readonly string[]): Promise<Measurement> {
-    return await measure({ program: this.#program, args, env: this.#env, signal: this.#parts.signal });
+    return await measure({ program: this.#program, args, env: this.#env, signal: this.parts.signal });
   }
 }

@@ -4,9 +4,10 @@ import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { attachLoop, loopDevicesMissing, run as system, type LoopDevice } from '../kernel/loop-device.ts';
-import { drayJson, runDray, type BackupPrinted, type DrayEnded, type DrayPlace } from '../support/run-dray.ts';
+import { drayJson, runDray, type BackupPrinted, type DrayPlace } from '../support/run-dray.ts';
 import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { firstDifference, writeVolume } from '../support/volume-model.ts';
+import { check } from './told.ts';
 
 const mib = 1024 * 1024;
 const skip = loopDevicesMissing();
@@ -28,13 +29,6 @@ describe('the user is told, on devices,', { skip }, () => {
     snapshot = (await drayJson<BackupPrinted>(place, ['backup', source])).snapshot;
   });
   after(async () => await folder[Symbol.asyncDispose]());
-
-  function check({ exitCode, stderr, stdout }: DrayEnded, expected: { exit: number; says: readonly RegExp[] }): void {
-    assert.equal(exitCode, expected.exit, stderr + stdout);
-    for (const pattern of expected.says) assert.match(stderr, pattern);
-    assert.match(stderr, /^ {2}next: /m);
-    assert.doesNotMatch(stderr, /^ {4}at /m, 'a stack is for defects only');
-  }
 
   /** Mounts for as long as `work` takes. */
   async function mounted(args: readonly string[], at: string, work: () => Promise<void>): Promise<void> {

@@ -12,17 +12,11 @@ import { formatEnvelopeKey, openEnvelope, sealEnvelope } from '../../src/reposit
 import { deriveFormatKey } from '../../src/repository/format/key-derivation.ts';
 import { systemRng } from '../../src/std/rng.ts';
 import { hasCounted } from '../support/run-and-kill.ts';
-import {
-  drayJson,
-  runDray,
-  startDray,
-  type BackupPrinted,
-  type DrayEnded,
-  type DrayPlace,
-} from '../support/run-dray.ts';
+import { drayJson, runDray, startDray, type BackupPrinted, type DrayPlace } from '../support/run-dray.ts';
 import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { firstDifference, writeVolume } from '../support/volume-model.ts';
 import { inRepository, putFiles, putPolicy } from './put-manifests.ts';
+import { check } from './told.ts';
 
 const mib = 1024 * 1024;
 const { signal } = new AbortController();
@@ -43,13 +37,6 @@ describe('the user is told', () => {
     snapshot = (await drayJson<BackupPrinted>(place, ['backup', source])).snapshot;
   });
   after(async () => await folder[Symbol.asyncDispose]());
-
-  function check({ exitCode, stderr, stdout }: DrayEnded, expected: { exit: number; says: readonly RegExp[] }): void {
-    assert.equal(exitCode, expected.exit, stderr + stdout);
-    for (const pattern of expected.says) assert.match(stderr, pattern);
-    assert.match(stderr, /^ {2}next: /m);
-    assert.doesNotMatch(stderr, /^ {4}at /m, 'a stack is for defects only');
-  }
 
   test('that the password is wrong', async () => {
     const run = await runDray({ ...place, password: 'wrong' }, ['snapshot', 'list']);
