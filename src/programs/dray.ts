@@ -4,6 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
+import type { OpeningOptions } from '../cli/actions/begin-opening.ts';
+import type { RepositoryAction } from '../cli/actions/open-repository.ts';
+import type { Action } from '../cli/command.ts';
 import { type CliActions, runCli } from '../cli/program.ts';
 import { exitCodes } from '../cli/shell/exit-code.ts';
 import { watchSignals } from '../cli/shell/signals.ts';
@@ -11,24 +14,33 @@ import { systemClock } from '../std/clock.ts';
 import { systemRng } from '../std/rng.ts';
 
 const actions: CliActions = {
-  backup: async (...call) => await (await import('../cli/actions/backup.ts')).backup(...call),
-  restore: async (...call) => await (await import('../cli/actions/restore.ts')).restore(...call),
+  backup: opening(async () => (await import('../cli/actions/backup.ts')).backup),
+  restore: opening(async () => (await import('../cli/actions/restore.ts')).restore),
   repositoryCreate: async (...call) =>
     await (await import('../cli/actions/repository-create.ts')).repositoryCreate(...call),
-  repositoryStatus: async (...call) =>
-    await (await import('../cli/actions/repository-status.ts')).repositoryStatus(...call),
+  repositoryStatus: opening(async () => (await import('../cli/actions/repository-status.ts')).repositoryStatus),
   repositoryPassword: async (...call) =>
     await (await import('../cli/actions/repository-password.ts')).repositoryPassword(...call),
-  snapshotList: async (...call) => await (await import('../cli/actions/snapshot-list.ts')).snapshotList(...call),
-  snapshotShow: async (...call) => await (await import('../cli/actions/snapshot-show.ts')).snapshotShow(...call),
-  snapshotDiff: async (...call) => await (await import('../cli/actions/snapshot-diff.ts')).snapshotDiff(...call),
-  snapshotDelete: async (...call) => await (await import('../cli/actions/snapshot-delete.ts')).snapshotDelete(...call),
-  snapshotExpire: async (...call) => await (await import('../cli/actions/snapshot-expire.ts')).snapshotExpire(...call),
-  snapshotPin: async (...call) => await (await import('../cli/actions/snapshot-pin.ts')).snapshotPin(...call),
-  repositoryVerify: async (...call) =>
-    await (await import('../cli/actions/repository-verify.ts')).repositoryVerify(...call),
+  repositoryVerify: opening(async () => (await import('../cli/actions/repository-verify.ts')).repositoryVerify),
+  snapshotList: opening(async () => (await import('../cli/actions/snapshot-list.ts')).snapshotList),
+  snapshotShow: opening(async () => (await import('../cli/actions/snapshot-show.ts')).snapshotShow),
+  snapshotDiff: opening(async () => (await import('../cli/actions/snapshot-diff.ts')).snapshotDiff),
+  snapshotDelete: opening(async () => (await import('../cli/actions/snapshot-delete.ts')).snapshotDelete),
+  snapshotExpire: opening(async () => (await import('../cli/actions/snapshot-expire.ts')).snapshotExpire),
+  snapshotPin: opening(async () => (await import('../cli/actions/snapshot-pin.ts')).snapshotPin),
   tour: async (...call) => await (await import('../cli/actions/tour.ts')).tour(...call),
 };
+
+/** The repository's key is made, on another thread, while the action is loaded. */
+function opening<Options extends object>(load: () => Promise<RepositoryAction<Options>>): Action<Options & OpeningOptions> {
+  return async (context, options) => {
+    const { RepositoryOpening } = await import('../cli/actions/begin-opening.ts');
+    await using repository = new RepositoryOpening(context, options);
+    await repository.begin();
+    const action = await load();
+    return await action(context, options, repository);
+  };
+}
 
 const controller = new AbortController();
 using _signals = watchSignals({

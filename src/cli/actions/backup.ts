@@ -10,12 +10,11 @@ import { workBytesOf } from '../../transfer/store-tasks.ts';
 import { VolumeError } from '../../volume/block-source.ts';
 import { openSource, sourceInUse } from '../../volume/file-source.ts';
 import type { BackupOptions } from '../backup.ts';
-import type { Action } from '../command.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { CliError } from '../shell/cli-error.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatDuration, formatSize } from '../shell/sizes.ts';
-import { openRepository, workersOf } from './open-repository.ts';
+import { openRepository, workersOf, type RepositoryAction } from './open-repository.ts';
 
 /** A change list of one extent per 4 KiB of a TiB, as JSON. */
 const changeListBytesMax = 1024 * 1024 * 1024;
@@ -23,7 +22,7 @@ const changeListBytesMax = 1024 * 1024 * 1024;
 /** What takes longer to read than threads take to start. */
 const workersWorthBytes = 256 * 1024 * 1024;
 
-export const backup: Action<BackupOptions> = async (context, options) => {
+export const backup: RepositoryAction<BackupOptions> = async (context, options, opening) => {
   const { clock, signal, identity } = context;
   const reserved = Object.keys(options.tags).find(isReservedTag);
   if (reserved !== undefined)
@@ -39,7 +38,7 @@ export const backup: Action<BackupOptions> = async (context, options) => {
   // Threads load while the repository is opened; what changed little needs none.
   const mayReadBytes = options.trustMtime ? 0 : workBytesOf(changeList?.extents, source.sizeBytes);
   await using workers = mayReadBytes >= workersWorthBytes ? storeWorkers(workersOf(options)) : undefined;
-  await using opened = await openRepository(context, options);
+  await using opened = await openRepository(context, opening);
   const progress = context.progress();
   const result = await run(
     { repository: opened.repository, source, clock, identity },

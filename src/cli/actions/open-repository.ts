@@ -1,15 +1,19 @@
-/** From what the user said to an open repository: location with its layers, password, cache. */
+/** From an opening that may have begun already to the open repository, with its cache. */
 import { availableParallelism } from 'node:os';
 
-import type { BlobStore } from '../../blobs/blob-store.ts';
-import { parseRepositoryUrl, type BlobStoreLocation } from '../../blobs/location.ts';
-import { openBlobStore } from '../../blobs/open-blob-store.ts';
-import { createRateBucket } from '../../blobs/rate.ts';
-import { defaultRetry } from '../../blobs/retry.ts';
-import { RepositoryError } from '../../repository/repository-error.ts';
+import type { BlobStoreLocation } from '../../blobs/location.ts';
+import { openFormatBlob } from '../../repository/format/format-store.ts';
 import { Repository } from '../../repository/repository.ts';
-import { hasCode } from '../../std/dray-error.ts';
 import type { CliContext } from '../shell/cli-context.ts';
+import type { ExitCode } from '../shell/exit-code.ts';
+import type { RepositoryOpening } from './begin-opening.ts';
+
+/** An action on a repository, which is being opened while the action is loaded. */
+export type RepositoryAction<Options> = (
+  context: CliContext,
+  options: Options,
+  opening: RepositoryOpening,
+) => Promise<ExitCode>;
 
 export interface OpenRepository extends AsyncDisposable {
   readonly repository: Repository;
@@ -17,28 +21,13 @@ export interface OpenRepository extends AsyncDisposable {
   readonly store: BlobStoreLocation;
 }
 
-/** Where the repository is, with retries, and with one rate for all threads when there is a limit. */
-export function storeLocation(
-  context: CliContext,
-  options: { readonly url?: string | undefined; readonly rateBytesPerSecond?: number | undefined } = {},
-): BlobStoreLocation {
-  const { rateBytesPerSecond } = options;
-  const location = { ...parseRepositoryUrl(context.repositoryUrl(options.url)), retry: defaultRetry };
-  if (rateBytesPerSecond === undefined) return location;
-  return { ...location, rate: { bytesPerSecond: rateBytesPerSecond, bucket: createRateBucket() } };
-}
-
-export async function openRepository(
-  context: CliContext,
-  options: { readonly rateBytesPerSecond?: number | undefined } = {},
-): Promise<OpenRepository> {
+export async function openRepository(context: CliContext, opening: RepositoryOpening): Promise<OpenRepository> {
   const { clock, rng, signal } = context;
-  const location = storeLocation(context, options);
-  const password = await context.password();
-  const store = await openExisting(location, context);
   const cacheDirectory = context.cacheDirectory();
+  const { location, store, ...keyed } = await opening.take();
   try {
-    const repository = await Repository.open({ store, clock, rng }, { password, cacheDirectory, signal });
+    const opened = await openFormatBlob(store, keyed, { clock, signal });
+    const repository = await Repository.openWith({ store, clock, rng }, opened, { cacheDirectory, signal });
     return {
       repository,
       store: location,
@@ -49,16 +38,6 @@ export async function openRepository(
   } catch (error) {
     await store[Symbol.asyncDispose]();
     throw error;
-  }
-}
-
-/** A folder that is not there is a repository that is not there. */
-async function openExisting(location: BlobStoreLocation, { clock, rng, signal }: CliContext): Promise<BlobStore> {
-  try {
-    return await openBlobStore(location, { signal, clock, rng });
-  } catch (error) {
-    if (!hasCode(error, 'blob-not-found')) throw error;
-    throw new RepositoryError('repository-missing', `there is no repository at ${location.path}`, { cause: error });
   }
 }
 

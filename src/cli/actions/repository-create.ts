@@ -6,7 +6,7 @@ import { Repository } from '../../repository/repository.ts';
 import type { Action } from '../command.ts';
 import type { RepositoryCreateOptions } from '../repository-create.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { storeLocation } from './open-repository.ts';
+import { storeLocation } from './begin-opening.ts';
 import { describeRepository } from './repository-status.ts';
 
 /** The format first, then the global policy and the owner of maintenance: without an owner nobody may maintain. */

@@ -3,7 +3,7 @@ import { changePassword } from '../../repository/format/format-store.ts';
 import type { Action } from '../command.ts';
 import type { RepositoryPasswordOptions } from '../repository-password.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { storeLocation } from './open-repository.ts';
+import { storeLocation } from './begin-opening.ts';
 
 export const repositoryPassword: Action<RepositoryPasswordOptions> = async (context, options) => {
   const { clock, rng, signal } = context;

@@ -1,15 +1,14 @@
 import { maintenanceOwner } from '../../repository/manifest/maintenance-params.ts';
 import { listSnapshots } from '../../repository/manifest/snapshot.ts';
 import type { Repository } from '../../repository/repository.ts';
-import type { Action } from '../command.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { RepositoryStatusOptions } from '../repository-status.ts';
-import { openRepository } from './open-repository.ts';
+import { openRepository, type RepositoryAction } from './open-repository.ts';
 
-export const repositoryStatus: Action<RepositoryStatusOptions> = async (context) => {
-  await using opened = await openRepository(context);
+export const repositoryStatus: RepositoryAction<RepositoryStatusOptions> = async (context, _options, opening) => {
+  await using opened = await openRepository(context, opening);
   await describeRepository(context, opened.repository);
   return exitCodes.done;
 };

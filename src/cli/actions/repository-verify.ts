@@ -1,17 +1,16 @@
 import { listSnapshots, resolveSnapshot } from '../../repository/manifest/snapshot.ts';
 import { verify, type Unsupported } from '../../transfer/verify.ts';
-import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { RepositoryVerifyOptions } from '../repository-verify.ts';
-import { openRepository, workersOf } from './open-repository.ts';
+import { openRepository, workersOf, type RepositoryAction } from './open-repository.ts';
 
 /** Places that the table shows; `-o json` has all. */
 const shownMax = 50;
 
-export const repositoryVerify: Action<RepositoryVerifyOptions> = async (context, options) => {
+export const repositoryVerify: RepositoryAction<RepositoryVerifyOptions> = async (context, options, opening) => {
   const { signal, rng } = context;
-  await using opened = await openRepository(context, options);
+  await using opened = await openRepository(context, opening);
   const { repository, store } = opened;
   const set = await repository.manifests.load({ signal });
   const all = listSnapshots(set);

@@ -4,18 +4,17 @@ import { resolveSnapshot } from '../../repository/manifest/snapshot.ts';
 import { openVolumeSnapshot } from '../../transfer/backup-parent.ts';
 import { fetchWorkers } from '../../transfer/fetch-messages.ts';
 import { planRestore, restore as run, type RestoreRequest } from '../../transfer/restore.ts';
-import type { Action } from '../command.ts';
 import type { RestoreOptions } from '../restore.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatDuration, formatSize } from '../shell/sizes.ts';
-import { openRepository, workersOf } from './open-repository.ts';
+import { openRepository, workersOf, type RepositoryAction } from './open-repository.ts';
 
-export const restore: Action<RestoreOptions> = async (context, options) => {
+export const restore: RepositoryAction<RestoreOptions> = async (context, options, opening) => {
   const { clock, rng, signal } = context;
   const startedMs = clock.monotonicMs();
   // Threads load while the repository is opened.
   await using workers = fetchWorkers(workersOf(options));
-  await using opened = await openRepository(context, options);
+  await using opened = await openRepository(context, opening);
   const { repository, store } = opened;
   const set = await repository.manifests.load({ signal });
   const volume = await openVolumeSnapshot(repository, resolveSnapshot(set, options.snapshot), { signal });

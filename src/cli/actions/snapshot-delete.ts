@@ -1,14 +1,13 @@
 import { resolveSnapshot } from '../../repository/manifest/snapshot.ts';
-import type { Action } from '../command.ts';
 import { CliError } from '../shell/cli-error.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import type { SnapshotDeleteOptions } from '../snapshot-delete.ts';
 import { changeManifests } from './change-manifests.ts';
-import { openRepository } from './open-repository.ts';
+import { openRepository, type RepositoryAction } from './open-repository.ts';
 import { describeSnapshot } from './snapshot-list.ts';
 
-export const snapshotDelete: Action<SnapshotDeleteOptions> = async (context, options) => {
-  await using opened = await openRepository(context);
+export const snapshotDelete: RepositoryAction<SnapshotDeleteOptions> = async (context, options, opening) => {
+  await using opened = await openRepository(context, opening);
   const { repository } = opened;
   const set = await repository.manifests.load({ signal: context.signal });
   const found = options.snapshots.map((snapshot) => resolveSnapshot(set, snapshot));

@@ -2,16 +2,15 @@ import { resolveSnapshot } from '../../repository/manifest/snapshot.ts';
 import { diffTrees } from '../../repository/tree/tree-diff.ts';
 import { openVolumeSnapshot } from '../../transfer/backup-parent.ts';
 import { totalBytes } from '../../volume/extents.ts';
-import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { SnapshotDiffOptions } from '../snapshot-diff.ts';
-import { openRepository } from './open-repository.ts';
+import { openRepository, type RepositoryAction } from './open-repository.ts';
 
 /** In JSON, the form that `dray backup --changes` reads. */
-export const snapshotDiff: Action<SnapshotDiffOptions> = async (context, options) => {
+export const snapshotDiff: RepositoryAction<SnapshotDiffOptions> = async (context, options, opening) => {
   const { signal } = context;
-  await using opened = await openRepository(context);
+  await using opened = await openRepository(context, opening);
   const { repository } = opened;
   const set = await repository.manifests.load({ signal });
   const side = async (name: string) => {

@@ -3,18 +3,17 @@ import { applyRetention, type RetentionOptions, type RetentionPolicy } from '../
 import { listSnapshots, type Snapshot } from '../../repository/manifest/snapshot.ts';
 import { formatSource } from '../../repository/manifest/snapshot-source.ts';
 import { localOffsetSeconds } from '../../std/go-time.ts';
-import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import type { SnapshotExpireOptions } from '../snapshot-expire.ts';
 import { changeManifests } from './change-manifests.ts';
-import { openRepository } from './open-repository.ts';
+import { openRepository, type RepositoryAction } from './open-repository.ts';
 import { describeSnapshot, sourceOf } from './snapshot-list.ts';
 
 /** Weeks begin at the midnight of this machine, as for a kopia that runs here. */
 const zone: RetentionOptions = { utcOffsetSeconds: localOffsetSeconds };
 
-export const snapshotExpire: Action<SnapshotExpireOptions> = async (context, options) => {
-  await using opened = await openRepository(context);
+export const snapshotExpire: RepositoryAction<SnapshotExpireOptions> = async (context, options, opening) => {
+  await using opened = await openRepository(context, opening);
   const { repository } = opened;
   const set = await repository.manifests.load({ signal: context.signal });
   const source = options.source === undefined ? undefined : sourceOf(context, options.source);

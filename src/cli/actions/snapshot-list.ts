@@ -4,15 +4,14 @@ import { listSnapshots, userTagPrefix, type Snapshot } from '../../repository/ma
 import { formatSource, parseSource, type SnapshotSource } from '../../repository/manifest/snapshot-source.ts';
 import { decodeVolumeTags } from '../../repository/tree/volume-tags.ts';
 import { formatGoTime } from '../../std/go-time.ts';
-import type { Action } from '../command.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { SnapshotListOptions } from '../snapshot-list.ts';
-import { openRepository } from './open-repository.ts';
+import { openRepository, type RepositoryAction } from './open-repository.ts';
 
-export const snapshotList: Action<SnapshotListOptions> = async (context, options) => {
-  await using opened = await openRepository(context);
+export const snapshotList: RepositoryAction<SnapshotListOptions> = async (context, options, opening) => {
+  await using opened = await openRepository(context, opening);
   const set = await opened.repository.manifests.load({ signal: context.signal });
   const source = options.source === undefined ? undefined : sourceOf(context, options.source);
   const { snapshots, damaged } = listSnapshots(set, source);

@@ -1,12 +1,11 @@
 import { resolveSnapshot, withPins } from '../../repository/manifest/snapshot.ts';
-import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import type { SnapshotPinOptions } from '../snapshot-pin.ts';
 import { changeManifests } from './change-manifests.ts';
-import { openRepository } from './open-repository.ts';
+import { openRepository, type RepositoryAction } from './open-repository.ts';
 
-export const snapshotPin: Action<SnapshotPinOptions> = async (context, { snapshot: wanted, labels, remove }) => {
-  await using opened = await openRepository(context);
+export const snapshotPin: RepositoryAction<SnapshotPinOptions> = async (context, { snapshot: wanted, labels, remove }, opening) => {
+  await using opened = await openRepository(context, opening);
   const { repository } = opened;
   const set = await repository.manifests.load({ signal: context.signal });
   const { id, pins } = resolveSnapshot(set, wanted);

@@ -1,13 +1,12 @@
 import { resolveSnapshot } from '../../repository/manifest/snapshot.ts';
-import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { SnapshotShowOptions } from '../snapshot-show.ts';
-import { openRepository } from './open-repository.ts';
+import { openRepository, type RepositoryAction } from './open-repository.ts';
 import { describeSnapshot } from './snapshot-list.ts';
 
-export const snapshotShow: Action<SnapshotShowOptions> = async (context, options) => {
-  await using opened = await openRepository(context);
+export const snapshotShow: RepositoryAction<SnapshotShowOptions> = async (context, options, opening) => {
+  await using opened = await openRepository(context, opening);
   const set = await opened.repository.manifests.load({ signal: context.signal });
   const row = describeSnapshot(resolveSnapshot(set, options.snapshot));
   const fields: [string, string | undefined][] = [

@@ -115,6 +115,12 @@ export class CliContext {
     return url;
   }
 
+  /** Whether `password` asks nobody, and runs no command that might. */
+  get passwordAtHand(): boolean {
+    const { passwordFile, passwordCommand } = this.#globals();
+    return passwordCommand === undefined && (passwordFile !== undefined || this.env['DRAY_PASSWORD'] !== undefined);
+  }
+
   /** The repository's password. `isNew` is for a repository that is being made. @throws {CliError} as `readPassword` */
   async password({ isNew = false }: { readonly isNew?: boolean } = {}): Promise<string> {
     const { passwordFile, passwordCommand } = this.#globals();

@@ -3,8 +3,6 @@
  * password to key, around the encrypted configuration. Rewriting replaces one member and keeps everything else as it
  * was, known or not.
  */
-import { z } from 'zod';
-
 import { blobId, type BlobId } from '../../blobs/blob-store.ts';
 import {
   isJsonObject,
@@ -31,28 +29,32 @@ export interface FormatBlob {
   readonly sealedConfig: Uint8Array;
 }
 
-const base64 = z.base64().transform((text) => new Uint8Array(Buffer.from(text, 'base64')));
-
-const schema = z.object({
-  uniqueid: base64,
-  keyalgo: z.string(),
-  encryption: z.string(),
-  encryptedblockformat: base64,
-});
-
 /** @throws {RepositoryError} `repository-foreign` when this is no such blob; `unsupported` for another envelope. */
 export function decodeFormatBlob(bytes: Uint8Array): FormatBlob {
   const raw = shell(bytes);
-  const parsed = schema.safeParse(foldJson(raw));
-  if (!parsed.success) {
-    const where = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
-    throw new RepositoryError('repository-foreign', `${formatBlobId} is no format blob: ${where}`);
-  }
-  const { uniqueid, keyalgo, encryption, encryptedblockformat } = parsed.data;
+  const members = foldJson(raw) as Readonly<Record<string, unknown>>;
+  const uniqueId = bytesOf(members, 'uniqueID');
+  const keyDerivation = textOf(members, 'keyAlgo');
+  const encryption = textOf(members, 'encryption');
+  const sealedConfig = bytesOf(members, configMember);
   if (encryption !== envelopeName) {
     throw new RepositoryError('unsupported', `format blob encryption ${JSON.stringify(encryption.slice(0, 64))}`);
   }
-  return { raw, uniqueId: uniqueid, keyDerivation: keyalgo, sealedConfig: encryptedblockformat };
+  return { raw, uniqueId, keyDerivation, sealedConfig };
+}
+
+function textOf(members: Readonly<Record<string, unknown>>, name: string): string {
+  const value = members[name.toLowerCase()];
+  if (typeof value === 'string') return value;
+  throw new RepositoryError('repository-foreign', `${formatBlobId} is no format blob: ${name} is no text`);
+}
+
+function bytesOf(members: Readonly<Record<string, unknown>>, name: string): Uint8Array {
+  const text = textOf(members, name);
+  const bytes = Buffer.from(text, 'base64');
+  // What Node skips or forgives, Go refuses.
+  if (bytes.toString('base64') === text) return new Uint8Array(bytes);
+  throw new RepositoryError('repository-foreign', `${formatBlobId} is no format blob: ${name} is not base64`);
 }
 
 /** The blob of a new repository. */

@@ -3,7 +3,7 @@
  * `kopia.repository` makes a store a repository, so it is written last, and never replaced without having been read
  * just before. Kopia caches both blobs for up to 15 minutes.
  */
-import type { BlobId, BlobStore } from '../../blobs/blob-store.ts';
+import type { BlobStore } from '../../blobs/blob-store.ts';
 import type { Clock } from '../../std/clock.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import { JsonError, parseJson, stringifyJson, type JsonValue } from '../../std/lossless-json.ts';
@@ -15,6 +15,7 @@ import { formatEnvelopeKey, openEnvelope, sealEnvelope } from './envelope.ts';
 import { decodeFormatBlob, encodeFormatBlob, formatBlobId, withSealedConfig, type FormatBlob } from './format-blob.ts';
 import { deriveFormatKey, purposeKey } from './key-derivation.ts';
 import { newFormatJson, type FormatOptions } from './new-format.ts';
+import { getIfPresent, readFormat } from './read-format.ts';
 
 /** An open repository's settings and keys. Must never be printed. */
 export interface OpenedFormat {
@@ -28,8 +29,6 @@ export interface OpenedFormat {
 }
 
 const uniqueIdBytes = 32;
-/** Real ones have about 1 KiB; Kopia limits its replicas to 65,000 bytes. */
-const formatBlobBytesMax = 1024 * 1024;
 
 export interface FormatCreate {
   readonly password: string;
@@ -92,11 +91,25 @@ export interface FormatOpen {
  * @throws {RepositoryError} `repository-missing`, `repository-foreign`, `repository-password`, `repository-version`,
  *   `repository-locked`, `unsupported`, `corrupt`; {BlobError}
  */
-export async function openFormat(store: BlobStore, { password, clock, signal }: FormatOpen): Promise<OpenedFormat> {
-  const blob = decodeFormatBlob(await readFormatBlob(store, signal));
-  const { formatKey, config } = await openConfig(blob, password);
-  const format = parseContentFormat(configJson(config), { nowMs: clock.nowMs() });
-  const sealedBlobcfg = await getIfPresent(store, blobcfgId, signal);
+export async function openFormat(store: BlobStore, { password, ...rest }: FormatOpen): Promise<OpenedFormat> {
+  const blob = await readFormat(store, rest);
+  return await openFormatBlob(store, { blob, formatKey: await deriveFormatKey(password, blob) }, rest);
+}
+
+/** A format blob and the key that is to open it. */
+export interface KeyedFormat {
+  readonly blob: FormatBlob;
+  readonly formatKey: Uint8Array;
+}
+
+/** The part of `openFormat` that follows when the blob is read and its key made. @throws as that */
+export async function openFormatBlob(
+  store: BlobStore,
+  { blob, formatKey }: KeyedFormat,
+  { clock, signal }: Omit<FormatOpen, 'password'>,
+): Promise<OpenedFormat> {
+  const format = parseContentFormat(configJson(openConfig(blob, formatKey)), { nowMs: clock.nowMs() });
+  const sealedBlobcfg = await getIfPresent(store, blobcfgId, { signal });
   const blobcfg = sealedBlobcfg && openEnvelope(formatEnvelopeKey(formatKey, blob.uniqueId), sealedBlobcfg);
   if (sealedBlobcfg !== undefined && blobcfg === undefined) {
     const found = `${blobcfgId} has another password than ${formatBlobId}: a password change is under way or was cut off`;
@@ -122,23 +135,22 @@ export interface PasswordChange {
  */
 export async function changePassword(store: BlobStore, change: PasswordChange): Promise<void> {
   const { password, newPassword, clock, rng, signal } = change;
-  const blob = decodeFormatBlob(await readFormatBlob(store, signal));
-  const { formatKey, config } = await openConfig(blob, password);
-  const format = parseContentFormat(configJson(config), { nowMs: clock.nowMs() });
+  const blob = await readFormat(store, { signal });
+  const formatKey = await deriveFormatKey(password, blob);
+  const format = parseContentFormat(configJson(openConfig(blob, formatKey)), { nowMs: clock.nowMs() });
   if (!format.enablePasswordChange) throw new RepositoryError('unsupported', 'a change of password in this repository');
   const newFormatKey = await deriveFormatKey(newPassword, blob);
   const oldKey = formatEnvelopeKey(formatKey, blob.uniqueId);
   const newKey = formatEnvelopeKey(newFormatKey, blob.uniqueId);
 
-  const sealedBlobcfg = await getIfPresent(store, blobcfgId, signal);
+  const sealedBlobcfg = await getIfPresent(store, blobcfgId, { signal });
   // The new key is tried too: an earlier run of this change may have been cut off behind its first put.
   const blobcfg = sealedBlobcfg && (openEnvelope(oldKey, sealedBlobcfg) ?? openEnvelope(newKey, sealedBlobcfg));
   if (sealedBlobcfg !== undefined && blobcfg === undefined) {
     throw new RepositoryError('repository-password', `${blobcfgId} opens with neither the old nor the new password`);
   }
   // Deriving keys took time; another program may have rewritten the blob meanwhile.
-  const before = await readFormatBlob(store, signal);
-  const latest = decodeFormatBlob(before);
+  const latest = await readFormat(store, { signal });
   const latestConfig = openEnvelope(oldKey, latest.sealedConfig);
   if (latestConfig === undefined || Buffer.compare(latest.uniqueId, blob.uniqueId) !== 0) {
     throw new RepositoryError('repository-password', `${formatBlobId} was changed by another program`);
@@ -172,15 +184,10 @@ function openedFormat({ uniqueId, formatKey, format, retention }: OpenParts): Op
   return { uniqueId, formatKey, format, deriveKey, retention };
 }
 
-async function openConfig(
-  blob: FormatBlob,
-  password: string,
-): Promise<{ readonly formatKey: Uint8Array; readonly config: Uint8Array }> {
-  const formatKey = await deriveFormatKey(password, blob);
+function openConfig(blob: FormatBlob, formatKey: Uint8Array): Uint8Array {
   const config = openEnvelope(formatEnvelopeKey(formatKey, blob.uniqueId), blob.sealedConfig);
-  if (config === undefined)
-    throw new RepositoryError('repository-password', 'the password does not open the repository');
-  return { formatKey, config };
+  if (config !== undefined) return config;
+  throw new RepositoryError('repository-password', 'the password does not open the repository');
 }
 
 function configJson(config: Uint8Array): JsonValue {
@@ -189,27 +196,5 @@ function configJson(config: Uint8Array): JsonValue {
   } catch (cause) {
     if (!(cause instanceof JsonError)) throw cause;
     throw new RepositoryError('corrupt', "the repository's format is not JSON", { cause });
-  }
-}
-
-async function readFormatBlob(store: BlobStore, signal: AbortSignal): Promise<Uint8Array> {
-  const bytes = await getIfPresent(store, formatBlobId, signal);
-  if (bytes !== undefined) return bytes;
-  for await (const { id } of store.list('', { signal })) {
-    throw new RepositoryError('repository-foreign', `${store.description} holds ${id}, but no ${formatBlobId}`);
-  }
-  throw new RepositoryError('repository-missing', `${store.description} is empty`);
-}
-
-async function getIfPresent(store: BlobStore, id: BlobId, signal: AbortSignal): Promise<Uint8Array | undefined> {
-  try {
-    const { lengthBytes } = await store.stat(id, { signal });
-    if (lengthBytes > formatBlobBytesMax) {
-      throw new RepositoryError('repository-foreign', `${id} is no format blob: it has ${lengthBytes} bytes`);
-    }
-    return await store.get(id, { signal });
-  } catch (error) {
-    if (hasCode(error, 'blob-not-found')) return undefined;
-    throw error;
   }
 }
