@@ -32,7 +32,9 @@ const actions: CliActions = {
 };
 
 /** The repository's key is made, on another thread, while the action is loaded. */
-function opening<Options extends object>(load: () => Promise<RepositoryAction<Options>>): Action<Options & OpeningOptions> {
+function opening<Options extends object>(
+  load: () => Promise<RepositoryAction<Options>>,
+): Action<Options & OpeningOptions> {
   return async (context, options) => {
     const { RepositoryOpening } = await import('../cli/actions/begin-opening.ts');
     await using repository = new RepositoryOpening(context, options);

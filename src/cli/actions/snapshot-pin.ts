@@ -4,7 +4,11 @@ import type { SnapshotPinOptions } from '../snapshot-pin.ts';
 import { changeManifests } from './change-manifests.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
 
-export const snapshotPin: RepositoryAction<SnapshotPinOptions> = async (context, { snapshot: wanted, labels, remove }, opening) => {
+export const snapshotPin: RepositoryAction<SnapshotPinOptions> = async (
+  context,
+  { snapshot: wanted, labels, remove },
+  opening,
+) => {
   await using opened = await openRepository(context, opening);
   const { repository } = opened;
   const set = await repository.manifests.load({ signal: context.signal });
