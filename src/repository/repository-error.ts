@@ -7,7 +7,8 @@ import { DrayError } from '../std/dray-error.ts';
  * - `corrupt`: bytes that fail authentication, a checksum, a hash or a rule of the format. Never retried.
  * - `content-missing`: no live index entry for a content id. `snapshot-missing`, `snapshot-ambiguous`.
  * - `snapshot-kind`: a snapshot of files and folders where one of a volume is wanted.
- * - `index-conflict`: the epoch moved twice while an index was being written; the flush failed, data is intact.
+ * - `index-conflict`: an index could not be written safely (its epoch moved, or its packs were collected meanwhile); the
+ *   flush failed, what was there before is intact.
  * - `index-cache`: the local directory for decrypted indexes cannot be read or written; the repository is not touched.
  */
 export class RepositoryError extends DrayError<

@@ -8,12 +8,16 @@ import { test } from 'node:test';
 import { FaultStore, type FaultRule } from '../blobs/fault.ts';
 import { MemoryStore } from '../blobs/memory-store.ts';
 import { hasCode } from '../std/dray-error.ts';
-import { systemClock as clock } from '../std/clock.ts';
+import { type Clock, systemClock } from '../std/clock.ts';
 import { systemRng as rng } from '../std/rng.ts';
+import { decodeSessionMarker } from './content/session.ts';
 import { createFormat, type OpenedFormat } from './format/format-store.ts';
 import { Repository } from './repository.ts';
 
 const signal = new AbortController().signal;
+const hourMs = 60 * 60 * 1000;
+let shiftMs = 0;
+const clock: Clock = { ...systemClock, nowMs: () => systemClock.nowMs() + shiftMs };
 const identity = { userName: 'tester', host: 'here' };
 
 /** A new repository in memory, opened through a layer that fails by these rules. */
@@ -50,15 +54,45 @@ test('repository writer > a flush whose index could not be stored keeps what it 
   });
 });
 
-test('repository writer > no marker of a session is left when it has finished, however often it was flushed', async () => {
+test('repository writer > one session lasts over all flushes, its marker never old, and gone at the end', async () => {
   await withRepository([], async (repository, inside) => {
+    const startMs = clock.nowMs();
     await using writer = await repository.writer(identity, { signal });
-    for (let flushes = 0; flushes < 3; flushes++) {
+    for (let hours = 0; hours < 40; hours += 8) {
+      shiftMs = hours * hourMs;
       await writer.write('k', randomBytes(100));
       await writer.flush();
+      const [marker, ...others] = await names(inside, 's');
+      assert.deepEqual(others, []);
+      const { sessionId, startTimeMs, checkpointTimeMs } = decodeSessionMarker(
+        repository.codec,
+        marker as never,
+        await inside.get(marker as never, { signal }),
+      );
+      assert.equal(sessionId, writer.sessionId);
+      assert.ok(startTimeMs - startMs < hourMs);
+      assert.ok(clock.nowMs() - checkpointTimeMs < 12 * hourMs);
     }
     await writer.finish();
     assert.deepEqual(await names(inside, 's'), []);
+    shiftMs = 0;
+  });
+});
+
+test('repository writer > a pack that was collected while the process was stopped is named by no index', async () => {
+  await withRepository([], async (repository, inside, again) => {
+    await using writer = await repository.writer(identity, { signal });
+    const id = await writer.write('k', randomBytes(100));
+    // The flush is stopped for a day when its packs are stored.
+    const collected = async (): Promise<void> => {
+      writer.addEntries([{ contentId: 'k00', packBlob: 'q00' } as never]);
+      shiftMs = 13 * hourMs;
+    };
+    await assert.rejects(writer.flush({ sealOthers: collected }), (error) => hasCode(error, 'index-conflict'));
+    shiftMs = 0;
+    assert.deepEqual(await names(inside, 'xn'), []);
+    await using other = await again();
+    assert.equal(other.index.find(id), undefined);
   });
 });
 

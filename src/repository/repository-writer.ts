@@ -4,13 +4,17 @@
  *
  *   session marker → packs → index blob → marker removed
  *
- * So an index names only durable packs, and a pack without index is protected by its marker until it is too old to
- * matter. Nothing here overwrites; a crash leaves unreferenced packs, which maintenance removes. From the first flush
- * on the marker of the session after next is put ahead of time, so that a flush need not wait for it: a crash leaves
- * two markers then.
+ * So an index names only durable packs. Nothing here overwrites; a crash leaves unreferenced packs and the marker, which
+ * maintenance removes.
+ *
+ * The session lasts over all flushes of a run. What protects a pack that no index names yet is its own age, 24 hours,
+ * and beyond that the marker until it is 96 hours old; so a marker that grows old is replaced by one of the same session
+ * (Kopia tells sessions apart by their id, not by the marker). A process that was stopped for longer may find that its
+ * packs are gone: what was waiting that long is looked for before an index names it.
  */
 import type { BlobId, BlobStore } from '../blobs/blob-store.ts';
 import type { Clock } from '../std/clock.ts';
+import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
 import type { CompressorName } from './content/compression.ts';
 import type { ContentCodec } from './content/content-codec.ts';
@@ -21,6 +25,7 @@ import type { IndexEntry } from './index/index-entry.ts';
 import type { IndexSet } from './index/index-set.ts';
 import { PackWriter } from './pack/pack-writer.ts';
 import type { ContentWriter } from './object/content-access.ts';
+import { RepositoryError } from './repository-error.ts';
 
 export interface RepositoryWriterParts {
   readonly store: BlobStore;
@@ -36,6 +41,11 @@ export interface RepositoryWriterParts {
 const packBufferBytes = 1024 * 1024;
 const packBuffers = 2;
 
+/** A marker older than this is replaced at the next flush. */
+const markerAgeMaxMs = 12 * 60 * 60 * 1000;
+/** Half of what Kopia lets every pack live (`maintenance_safety.go`). */
+const unnamedAgeMaxMs = 12 * 60 * 60 * 1000;
+
 export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   readonly #parts: RepositoryWriterParts;
   readonly #signal: AbortSignal;
@@ -43,20 +53,16 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   /** Written since the last flush, so not yet found in the index. */
   readonly #pendingIds = new Set<ContentId>();
   #pendingEntries: IndexEntry[] = [];
-  #marker: BlobId;
-  #sessionId: string;
-  /** The session that the next flush goes on in; its marker is being put. */
-  #prepared: Promise<Session> | undefined;
-  /** Packs of this run that no index blob was ever asked to name. */
-  readonly #unnamedPacks = new Set<BlobId>();
+  #session: Session;
+  /** Packs of this run that no index blob was ever asked to name, and when they were handed over, Unix milliseconds. */
+  readonly #unnamedPacks = new Map<BlobId, number>();
   /** Writes take turns: packs are filled by one at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(parts: RepositoryWriterParts, session: Session, signal: AbortSignal) {
     this.#parts = parts;
     this.#signal = signal;
-    this.#sessionId = session.id;
-    this.#marker = session.marker;
+    this.#session = session;
   }
 
   /** Starts a session; its marker is durable when this resolves. */
@@ -64,11 +70,12 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     parts: RepositoryWriterParts,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<RepositoryWriter> {
-    return new RepositoryWriter(parts, await putMarker(parts, signal), signal);
+    const id = newSessionId({ rng: parts.rng, nowMs: parts.clock.nowMs() });
+    return new RepositoryWriter(parts, await putMarker(parts, { id }, signal), signal);
   }
 
   get sessionId(): string {
-    return this.#sessionId;
+    return this.#session.id;
   }
 
   get signal(): AbortSignal {
@@ -88,10 +95,11 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     });
   }
 
-  /** Takes over the entries of packs that workers have made durable in this session or the next. */
+  /** Takes over the entries of packs that workers have made durable in this session. */
   addEntries(entries: readonly IndexEntry[]): void {
     this.#pendingEntries.push(...entries);
-    for (const { packBlob } of entries) this.#unnamedPacks.add(packBlob);
+    const nowMs = this.#parts.clock.nowMs();
+    for (const { packBlob } of entries) this.#unnamedPacks.set(packBlob, nowMs);
   }
 
   /** Marks a content as deleted from the next flush on. Unknown or deleted contents are left alone. */
@@ -104,17 +112,24 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   }
 
   /**
-   * Makes everything written so far findable, and goes on in a new session.
-   * @param options.sealOthers called with the next session's id, whose marker is durable; resolves when all packs that
-   *   others write in the present session are durable and handed to `addEntries`.
+   * Makes everything written so far findable.
+   * @param options.sealOthers resolves when all packs that others write in this session are durable and handed to
+   *   `addEntries`.
+   * @throws {RepositoryError} `index-conflict`, `index-cache`; {BlobError}
    */
-  async flush(options: { readonly sealOthers?: (nextSessionId: string) => Promise<void> } = {}): Promise<void> {
-    await this.#inTurn(async () => await this.#flush(options.sealOthers, true));
+  async flush(options: FlushOptions = {}): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#flush(options);
+      if (this.#parts.clock.nowMs() - this.#session.markedAtMs >= markerAgeMaxMs) await this.#renewMarker();
+    });
   }
 
-  /** The last flush: no further session is begun. */
-  async finish(options: { readonly sealOthers?: (sessionId: string) => Promise<void> } = {}): Promise<void> {
-    await this.#inTurn(async () => await this.#flush(options.sealOthers, false));
+  /** The last flush: the session ends. */
+  async finish(options: FlushOptions = {}): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#flush(options);
+      await this.#parts.store.remove(this.#session.marker, { signal: this.#signal });
+    });
   }
 
   /**
@@ -122,42 +137,50 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
    * others must have ended their packs. Only packs made here: an entry that marks a content as deleted names its old one.
    */
   async discard({ signal }: { readonly signal: AbortSignal }): Promise<void> {
-    for (const pack of this.#unnamedPacks) await this.#parts.store.remove(pack, { signal }).catch(() => undefined);
+    for (const pack of this.#unnamedPacks.keys())
+      await this.#parts.store.remove(pack, { signal }).catch(() => undefined);
     this.#unnamedPacks.clear();
     this.#pendingEntries = [];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#turn.catch(() => undefined);
-    await this.#prepared?.catch(() => undefined);
     for (const pack of this.#packs.values()) await pack[Symbol.asyncDispose]();
   }
 
-  async #flush(sealOthers: ((id: string) => Promise<void>) | undefined, goOn: boolean): Promise<void> {
-    const { store, index } = this.#parts;
-    const ended = { id: this.#sessionId, marker: this.#marker };
-    const prepared = this.#prepared;
-    this.#prepared = undefined;
-    const next = goOn ? await (prepared ?? putMarker(this.#parts, this.#signal)) : ended;
-    await sealOthers?.(next.id);
-    for (const pack of this.#packs.values()) await pack.seal(next.id);
+  async #flush({ sealOthers }: FlushOptions): Promise<void> {
+    await sealOthers?.();
+    for (const pack of this.#packs.values()) await pack.seal();
     // More may be added meanwhile; what was not flushed stays pending.
     const entries = [...this.#pendingEntries];
-    for (const { packBlob } of entries) this.#unnamedPacks.delete(packBlob);
-    if (entries.length > 0) await index.flush(entries, { sessionId: ended.id, signal: this.#signal });
+    const packs = new Set(entries.map(({ packBlob }) => packBlob));
+    await this.#requireOld(packs);
+    for (const pack of packs) this.#unnamedPacks.delete(pack);
+    const { index } = this.#parts;
+    if (entries.length > 0) await index.flush(entries, { sessionId: this.#session.id, signal: this.#signal });
     this.#pendingEntries.splice(0, entries.length);
     this.#pendingIds.clear();
-    await store.remove(ended.marker, { signal: this.#signal });
-    if (!goOn) {
-      // Nobody needs it, so nothing depends on whether it could be put.
-      const unused = await prepared?.catch(() => undefined);
-      if (unused !== undefined) await store.remove(unused.marker, { signal: this.#signal });
-      return;
+  }
+
+  /** Packs that have waited for so long that maintenance may have taken them must still be there. */
+  async #requireOld(packs: ReadonlySet<BlobId>): Promise<void> {
+    const { store, clock } = this.#parts;
+    for (const [pack, sinceMs] of this.#unnamedPacks) {
+      if (!packs.has(pack) || clock.nowMs() - sinceMs < unnamedAgeMaxMs) continue;
+      try {
+        await store.stat(pack, { signal: this.#signal });
+      } catch (cause) {
+        if (!hasCode(cause, 'blob-not-found')) throw cause;
+        const reason = 'maintenance removed it before an index named it: this process must have been stopped for long';
+        throw new RepositoryError('index-conflict', `${pack}: ${reason}`, { cause });
+      }
     }
-    this.#sessionId = next.id;
-    this.#marker = next.marker;
-    this.#prepared = putMarker(this.#parts, this.#signal);
-    this.#prepared.catch(() => undefined);
+  }
+
+  async #renewMarker(): Promise<void> {
+    const old = this.#session.marker;
+    this.#session = await putMarker(this.#parts, this.#session, this.#signal);
+    await this.#parts.store.remove(old, { signal: this.#signal });
   }
 
   #pack(prefix: ContentPrefix): PackWriter {
@@ -170,7 +193,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
       maxPackSizeBytes: format.maxPackSizeBytes,
       formatVersion: format.version,
       indexVersion: format.indexVersion,
-      sessionId: this.#sessionId,
+      sessionId: this.#session.id,
       bufferBytes: packBufferBytes,
       buffers: packBuffers,
       onPack: (entries) => this.addEntries(entries),
@@ -193,14 +216,24 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   }
 }
 
-interface Session {
-  readonly id: string;
-  readonly marker: BlobId;
+interface FlushOptions {
+  readonly sealOthers?: () => Promise<void>;
 }
 
-async function putMarker(parts: RepositoryWriterParts, signal: AbortSignal): Promise<Session> {
-  const id = newSessionId({ rng: parts.rng, nowMs: parts.clock.nowMs() });
-  const marker = encodeSessionMarker(parts.codec, { sessionId: id, nowMs: parts.clock.nowMs(), ...parts.identity });
-  await parts.store.put(marker.id, marker.bytes, { signal });
-  return { id, marker: marker.id };
+interface Session {
+  readonly id: string;
+  readonly startTimeMs: number;
+  readonly marker: BlobId;
+  readonly markedAtMs: number;
+}
+
+async function putMarker(
+  { codec, store, clock, identity }: RepositoryWriterParts,
+  { id, startTimeMs }: Pick<Session, 'id'> & Partial<Session>,
+  signal: AbortSignal,
+): Promise<Session> {
+  const nowMs = clock.nowMs();
+  const marker = encodeSessionMarker(codec, { sessionId: id, nowMs, startTimeMs, ...identity });
+  await store.put(marker.id, marker.bytes, { signal });
+  return { id, startTimeMs: startTimeMs ?? nowMs, marker: marker.id, markedAtMs: nowMs };
 }

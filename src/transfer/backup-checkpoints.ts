@@ -30,7 +30,7 @@ export class Checkpoints {
   constructor(clock: Clock, options: CheckpointsOptions) {
     this.#options = options;
     this.intervalBytes = options.intervalBytes ?? checkpointIntervalBytes(options.workBytes);
-    this.#due = new CheckpointClock(clock, { workBytes: options.workBytes, everyBytes: this.intervalBytes / 2 });
+    this.#due = new CheckpointClock(clock, { everyBytes: this.intervalBytes / 2 });
   }
 
   countRead(bytes: number): void {

@@ -117,11 +117,11 @@ export class BackupRun implements AsyncDisposable {
   }
 
   /** Everything that workers hold becomes durable and known to the writer. */
-  async seal(nextSessionId: string): Promise<void> {
+  async seal(): Promise<void> {
     if (this.#group === undefined) return;
     this.#generation++;
     this.#claims?.table.switchTo(this.#generation);
-    await this.#group.broadcast({ kind: 'seal', sessionId: nextSessionId, generation: this.#generation });
+    await this.#group.broadcast({ kind: 'seal', generation: this.#generation });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -206,7 +206,7 @@ export class BackupRun implements AsyncDisposable {
     const done = this.#options.done.clone();
     await this.#options.recordCheckpoint(await this.#builder.checkpoint(), done);
     const ended = this.#generation;
-    await writer.flush({ sealOthers: async (next) => await this.seal(next) });
+    await writer.flush({ sealOthers: async () => await this.seal() });
     await repository.refreshIfOld({ signal });
     await this.#group?.broadcast({ kind: 'index', index: repository.index.lookupLocation() });
     repository.index.closeRetired();

@@ -127,7 +127,7 @@ class BackupJob {
     const root = await tree.finish();
     await this.#checkSource();
     const snapshot = await this.#record.complete(root, changes, audit?.nextCursor);
-    await this.#state.writer.finish({ sealOthers: async (session) => await run.seal(session) });
+    await this.#state.writer.finish({ sealOthers: async () => await run.seal() });
     const changedBytes = await this.#changedBytes(root);
     const { sizeBytes } = source;
     const parent = base?.snapshot.id;

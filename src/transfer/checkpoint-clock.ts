@@ -16,27 +16,19 @@ export function checkpointIntervalBytes(workBytes: number): number {
 
 export class CheckpointClock {
   readonly #clock: Clock;
-  readonly #intervalBytes: number;
+  readonly #everyBytes: number;
   #lastBytes = 0;
   #lastMs: number;
 
-  /**
-   * @param options.workBytes what the run will read at most.
-   * @param options.everyBytes instead of the interval that follows from the work.
-   */
-  constructor(clock: Clock, options: { readonly workBytes: number; readonly everyBytes?: number | undefined }) {
+  constructor(clock: Clock, { everyBytes }: { readonly everyBytes: number }) {
     this.#clock = clock;
-    this.#intervalBytes = options.everyBytes ?? checkpointIntervalBytes(options.workBytes);
+    this.#everyBytes = everyBytes;
     this.#lastMs = clock.monotonicMs();
-  }
-
-  get intervalBytes(): number {
-    return this.#intervalBytes;
   }
 
   isDue(doneBytes: number): boolean {
     if (doneBytes === this.#lastBytes) return false;
-    const enough = doneBytes - this.#lastBytes >= this.#intervalBytes;
+    const enough = doneBytes - this.#lastBytes >= this.#everyBytes;
     return enough || this.#clock.monotonicMs() - this.#lastMs >= intervalMsMax;
   }
 

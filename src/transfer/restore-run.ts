@@ -85,8 +85,7 @@ export class RestoreRun implements AsyncDisposable {
     this.#parts = parts;
     this.#options = options;
     this.#intervalBytes = checkpointIntervalBytes(options.sizeBytes);
-    const everyBytes = this.#intervalBytes / 2;
-    this.#due = new CheckpointClock(parts.clock, { workBytes: options.sizeBytes, everyBytes });
+    this.#due = new CheckpointClock(parts.clock, { everyBytes: this.#intervalBytes / 2 });
     this.#handedOut = options.resumeFrom;
     this.#recorded = options.resumeFrom;
     this.#failure = new RunFailure(options.signal, (reason) => this.#group?.abort(reason));

@@ -30,8 +30,8 @@ export interface StoreWorkerData {
 export type StoreTask =
   /** Make contents of these extents of the source, each of whole leaves unless it ends the volume. Answer: StoredLeaves. */
   | { readonly kind: 'store'; readonly extents: readonly Extent[] }
-  /** End the open pack; answer when all is durable and reported. Later packs carry `sessionId`. */
-  | { readonly kind: 'seal'; readonly sessionId: string; readonly generation: number }
+  /** End the open pack; answer when all is durable and reported. */
+  | { readonly kind: 'seal'; readonly generation: number }
   /** The index has grown: look there from now on. */
   | { readonly kind: 'index'; readonly index: IndexLookupLocation };
 

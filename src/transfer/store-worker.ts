@@ -70,7 +70,7 @@ serveTasks<StoreTask>({
         // The next chunks need not wait until these are on the medium.
         const { durable } = await betweenChunks(async () => {
           claims.switchTo(task.generation);
-          return await packs.cut(task.sessionId);
+          return await packs.cut();
         });
         await durable;
         return undefined;

@@ -39,6 +39,7 @@ export interface PackWriterOptions {
   readonly maxPackSizeBytes: number;
   readonly formatVersion: number;
   readonly indexVersion: 1 | 2;
+  /** Its marker is durable. */
   readonly sessionId: string;
   /** Size and number of the buffers; together the memory of this writer. */
   readonly bufferBytes: number;
@@ -63,7 +64,6 @@ export class PackWriter implements AsyncDisposable {
   readonly #free: Uint8Array[] = [];
   readonly #waiting: ((buffer: Uint8Array) => void)[] = [];
   readonly #committing = new Set<Promise<void>>();
-  #sessionId: string;
   #pack: OpenPack | undefined;
   #buffer: Uint8Array | undefined;
   #fillBytes = 0;
@@ -73,7 +73,6 @@ export class PackWriter implements AsyncDisposable {
     assert(options.bufferBytes % blockBytes === 0 && options.buffers >= 2);
     this.#parts = parts;
     this.#options = options;
-    this.#sessionId = options.sessionId;
     const memory = AlignedMemory.allocate({ slotBytes: options.bufferBytes, slots: options.buffers });
     for (let slot = 0; slot < options.buffers; slot++) this.#free.push(memory.slot(slot));
   }
@@ -120,19 +119,18 @@ export class PackWriter implements AsyncDisposable {
   }
 
   /** Ends the open pack, and resolves when all packs so far are durable and reported. As `cut`. */
-  async seal(sessionId: string): Promise<void> {
-    const { durable } = await this.cut(sessionId);
+  async seal(): Promise<void> {
+    const { durable } = await this.cut();
     await durable;
   }
 
   /**
-   * Ends the open pack; `durable` settles when all packs so far are durable and reported, while more may be added. Packs
-   * begun afterwards carry `sessionId`, whose marker must already be durable. Like `add`, it does not overlap calls.
+   * Ends the open pack; `durable` settles when all packs so far are durable and reported, while more may be added. Like
+   * `add`, it does not overlap calls.
    */
-  async cut(sessionId: string): Promise<{ readonly durable: Promise<void> }> {
+  async cut(): Promise<{ readonly durable: Promise<void> }> {
     this.#throwIfFailed();
     if (this.#pack !== undefined) await this.#finish(this.#pack);
-    this.#sessionId = sessionId;
     const durable = Promise.all(this.#committing).then(() => this.#throwIfFailed());
     durable.catch(() => undefined);
     return { durable };
@@ -150,7 +148,7 @@ export class PackWriter implements AsyncDisposable {
 
   async #begin(): Promise<OpenPack> {
     const name = Buffer.from(this.#parts.rng.bytes(16)).toString('hex');
-    const blob = blobId(`${this.#options.kind}${name}-${this.#sessionId}`);
+    const blob = blobId(`${this.#options.kind}${name}-${this.#options.sessionId}`);
     const buffer = this.#buffer ?? (await this.#takeBuffer());
     const preamble = packPreamble(this.#parts.rng);
     buffer.set(preamble);
