@@ -24,8 +24,9 @@ export interface Problem {
 }
 
 export interface Suspects {
-  readonly contents: Iterable<ContentId>;
-  readonly packs: Iterable<string>;
+  /** And what was wrong with each. */
+  readonly contents: ReadonlyMap<ContentId, string>;
+  readonly packs: ReadonlyMap<string, string>;
   readonly snapshots: readonly Snapshot[];
   /** Whether the packs were looked at: their lengths are wanted again then. */
   readonly present: boolean;
@@ -37,21 +38,38 @@ export interface Confirmed {
   readonly contents: ReadonlyMap<ContentId, string>;
   /** Damage that stands on its own: of contents that are not deleted, and of packs that hold any. */
   readonly problems: readonly Problem[];
+  /** What was damaged at first and whole at the second look, at the same place: the medium or the memory is not to be trusted. */
+  readonly wavering: readonly Problem[];
   /** Those that are still there. */
   readonly snapshots: readonly Snapshot[];
 }
 
 /** @throws {RepositoryError} when the index or the manifests cannot be loaded; {BlobError} */
 export async function confirmDamage(repository: Repository, suspects: Suspects, call: Call): Promise<Confirmed> {
+  await repository.index.verifyTables();
+  const places = new Map(Array.from(suspects.contents.keys(), (id) => [id, placeOf(repository, id)]));
   await repository.index.refresh(call);
   const lengths = suspects.present ? await packLengths(repository.store, call) : undefined;
-  const packs = await damagedPacks(repository, suspects.packs, lengths, call);
-  const contents = await damagedContents(repository, suspects.contents, lengths, call);
+  const packs = await damagedPacks(repository, suspects.packs.keys(), lengths, call);
+  const contents = await damagedContents(repository, suspects.contents.keys(), lengths, call);
   const problems = [...packs].map(([blob, reason]) => ({ what: `pack ${blob}`, reason }));
   for (const [id, reason] of contents) {
     if (repository.index.find(id)?.deleted === false) problems.push({ what: `content ${id}`, reason });
   }
-  return { lengths, contents, problems, snapshots: await present(repository, suspects.snapshots, call) };
+  const wavering: Problem[] = [];
+  for (const [id, reason] of suspects.contents) {
+    const place = places.get(id);
+    if (!contents.has(id) && place !== undefined && place === placeOf(repository, id)) {
+      wavering.push({ what: `content ${id}`, reason });
+    }
+  }
+  return { lengths, contents, problems, wavering, snapshots: await present(repository, suspects.snapshots, call) };
+}
+
+/** Undefined for what the index does not have. */
+function placeOf({ index }: Repository, id: ContentId): string | undefined {
+  const entry = index.find(id);
+  return entry && `${entry.packBlob} ${entry.packOffset}`;
 }
 
 async function damagedContents(

@@ -13,6 +13,7 @@ import type { Repository } from '../repository/repository.ts';
 import type { Clock } from '../std/clock.ts';
 import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { BlockTarget } from '../volume/block-target.ts';
+import { hasCode } from '../std/dray-error.ts';
 import { extent } from '../volume/extent.ts';
 import { CheckpointClock, checkpointIntervalBytes } from './checkpoint-clock.ts';
 import {
@@ -162,7 +163,17 @@ export class RestoreRun implements AsyncDisposable {
 
   /** What a task came to; one that met something gone is handed out again when the index was loaded anew. */
   async #settled(task: FetchTask, outcome: Promise<FetchAnswer>): Promise<Fetched> {
-    let answer = await outcome;
+    try {
+      return await this.#fetched(task, await outcome);
+    } catch (error) {
+      // A table that the disk has changed makes whole contents look damaged.
+      if (hasCode(error, 'corrupt')) await this.#parts.repository.index.verifyTables();
+      throw error;
+    }
+  }
+
+  async #fetched(task: FetchTask, first: FetchAnswer): Promise<Fetched> {
+    let answer = first;
     if (answer === 'gone') {
       assert(task.kind === 'fetch' || task.kind === 'delta');
       await this.#renewIndex();

@@ -42,6 +42,8 @@ export interface VerifyResult {
   readonly readBytes: number;
   /** What is wrong with blobs, whether or not a snapshot needs them. */
   readonly problems: readonly Problem[];
+  /** What was damaged when it was first read, and whole the second time. */
+  readonly wavering: readonly Problem[];
   readonly damaged: readonly (DamagedPlace & { readonly snapshot: string })[];
   /** What could not be checked, by what this version lacks for it: no damage is known of. */
   readonly unsupported: readonly Unsupported[];
@@ -64,21 +66,23 @@ export async function verify(repository: Repository, request: VerifyRequest): Pr
   let blobs = level === 'data' ? await checkBlobs(repository, signal) : [];
   let walked = await walk(repository, request.snapshots, { lengths, contents: checked.damagedContents, signal });
   let problems: readonly Problem[] = [];
+  let wavering: readonly Problem[] = [];
   const suspicious =
     blobs.length + checked.packProblems.size + checked.damagedContents.size + walked.damaged.length > 0;
   if (suspicious) {
     const { damagedContents, packProblems } = checked;
     const { snapshots } = request;
-    const suspects = { contents: damagedContents.keys(), packs: packProblems.keys(), snapshots, present };
+    const suspects = { contents: damagedContents, packs: packProblems, snapshots, present };
     const confirmed = await confirmDamage(repository, suspects, { signal });
     if (blobs.length > 0) blobs = await checkBlobs(repository, signal);
     problems = [...blobs, ...confirmed.problems];
+    wavering = confirmed.wavering;
     walked = await walk(repository, confirmed.snapshots, { ...confirmed, signal });
   }
   const { packs, contents, readBytes } = checked;
   const unsupported = together(checked.unsupported, walked.unsupported);
   const { damaged } = walked;
-  return { snapshots: request.snapshots.length, packs, contents, readBytes, problems, damaged, unsupported };
+  return { snapshots: request.snapshots.length, packs, contents, readBytes, problems, wavering, damaged, unsupported };
 }
 
 const nothing: PacksChecked = {

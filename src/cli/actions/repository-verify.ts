@@ -45,12 +45,17 @@ export const repositoryVerify: RepositoryAction<RepositoryVerifyOptions> = async
   for (const each of result.unsupported) {
     context.log.warn(`${countOf(each)} could not be checked: this version does not support ${each.what}`);
   }
-  const { unsupported } = result;
+  for (const { what, reason } of result.wavering.slice(0, shownMax)) {
+    context.log.warn(
+      `${what} was damaged when it was first read, and whole the second time (${reason}): check disk and memory`,
+    );
+  }
+  const { unsupported, wavering } = result;
   const whole = problems.length === 0 && damaged.length === 0;
   const { packs, contents, readBytes } = result;
   const { level, sample } = options;
   const counts = { snapshots: snapshots.length, packs, contents, readBytes };
-  const value = { whole, level, sample, ...counts, problems, damaged, unsupported };
+  const value = { whole, level, sample, ...counts, problems, wavering, damaged, unsupported };
   const fields: [string, string][] = [
     ['Verified', `${snapshots.length} snapshots, level ${level}${sample < 1 ? `, a sample of ${sample * 100} %` : ''}`],
     ...(level === 'data'

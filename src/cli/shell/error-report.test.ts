@@ -76,3 +76,13 @@ test('error report > what failed while cleaning up is told beside what failed fi
   const text = report(new SuppressedError(new Error('close the file'), first));
   assert.match(text, /^dray backup: open content k1\n {2}next: .*\n {2}while cleaning up: close the file\n$/);
 });
+
+test('error report > too many open files are no defect, and the advice is about them', () => {
+  const cause = Object.assign(new Error('EMFILE: too many open files, open /a'), { code: 'EMFILE' });
+  const inStore = report(new BlobError('blob-unavailable', 'get p1', { cause }));
+  const inThread = report(new Error('Worker initialization failure: EMFILE'));
+  for (const text of [inStore, inThread]) {
+    assert.match(text, /next: .*--parallel.*ulimit -n/);
+    assert.doesNotMatch(text, /defect/);
+  }
+});

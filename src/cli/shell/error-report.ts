@@ -78,6 +78,9 @@ export function adviceFor(error: unknown): string | undefined {
   if (causesOf(error).some((link) => isErrno(link, 'ENAMETOOLONG'))) {
     return 'The name is longer than the system takes: use a shorter one, or make a link to its folder (ln -s) and go through that.';
   }
+  if (causesOf(error).some(isTooManyFiles)) {
+    return 'Too many files are open at once: use a smaller --parallel, or raise the limit (ulimit -n).';
+  }
   const code = knownCodeOf(error);
   return code === undefined ? undefined : adviceByCode[code];
 }
@@ -94,7 +97,7 @@ export function errorReport(error: unknown, options: { readonly attempted: strin
   const advice = adviceFor(error);
   if (advice !== undefined) lines.push(`  next: ${advice}`);
   if (error instanceof SuppressedError) lines.push(`  while cleaning up: ${describe(error.error)}`);
-  const operating = chain[0] instanceof DrayError || isSystemError(chain[0]);
+  const operating = chain[0] instanceof DrayError || isSystemError(chain[0]) || chain.some(isTooManyFiles);
   if (!operating) lines.push('  next: This is a defect of dray. Please report it with the lines below.');
   if (options.stacks || !operating) lines.push(...chain.map(stackOf));
   return `${lines.join('\n')}\n`;
@@ -109,6 +112,12 @@ function describe(error: unknown): string {
 /** What Node throws for a failed system call, such as ENOSPC in the cache folder. */
 function isSystemError(error: unknown): boolean {
   return error instanceof Error && 'errno' in error && 'syscall' in error;
+}
+
+/** Threads that cannot start say it in words only. */
+function isTooManyFiles(error: unknown): boolean {
+  if (isErrno(error, 'EMFILE') || isErrno(error, 'ENFILE')) return true;
+  return error instanceof Error && /\bE[MN]FILE\b/.test(error.message);
 }
 
 function stackOf(error: unknown): string {

@@ -115,6 +115,15 @@ export class IndexSet implements AsyncDisposable {
     await this.#inTurn(async () => await this.#load(signal));
   }
 
+  /**
+   * Looks at what the local tables have told: a disk that has changed a table since it was opened makes whole contents
+   * look missing or damaged.
+   * @throws {RepositoryError} `index-cache`
+   */
+  async verifyTables(): Promise<void> {
+    await this.#inTurn(async () => await this.#cache.verifyAgain(this.#tables.files));
+  }
+
   /** Where a content is; also when it is deleted, because it can still be read, unless it was dropped. */
   find(id: ContentId): IndexEntry | undefined {
     return this.#lookup.findId(id);
