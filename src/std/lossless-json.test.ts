@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { JsonError, JsonNumber, jsonObject, parseJson, stringifyJson } from './lossless-json.ts';
+import { JsonError, JsonNumber, jsonObject, parseJson } from './lossless-json.ts';
+import { stringifyJson } from './write-json.ts';
 
 describe('lossless JSON', () => {
   test('keeps 64-bit integers and literals that a double would change', () => {

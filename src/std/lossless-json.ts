@@ -25,7 +25,8 @@ export interface JsonObject {
 
 export type JsonValue = null | boolean | number | bigint | string | JsonNumber | readonly JsonValue[] | JsonObject;
 
-const depthMax = 200;
+/** Of what is read, and of what is written. */
+export const depthMax = 200;
 
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber);
@@ -47,14 +48,6 @@ export function jsonObject(members: { readonly [key: string]: JsonValue | undefi
 export function parseJson(text: string): JsonValue {
   const parser = new Parser(text);
   return parser.document();
-}
-
-/**
- * Compact, or with `indent` spaces per level. Members and array elements that are undefined are rejected.
- * @throws {JsonError} for NaN, infinities, and nesting deeper than 200.
- */
-export function stringifyJson(value: JsonValue, options: { readonly indent?: number } = {}): string {
-  return stringify(value, options.indent ?? 0, 0);
 }
 
 const numberPattern = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
@@ -202,43 +195,4 @@ function isNumberCharacter(code: number): boolean {
   return (
     (code >= 0x30 && code <= 0x39) || code === 0x2b || code === 0x2d || code === 0x2e || code === 0x45 || code === 0x65
   );
-}
-
-function isArray(value: JsonValue): value is readonly JsonValue[] {
-  return Array.isArray(value);
-}
-
-function stringify(value: JsonValue, indent: number, depth: number): string {
-  if (depth > depthMax) throw new JsonError('json', 'cannot write JSON: nested too deeply');
-  if (value instanceof JsonNumber) return value.literal;
-  if (typeof value === 'bigint') return value.toString();
-  if (typeof value === 'number' && !Number.isFinite(value))
-    throw new JsonError('json', `cannot write ${value} as JSON`);
-  if (typeof value === 'number' || typeof value === 'string' || typeof value === 'boolean' || value === null) {
-    return JSON.stringify(value);
-  }
-  const parts: string[] = [];
-  if (isArray(value)) {
-    for (const item of value) parts.push(stringify(item, indent, depth + 1));
-    return bracket(parts, { open: '[', close: ']', indent, depth });
-  }
-  const colon = indent > 0 ? ': ' : ':';
-  for (const [key, item] of Object.entries<JsonValue | undefined>(value)) {
-    if (item === undefined) throw new JsonError('json', `cannot write JSON: ${JSON.stringify(key)} is undefined`);
-    parts.push(JSON.stringify(key) + colon + stringify(item, indent, depth + 1));
-  }
-  return bracket(parts, { open: '{', close: '}', indent, depth });
-}
-
-interface Bracket {
-  readonly open: string;
-  readonly close: string;
-  readonly indent: number;
-  readonly depth: number;
-}
-
-function bracket(parts: readonly string[], { open, close, indent, depth }: Bracket): string {
-  if (indent === 0 || parts.length === 0) return open + parts.join(',') + close;
-  const inner = '\n' + ' '.repeat(indent * (depth + 1));
-  return open + inner + parts.join(',' + inner) + '\n' + ' '.repeat(indent * depth) + close;
 }

@@ -6,7 +6,8 @@
 import { z } from 'zod';
 
 import type { BlobId } from '../../blobs/blob-store.ts';
-import { JsonError, parseJson, stringifyJson, type JsonValue } from '../../std/lossless-json.ts';
+import { JsonError, parseJson, type JsonValue } from '../../std/lossless-json.ts';
+import { stringifyJson } from '../../std/write-json.ts';
 import type { Rng } from '../../std/rng.ts';
 import { foldJson } from '../format/fold-json.ts';
 import { RepositoryError } from '../repository-error.ts';

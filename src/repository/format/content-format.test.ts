@@ -3,7 +3,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 
 import { seededRng } from '../../std/rng.ts';
-import { parseJson, stringifyJson, type JsonValue } from '../../std/lossless-json.ts';
+import { parseJson, type JsonValue } from '../../std/lossless-json.ts';
+import { stringifyJson } from '../../std/write-json.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { defaultEpochs, parseContentFormat, type ContentFormat } from './content-format.ts';
 import { newFormatJson } from './new-format.ts';

@@ -9,10 +9,10 @@ import {
   jsonObject,
   JsonError,
   parseJson,
-  stringifyJson,
   type JsonObject,
   type JsonValue,
 } from '../../std/lossless-json.ts';
+import { stringifyJson } from '../../std/write-json.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { foldJson } from './fold-json.ts';
 

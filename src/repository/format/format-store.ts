@@ -6,7 +6,8 @@
 import type { BlobStore } from '../../blobs/blob-store.ts';
 import type { Clock } from '../../std/clock.ts';
 import { hasCode } from '../../std/dray-error.ts';
-import { JsonError, parseJson, stringifyJson, type JsonValue } from '../../std/lossless-json.ts';
+import { JsonError, parseJson, type JsonValue } from '../../std/lossless-json.ts';
+import { stringifyJson } from '../../std/write-json.ts';
 import type { Rng } from '../../std/rng.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { blobcfgId, decodeBlobcfg, noRetentionJson, type Retention } from './blobcfg.ts';

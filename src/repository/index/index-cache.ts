@@ -7,7 +7,7 @@
  * A blob is decrypted in memory as a whole (Kopia's are at most 16 million entries, about 800 MB; flushed ones are
  * small): streaming decryption would save that peak when a very large repository is opened for the first time.
  */
-import { close, open, unlink, utimes, write } from 'node:fs';
+import { close, open, unlink, utimes } from 'node:fs';
 import { readdir, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -23,11 +23,11 @@ import { checkIndex } from './check-index.ts';
 import { encodeCursor } from './encode-index.ts';
 import { damagedTable } from './index-bytes.ts';
 import { MergeCursor } from './merge.ts';
-import { encodeEnd, readEnd, TableFile, tableHasher } from './table-file.ts';
+import { readEnd, TableFile } from './table-file.ts';
+import { writeTable } from './write-table.ts';
 
 const openFd = promisify(open);
 const closeFd = promisify(close);
-const writeFd = promisify(write);
 const touch = promisify(utimes);
 const remove = promisify(unlink);
 
@@ -186,7 +186,7 @@ export class IndexCache {
     try {
       const fd = await this.#create(temporary);
       try {
-        await writePieces(fd, { covers, pieces, key: this.#key, signal });
+        await writeTable(fd, { covers, pieces, key: this.#key, signal });
       } catch (error) {
         await closeFd(fd);
         throw error;
@@ -214,30 +214,6 @@ export class IndexCache {
       await makeDirectories(this.#directory, { mode: 0o700 });
       return await openFd(path, 'wx+', 0o600);
     }
-  }
-}
-
-interface TableWrite {
-  readonly covers: readonly BlobId[];
-  readonly pieces: Iterable<Uint8Array>;
-  readonly key: Uint8Array;
-  readonly signal: AbortSignal;
-}
-
-async function writePieces(fd: number, { covers, pieces, key, signal }: TableWrite): Promise<void> {
-  const hasher = tableHasher(key);
-  for (const piece of pieces) {
-    signal.throwIfAborted();
-    hasher.update(piece);
-    await writeWhole(fd, piece);
-  }
-  await writeWhole(fd, encodeEnd(covers, hasher));
-}
-
-async function writeWhole(fd: number, piece: Uint8Array): Promise<void> {
-  for (let done = 0; done < piece.length;) {
-    const { bytesWritten } = await writeFd(fd, piece, done, piece.length - done);
-    done += bytesWritten;
   }
 }
 

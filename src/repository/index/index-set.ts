@@ -1,26 +1,14 @@
 /**
  * The index of an open repository: the active index blobs as few local tables, what is found in them, and the writing
  * of new ones. One main thread owns it; workers look into the same files through an `IndexLookup`.
- *
- * **Merging what we have flushed.** A long run flushes thousands of times. When eight blobs of the same size class, of
- * this process and of the present write epoch have come together, one blob that says all they say is put, and when it
- * is durable the eight are removed. That is safe next to Kopia, and next to ourselves:
- * - Maintenance merges an epoch only when two newer ones have begun, which takes a day each. We merge only in the epoch
- *   that is being written, and ask for it again between the put and the first removal.
- * - Whoever lists in between sees the eight and the one: duplicates are normal. Whoever has listed before, and finds
- *   one of the eight gone, lists again; Kopia does so up to ten times, and so do we.
- * - A crash at any point leaves the superset, or some of the eight, or both. Nothing is ever removed that is not
- *   contained in a durable blob of the same epoch. Deleted entries are kept in merges like all others.
- * - When a removal is denied (an append-only store) the duplicates stay for maintenance.
  */
-import { BlobError, type BlobId, type BlobStore } from '../../blobs/blob-store.ts';
+import type { BlobId, BlobStore } from '../../blobs/blob-store.ts';
 import type { Clock } from '../../std/clock.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import type { ContentCodec } from '../content/content-codec.ts';
 import type { ContentId, ContentPrefix } from '../content/content-id.ts';
 import type { ContentFormat } from '../format/content-format.ts';
 import { RepositoryError } from '../repository-error.ts';
-import { encodeCursor, joinPieces } from './encode-index.ts';
 import { EpochReader, type ReadEpochState } from './epoch-reader.ts';
 import { activeIndexBlobs, unsettledEpochs } from './epochs.ts';
 import { IndexCache } from './index-cache.ts';
@@ -30,6 +18,7 @@ import { IndexLookup, type IndexLookupLocation } from './index-lookup.ts';
 import { IndexTables } from './index-tables.ts';
 import { MergeCursor } from './merge.ts';
 import { OwnBlobs } from './own-blobs.ts';
+import { putMerged, removeMerged, type OwnMerge } from './own-merge.ts';
 import type { TableCursor } from './table-cursor.ts';
 import type { TableFile } from './table-file.ts';
 
@@ -235,69 +224,29 @@ export class IndexSet implements AsyncDisposable {
     this.#tablesChanged(await this.#tables.addOwn(id, plain, { signal }));
   }
 
-  async #mergeOwn(options: {
-    readonly writeEpoch: number;
-    readonly sessionId: string;
-    readonly signal: AbortSignal;
-  }): Promise<void> {
-    const { writeEpoch, sessionId, signal } = options;
+  async #mergeOwn(options: OwnMerge): Promise<void> {
+    const { writeEpoch, signal } = options;
+    const parts = { store: this.#store, codec: this.#codec, cache: this.#cache, tables: this.#tables };
     for (let merge = this.#own.nextMerge(writeEpoch); merge !== undefined; merge = this.#own.nextMerge(writeEpoch)) {
-      const plain = await this.#mergedIndex(merge, signal);
-      if (plain === undefined) continue;
-      const { id, bytes } = this.#codec.sealNamed(`xn${writeEpoch}_`, `${sessionId}-c1`, plain);
-      await this.#store.put(id, bytes, { signal });
+      const merged = await putMerged({ ...parts, indexVersion: this.#indexVersion }, merge, options);
+      if ('gone' in merged) {
+        // It is not ours any more.
+        this.#own.forget([merged.gone]);
+        continue;
+      }
       if ((await this.#epochs.writeEpoch({ signal })) >= writeEpoch + unsettledEpochs) {
         // The epoch may be compacted by now. Both the merged one and what it holds are there: leave it so.
         this.#own.forget(merge);
         return;
       }
-      await this.#addOwn(id, { plain, lengthBytes: bytes.length, signal });
+      await this.#addOwn(merged.id, { plain: merged.plain, lengthBytes: merged.bytes.length, signal });
       // It may have come out the same as one that it was made of.
-      await this.#removeOwn(new Set(merge).difference(new Set([id])), signal);
+      const replaced = new Set(merge).difference(new Set([merged.id]));
+      this.#own.forget(replaced);
+      const removed = await removeMerged(this.#store, replaced, { signal });
+      this.#active = this.#active.difference(removed);
+      this.#tablesChanged(await this.#tables.dropOwn(removed));
     }
-  }
-
-  /** @returns undefined when one of the blobs has gone; it is not ours any more then */
-  async #mergedIndex(blobs: readonly BlobId[], signal: AbortSignal): Promise<Uint8Array | undefined> {
-    const files: TableFile[] = [];
-    try {
-      for (const blob of blobs) files.push(await this.#openOwn(blob, signal));
-      const cursor = (): MergeCursor => new MergeCursor(files.map(({ table }) => table.cursor()));
-      const merged = joinPieces(encodeCursor(cursor, this.#indexVersion));
-      await this.#cache.verifyAgain(files);
-      return merged;
-    } catch (error) {
-      if (hasCode(error, 'corrupt')) await this.#cache.verifyAgain(files);
-      if (!hasCode(error, 'blob-not-found')) throw error;
-      return undefined;
-    } finally {
-      for (const file of files) file.release();
-    }
-  }
-
-  async #openOwn(blob: BlobId, signal: AbortSignal): Promise<TableFile> {
-    try {
-      return await this.#tables.openBlob(blob, { signal });
-    } catch (error) {
-      if (hasCode(error, 'blob-not-found')) this.#own.forget([blob]);
-      throw error;
-    }
-  }
-
-  async #removeOwn(blobs: ReadonlySet<BlobId>, signal: AbortSignal): Promise<void> {
-    this.#own.forget(blobs);
-    const removed = new Set<BlobId>();
-    for (const blob of blobs) {
-      try {
-        await this.#store.remove(blob, { signal });
-        removed.add(blob);
-      } catch (error) {
-        // It stays, as a duplicate. A store that fails for good fails the next put.
-        if (!(error instanceof BlobError)) throw error;
-      }
-    }
-    this.#active = this.#active.difference(removed);
-    this.#tablesChanged(await this.#tables.dropOwn(removed));
   }
 
   #tablesChanged(retired: readonly TableFile[]): void {

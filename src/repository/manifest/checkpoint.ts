@@ -5,7 +5,8 @@
  */
 import { z } from 'zod';
 
-import { jsonObject, stringifyJson } from '../../std/lossless-json.ts';
+import { jsonObject } from '../../std/lossless-json.ts';
+import { stringifyJson } from '../../std/write-json.ts';
 import { recordedRangesMax } from '../tree/done-ranges.ts';
 import type { RecordedRanges } from '../tree/done-ranges.ts';
 import { nodeCount } from '../tree/volume-layout.ts';

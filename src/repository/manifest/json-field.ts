@@ -3,7 +3,8 @@ import { z } from 'zod';
 
 import { parseGoTime } from '../../std/go-time.ts';
 import type { Nanoseconds } from '../../std/go-time.ts';
-import { isJsonObject, JsonError, parseJson, stringifyJson } from '../../std/lossless-json.ts';
+import { isJsonObject, JsonError, parseJson } from '../../std/lossless-json.ts';
+import { stringifyJson } from '../../std/write-json.ts';
 import type { JsonObject, JsonValue } from '../../std/lossless-json.ts';
 import { RepositoryError } from '../repository-error.ts';
 

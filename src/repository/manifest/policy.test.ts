@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { hasCode } from '../../std/dray-error.ts';
-import { parseJson, stringifyJson } from '../../std/lossless-json.ts';
+import { parseJson } from '../../std/lossless-json.ts';
+import { stringifyJson } from '../../std/write-json.ts';
 import { seededRng } from '../../std/rng.ts';
 import { defaultMaintenanceParams, maintenanceLabels, maintenanceOwner } from './maintenance-params.ts';
 import { ManifestSet } from './manifest-set.ts';

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 
 import { hasCode } from '../../std/dray-error.ts';
 import { formatGoTime, parseGoTime } from '../../std/go-time.ts';
-import { parseJson, stringifyJson } from '../../std/lossless-json.ts';
+import { parseJson } from '../../std/lossless-json.ts';
+import { stringifyJson } from '../../std/write-json.ts';
 import { seededRng } from '../../std/rng.ts';
 import { objectId } from '../object/object-id.ts';
 import { decodeVolumeTags, encodeVolumeTags } from '../tree/volume-tags.ts';

@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 
 import { blobId, type BlobId, type BlobStore, type BlobUpload } from '../../blobs/blob-store.ts';
-import { AlignedMemory } from '../../kernel/aligned-memory.ts';
+import { directAlignmentBytes } from '../../kernel/aligned-memory.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { Rng } from '../../std/rng.ts';
 import { toError } from '../../std/to-error.ts';
@@ -19,10 +19,10 @@ import { prefixOf, type ContentId } from '../content/content-id.ts';
 import { encodePackTail, packPreamble } from '../content/pack-format.ts';
 import { encodeIndex } from '../index/encode-index.ts';
 import type { IndexEntry } from '../index/index-entry.ts';
+import { PackBuffers } from './pack-buffers.ts';
 
 /** Bytes that a content may grow by when sealed: nonce, tag, compression header, and a margin. */
 const sealRoomBytes = 256;
-const blockBytes = 4096;
 /** Packs that may be committing (flushed to the medium, renamed) while the next is being filled. */
 const committingMax = 2;
 
@@ -61,8 +61,7 @@ interface OpenPack {
 export class PackWriter implements AsyncDisposable {
   readonly #parts: PackWriterParts;
   readonly #options: PackWriterOptions;
-  readonly #free: Uint8Array[] = [];
-  readonly #waiting: ((buffer: Uint8Array) => void)[] = [];
+  readonly #buffers: PackBuffers;
   readonly #committing = new Set<Promise<void>>();
   #pack: OpenPack | undefined;
   #buffer: Uint8Array | undefined;
@@ -70,11 +69,9 @@ export class PackWriter implements AsyncDisposable {
   #failure: Error | undefined;
 
   constructor(parts: PackWriterParts, options: PackWriterOptions) {
-    assert(options.bufferBytes % blockBytes === 0 && options.buffers >= 2);
     this.#parts = parts;
     this.#options = options;
-    const memory = AlignedMemory.allocate({ slotBytes: options.bufferBytes, slots: options.buffers });
-    for (let slot = 0; slot < options.buffers; slot++) this.#free.push(memory.slot(slot));
+    this.#buffers = new PackBuffers(options);
   }
 
   /** Bytes of this pack so far, without its tail; 0 when none is open. */
@@ -166,13 +163,11 @@ export class PackWriter implements AsyncDisposable {
     assert(this.#buffer !== undefined);
     if (this.#fillBytes + bytes <= this.#buffer.length) return this.#buffer;
     const full = this.#buffer;
-    const whole = this.#fillBytes - (this.#fillBytes % blockBytes);
+    const whole = this.#fillBytes - (this.#fillBytes % directAlignmentBytes);
     const rest = full.slice(whole, this.#fillBytes);
     this.#buffer = undefined;
     this.#send(pack, full, whole);
-    // A content larger than a buffer (a compacted manifest batch) gets one of its own, which is not kept.
-    const oversize = rest.length + bytes > this.#options.bufferBytes;
-    const next = oversize ? oneBuffer(rest.length + bytes) : await this.#takeBuffer();
+    const next = await this.#takeBuffer(rest.length + bytes);
     next.set(rest);
     this.#buffer = next;
     this.#fillBytes = rest.length;
@@ -185,11 +180,11 @@ export class PackWriter implements AsyncDisposable {
       await previous;
       const upload = await pack.upload;
       if (lengthBytes > 0) await upload.write(buffer.subarray(0, lengthBytes));
-      this.#giveBuffer(buffer);
+      this.#buffers.give(buffer);
     })();
     pack.written.catch((error: unknown) => {
       this.#fail(error);
-      this.#giveBuffer(buffer);
+      this.#buffers.give(buffer);
     });
   }
 
@@ -219,17 +214,10 @@ export class PackWriter implements AsyncDisposable {
     this.#throwIfFailed();
   }
 
-  async #takeBuffer(): Promise<Uint8Array> {
-    const buffer = this.#free.pop() ?? (await new Promise<Uint8Array>((resolve) => this.#waiting.push(resolve)));
+  async #takeBuffer(bytes = 0): Promise<Uint8Array> {
+    const buffer = await this.#buffers.take(bytes);
     this.#throwIfFailed();
     return buffer;
-  }
-
-  #giveBuffer(buffer: Uint8Array): void {
-    if (buffer.length !== this.#options.bufferBytes) return;
-    const waiter = this.#waiting.shift();
-    if (waiter === undefined) this.#free.push(buffer);
-    else waiter(buffer);
   }
 
   #fail(error: unknown): void {
@@ -239,8 +227,4 @@ export class PackWriter implements AsyncDisposable {
   #throwIfFailed(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
-}
-
-function oneBuffer(lengthBytes: number): Uint8Array {
-  return AlignedMemory.allocate({ slotBytes: Math.ceil(lengthBytes / blockBytes) * blockBytes, slots: 1 }).slot(0);
 }
