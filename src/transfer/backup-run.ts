@@ -1,6 +1,6 @@
 /**
  * The pass of a backup over its volume: the plan's reads go to the store workers, their answers become nodes of the
- * tree, and every so often all that is done is made durable (`backup-checkpoints.ts`) while the reading goes on.
+ * tree, and every so often all that is done is made durable (`checkpoints.ts`) while the reading goes on.
  *
  * Why a checkpoint never names what is not durable: it covers the nodes that were complete when it began. Every leaf
  * of these had been claimed, by whichever worker, before that; the `seal` that follows reaches each worker after its
@@ -19,7 +19,7 @@ import type { Clock } from '../std/clock.ts';
 import type { BlockSource } from '../volume/block-source.ts';
 import type { Extent } from '../volume/extent.ts';
 import { totalBytes } from '../volume/extents.ts';
-import { Checkpoints } from './backup-checkpoints.ts';
+import { Checkpoints } from './checkpoints.ts';
 import { RunFailure } from './run-failure.ts';
 import { planNodes, type PlanItem } from './node-plan.ts';
 import { allocateClaims, ClaimTable, type ClaimMemory } from './claim-table.ts';
@@ -78,6 +78,8 @@ export class BackupRun implements AsyncDisposable {
   #group: StoreWorkers | undefined;
   #claims: { readonly table: ClaimTable; readonly memory: ClaimMemory } | undefined;
   #generation = 0;
+  /** Read, of nodes that are in the tree. */
+  #wholeBytes = 0;
   #tree: VolumeBuilder | undefined;
   readonly #failure: RunFailure;
 
@@ -87,6 +89,7 @@ export class BackupRun implements AsyncDisposable {
     this.#checkpoints = new Checkpoints(parts.clock, {
       workBytes: options.workBytes,
       intervalBytes: options.checkpointBytes,
+      completeBytes: () => this.#wholeBytes,
       write: async () => await this.#checkpoint(),
       onFailure: (error) => this.#failure.note(error),
     });
@@ -153,8 +156,9 @@ export class BackupRun implements AsyncDisposable {
     let open = tasks.length;
     const readBytes = totalBytes(item.read.map((range) => leafExtent(range, source.sizeBytes)));
     for (const ranges of tasks) {
-      await this.#checkpoints.bound(() => this.#progress());
       const extents = ranges.map((range) => leafExtent(range, source.sizeBytes));
+      const taskReadBytes = totalBytes(extents);
+      await this.#checkpoints.handOut(taskReadBytes, () => this.#progress());
       await this.#workers().submit({ kind: 'store', extents }, (outcome) => {
         this.#track(
           outcome.then(async (stored) => {
@@ -168,13 +172,11 @@ export class BackupRun implements AsyncDisposable {
               }
             }
             const { zeroLeaves, newBytes, packedBytes } = stored;
-            const taskReadBytes = totalBytes(extents);
             const zeroBytes = zeroLeaves * leafBytes;
             this.#count({ readBytes: taskReadBytes, zeroBytes, newBytes, packedBytes, doneBytes: taskReadBytes });
-            this.#checkpoints.countRead(taskReadBytes);
             if (--open > 0) return;
             await this.#setNode(item, changed);
-            this.#checkpoints.countWhole(readBytes);
+            this.#wholeBytes += readBytes;
           }),
         );
       });

@@ -1,8 +1,7 @@
 /**
  * The pass of a restore over its volume: the leaves of the snapshot, in order, go to the fetch workers. The watermark
  * is the offset before which everything is written; it is recorded only after the target was flushed, so a resumed run
- * starts there and redoes at most one interval: recording begins after half of one, and where the target is slow to
- * flush, fetching waits. Others may maintain the repository meanwhile: what is gone is looked for once more, in the index
+ * starts there and redoes at most one interval (`checkpoints.ts`): where the target is slow to flush, fetching waits. Others may maintain the repository meanwhile: what is gone is looked for once more, in the index
  * as it is then, before it counts as damage.
  */
 import assert from 'node:assert/strict';
@@ -15,10 +14,8 @@ import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { BlockTarget } from '../volume/block-target.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { extent } from '../volume/extent.ts';
-import { CheckpointClock, checkpointIntervalBytes } from './checkpoint-clock.ts';
+import { Checkpoints } from './checkpoints.ts';
 import {
-  fetchTaskBytes,
-  fetchTasksPerWorker,
   fetchWorkers,
   type FetchAnswer,
   type Fetched,
@@ -64,31 +61,39 @@ export interface RestoreCounts {
 /** Zeroing a device takes time; one task covers at most this much of a hole. */
 const zeroTaskBytes = 1024 * 1024 * 1024;
 
+interface OpenTask {
+  readonly offset: number;
+  /** What had been handed out before it, bytes. */
+  readonly handedOutBefore: number;
+  /** Never rejects. */
+  readonly work: Promise<void>;
+}
+
 export class RestoreRun implements AsyncDisposable {
   readonly #parts: RestoreRunParts;
   readonly #options: RestoreRunOptions;
-  readonly #due: CheckpointClock;
-  readonly #open = new Map<number, Promise<void>>();
+  readonly #checkpoints: Checkpoints;
+  /** By offset, in the order of offsets. */
+  readonly #open = new Map<number, OpenTask>();
   readonly #counts = { doneBytes: 0, zeroBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0 };
   #group: FetchWorkers | undefined;
-  readonly #intervalBytes: number;
-  #recording: Promise<void> = Promise.resolve();
   /** The index being loaded anew; and when that has begun too early for some task, once more behind it. */
   #renewing: Promise<void> = Promise.resolve();
   #nextRenewal: Promise<void> | undefined;
-  /** The last watermark that is durable. */
-  #recorded: number;
   /** Where the next task begins: everything before it has been handed out. */
-  #handedOut: number;
+  #position: number;
   readonly #failure: RunFailure;
 
   constructor(parts: RestoreRunParts, options: RestoreRunOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#intervalBytes = checkpointIntervalBytes(options.sizeBytes);
-    this.#due = new CheckpointClock(parts.clock, { everyBytes: this.#intervalBytes / 2 });
-    this.#handedOut = options.resumeFrom;
-    this.#recorded = options.resumeFrom;
+    this.#checkpoints = new Checkpoints(parts.clock, {
+      workBytes: options.sizeBytes,
+      completeBytes: () => this.#firstOpen()?.handedOutBefore ?? this.#checkpoints.handedOutBytes,
+      write: async () => await this.#record(),
+      onFailure: (error) => this.#failure.note(error),
+    });
+    this.#position = options.resumeFrom;
     this.#failure = new RunFailure(options.signal, (reason) => this.#group?.abort(reason));
   }
 
@@ -104,12 +109,11 @@ export class RestoreRun implements AsyncDisposable {
       for await (const task of leafTasks(batches, { isZero, sizeBytes })) {
         this.#failure.throwIfAny();
         await this.#hand(task);
-        if (this.#due.isDue(this.#counts.doneBytes)) this.#record();
-        await this.#boundRedo();
+        this.#checkpoints.beginIfDue();
       }
     }
-    await Promise.all(this.#open.values());
-    await this.#recording;
+    await Promise.all([...this.#open.values()].map(({ work }) => work));
+    await this.#checkpoints.settled();
     this.#failure.throwIfAny();
     await target.flush({ signal });
     return { ...this.#counts };
@@ -119,7 +123,7 @@ export class RestoreRun implements AsyncDisposable {
     this.#failure[Symbol.dispose]();
     await this.#group?.[Symbol.asyncDispose]();
     await this.#renewing.catch(() => undefined);
-    await this.#recording;
+    await this.#checkpoints.settled();
   }
 
   async #hand(task: LeafTask): Promise<void> {
@@ -134,7 +138,7 @@ export class RestoreRun implements AsyncDisposable {
     this.#count({ zeroBytes: task.lengthBytes });
     if (target.location.zeroed) {
       this.#count({ doneBytes: task.lengthBytes });
-      this.#handedOut = task.offset + task.lengthBytes;
+      this.#position = task.offset + task.lengthBytes;
       return;
     }
     // Punching a hole twice costs nothing; writing zeros to a device does.
@@ -149,6 +153,8 @@ export class RestoreRun implements AsyncDisposable {
   async #submit(offset: number, lengthBytes: number, task: FetchTask): Promise<void> {
     // With the tables of now, a task could only come back to be handed out again.
     await this.#renewing;
+    const handedOutBefore = this.#checkpoints.handedOutBytes;
+    await this.#checkpoints.handOut(lengthBytes, () => this.#progress());
     await this.#workers().submit(task, (outcome) => {
       const work = this.#settled(task, outcome)
         .then(({ fetchedBytes, packedBytes, writtenBytes }) => {
@@ -156,9 +162,9 @@ export class RestoreRun implements AsyncDisposable {
           this.#open.delete(offset);
         })
         .catch((error: unknown) => this.#failure.note(error));
-      this.#open.set(offset, work);
+      this.#open.set(offset, { offset, handedOutBefore, work });
     });
-    this.#handedOut = offset + lengthBytes;
+    this.#position = offset + lengthBytes;
   }
 
   /** What a task came to; one that met something gone is handed out again when the index was loaded anew. */
@@ -197,27 +203,21 @@ export class RestoreRun implements AsyncDisposable {
     return this.#nextRenewal;
   }
 
-  /** Waits for the recording under way where a kill would else cost more than an interval. */
-  async #boundRedo(): Promise<void> {
-    const inFlightBytes = this.#options.parallel * fetchTasksPerWorker * fetchTaskBytes;
-    if (this.#handedOut - this.#recorded <= this.#intervalBytes + inFlightBytes) return;
-    await this.#recording;
-    if (this.#handedOut - this.#recorded <= this.#intervalBytes + inFlightBytes) return;
-    this.#record();
-    await this.#recording;
+  #firstOpen(): OpenTask | undefined {
+    return this.#open.values().next().value;
   }
 
-  /** Flushes, then records how far everything is written. One at a time; a failure ends the run. */
-  #record(): void {
-    this.#due.begin(this.#counts.doneBytes);
-    const watermark = Math.min(this.#handedOut, ...this.#open.keys());
-    this.#recording = this.#recording
-      .then(async () => {
-        await this.#parts.target.flush({ signal: this.#options.signal });
-        await this.#options.recordWatermark(watermark);
-        this.#recorded = watermark;
-      })
-      .catch((error: unknown) => this.#failure.note(error));
+  /** What may move the watermark; a failure is thrown. */
+  #progress(): Promise<void> | undefined {
+    this.#failure.throwIfAny();
+    return this.#firstOpen()?.work;
+  }
+
+  /** Flushes, then records how far everything was written before. */
+  async #record(): Promise<void> {
+    const watermark = this.#firstOpen()?.offset ?? this.#position;
+    await this.#parts.target.flush({ signal: this.#options.signal });
+    await this.#options.recordWatermark(watermark);
   }
 
   #workers(): FetchWorkers {

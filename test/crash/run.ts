@@ -54,7 +54,7 @@ function report(): string {
   const files = cut.filter(({ way }) => way === 'new' || way === 'overwrite');
   return `# Kills at random points
 
-Written by \`npm run test:crash\`: ${backups.length + restores.length + failures.length} runs of a volume of ${size(1536 * mib * scale)}
+Written by \`npm run test:crash${process.argv.length > 2 ? ` -- ${process.argv.slice(2).join(' ')}` : ''}\`: ${backups.length + restores.length + failures.length} runs of a volume of ${size(1536 * mib * scale)}
 (${size(world.runBytes)} of it data), seeds from ${firstSeed}, on ${cpus().length} cores. A checkpoint interval is ${size(intervalBytes)}.
 
 | | Backup | Restore |
@@ -66,8 +66,8 @@ Written by \`npm run test:crash\`: ${backups.length + restores.length + failures
 | Failures | ${failures.filter((text) => text.startsWith('backup')).length} | ${failures.filter((text) => text.startsWith('restore')).length} |
 
 After each kill of a backup: \`dray repository verify --level data\` is content${kopia === undefined ? '' : ', and so is `kopia snapshot verify --verify-files-percent=100`'};
-no half snapshot is listed; the next run, every other time with another cache as from another machine, ends, reads at most one
-interval and what the workers held again, and its restore is equal byte for byte. After each kill of a restore: a new target has
+no half snapshot is listed; the next run, every other time with another cache as from another machine, ends, reads again at most one
+interval, and its restore is equal byte for byte. After each kill of a restore: a new target has
 no name unless it is equal, one to be overwritten is unchanged until it is replaced, and the same command again makes it equal.
 ${failures.length === 0 ? '' : `\n## Failures\n${failures.map((text) => `- ${text.split('\n')[0]}`).join('\n')}\n`}`;
 }

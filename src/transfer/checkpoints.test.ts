@@ -2,29 +2,34 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { systemClock } from '../std/clock.ts';
-import { Checkpoints } from './backup-checkpoints.ts';
+import { Checkpoints } from './checkpoints.ts';
 
 const intervalBytes = 100;
 
-function made(write: () => Promise<void>, failures: unknown[] = []): Checkpoints {
+function made(write: () => Promise<void>, given: { complete?: number; failures?: unknown[] } = {}): Checkpoints {
+  const { complete = 0, failures = [] } = given;
   return new Checkpoints(systemClock, {
     workBytes: 1e6,
     intervalBytes,
+    completeBytes: () => complete,
     write,
     onFailure: (error) => failures.push(error),
   });
 }
 
+/** For when nothing is under way that could complete a node. */
+const nothing = (): undefined => undefined;
+
 test('checkpoints > one begins after half an interval, and no second one beside it', async () => {
   const ends: (() => void)[] = [];
   const checkpoints = made(() => new Promise((resolve) => ends.push(resolve)));
-  checkpoints.countRead(49);
+  await checkpoints.handOut(49, nothing);
   checkpoints.beginIfDue();
   assert.equal(ends.length, 0);
-  checkpoints.countRead(1);
+  await checkpoints.handOut(1, nothing);
   checkpoints.beginIfDue();
   assert.equal(ends.length, 1);
-  checkpoints.countRead(60);
+  await checkpoints.handOut(50, nothing);
   checkpoints.beginIfDue();
   assert.equal(ends.length, 1);
   ends[0]!();
@@ -33,43 +38,44 @@ test('checkpoints > one begins after half an interval, and no second one beside 
   assert.equal(ends.length, 2);
 });
 
-test('checkpoints > reading waits where an interval would be passed, until what is whole is durable', async () => {
+test('checkpoints > nothing is handed out that would pass an interval, until what is whole is durable', async () => {
   const order: string[] = [];
   const end = Promise.withResolvers<void>();
-  const checkpoints = made(async () => {
+  const write = async (): Promise<void> => {
     order.push('begun');
     await end.promise;
     order.push('durable');
-  });
-  checkpoints.countRead(100);
-  checkpoints.countWhole(64);
-  const bound = checkpoints.bound(() => undefined).then(() => order.push('reads on'));
+  };
+  const checkpoints = made(write, { complete: 64 });
+  await checkpoints.handOut(100, nothing);
+  assert.equal(order.length, 0);
+  const handedOut = checkpoints.handOut(1, nothing).then(() => order.push('handed out'));
   await Promise.resolve();
   end.resolve();
-  await bound;
-  assert.deepEqual(order, ['begun', 'durable', 'reads on']);
+  await handedOut;
+  assert.deepEqual(order, ['begun', 'durable', 'handed out']);
 });
 
 test('checkpoints > nothing is waited for that could not make anything durable', async () => {
   const checkpoints = made(() => Promise.reject(new Error('not asked')));
-  checkpoints.countRead(500);
-  await checkpoints.bound(() => undefined);
+  await checkpoints.handOut(500, nothing);
+  await checkpoints.handOut(500, nothing);
 });
 
 test('checkpoints > one that fails is told of, covers nothing, and is not begun again', async () => {
   const failures: unknown[] = [];
   const failure = new Error('no room');
   let begun = 0;
-  const checkpoints = made(() => {
+  const write = (): Promise<void> => {
     begun++;
     return Promise.reject(failure);
-  }, failures);
-  checkpoints.countRead(200);
-  checkpoints.countWhole(200);
+  };
+  const checkpoints = made(write, { complete: 100, failures });
+  await checkpoints.handOut(100, nothing);
   const progress = (): undefined => {
     if (failures.length > 0) throw failures[0];
   };
-  await assert.rejects(checkpoints.bound(progress), /no room/);
+  await assert.rejects(checkpoints.handOut(1, progress), /no room/);
   assert.deepEqual(failures, [failure]);
   assert.equal(begun, 1);
 });
