@@ -50,12 +50,17 @@ export const repositoryVerify: RepositoryAction<RepositoryVerifyOptions> = async
       `${what} was damaged when it was first read, and whole the second time (${reason}): check disk and memory`,
     );
   }
-  const { unsupported, wavering } = result;
+  if (result.mended.length > 0) {
+    context.log.warn(
+      `${result.mended.length} contents are damaged, and whole thanks to error correction: check the disk, and copy the repository to another`,
+    );
+  }
+  const { unsupported, wavering, mended } = result;
   const whole = problems.length === 0 && damaged.length === 0;
   const { packs, contents, readBytes } = result;
   const { level, sample } = options;
   const counts = { snapshots: snapshots.length, packs, contents, readBytes };
-  const value = { whole, level, sample, ...counts, problems, wavering, damaged, unsupported };
+  const value = { whole, level, sample, ...counts, problems, wavering, mended, damaged, unsupported };
   const fields: [string, string][] = [
     ['Verified', `${snapshots.length} snapshots, level ${level}${sample < 1 ? `, a sample of ${sample * 100} %` : ''}`],
     ...(level === 'data'

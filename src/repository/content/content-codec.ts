@@ -124,6 +124,11 @@ export class ContentCodec {
     if (length !== plain.length) throw new RepositoryError('corrupt', `${length} bytes instead of ${plain.length}`);
   }
 
+  /** False when a content can only be read by error correction, or has lost some of that. It opens, if it does, either way. */
+  isWhole(sealed: Uint8Array): boolean {
+    return this.#cipher.isWhole(sealed);
+  }
+
   /** Seals a blob whose name carries its hash: `prefix + hex(hash) [+ '-' + suffix]`. */
   sealNamed(prefix: string, suffix: string, plain: Uint8Array): NamedBlob {
     const hash = this.#hash(plain);

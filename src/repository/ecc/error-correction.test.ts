@@ -15,7 +15,10 @@ const anyLength = fc.oneof(fc.nat({ max: 3000 }), fc.nat({ max: 300_000 }));
 
 function wrapped(correction: ErrorCorrection, input: Uint8Array): Uint8Array {
   const out = new Uint8Array(correction.storedBytes(input.length));
-  assert.equal(correction.wrapInto(input.length, (into) => into.set(input), out, 0), out.length);
+  assert.equal(
+    correction.wrapInto(input.length, (into) => into.set(input), out, 0),
+    out.length,
+  );
   return out;
 }
 

@@ -86,6 +86,17 @@ export class ErrorCorrection {
     return protectedBytes(data);
   }
 
+  /** Whether all shards have the checksums that are stored with them. */
+  isWhole(stored: Uint8Array): boolean {
+    const layout = this.#layouts.ofStored(stored.length);
+    const [data, parity] = [this.#dataOf(layout), this.#parityOf(layout)];
+    const at = parityRegionBytes(layout);
+    takeShards(stored.subarray(at), layout.shardBytes, data);
+    takeShards(stored.subarray(0, at), layout.shardBytes, parity);
+    const lostData = damaged(stored.subarray(at), data, layout, layout.dataShards);
+    return lostData.size + damaged(stored.subarray(0, at), parity, layout, layout.parityShards).size === 0;
+  }
+
   #layoutOf(stored: Uint8Array): ShardLayout {
     const layout = this.#layouts.ofStored(stored.length);
     const { dataShards, shardBytes, blocks } = layout;
@@ -127,7 +138,13 @@ function protectedBytes(data: Uint8Array): Uint8Array {
 }
 
 /** Writes shards behind their checksums, which cover the padding also where only `storedBytes` of it are stored. */
-function putShards(shards: Uint8Array, shardBytes: number, storedBytes: number, out: Uint8Array, offset: number): number {
+function putShards(
+  shards: Uint8Array,
+  shardBytes: number,
+  storedBytes: number,
+  out: Uint8Array,
+  offset: number,
+): number {
   let at = offset;
   const view = new DataView(out.buffer, out.byteOffset);
   for (let from = 0; from < storedBytes; from += shardBytes) {

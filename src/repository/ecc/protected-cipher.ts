@@ -11,6 +11,7 @@ export function protectedCipher(inner: Cipher, overheadPercent: number): Cipher 
       const sealedBytes = inner.sealedBytes(plain.length);
       return correction.wrapInto(sealedBytes, (into) => inner.sealInto(iv, plain, into, 0), out, offset);
     },
+    isWhole: (stored) => correction.isWhole(stored),
     openInto: (iv, stored, out) => {
       try {
         return inner.openInto(iv, correction.unwrap(stored), out);

@@ -40,7 +40,7 @@ test('reed-solomon > as many lost shards as there are of parity come back, and o
   fc.assert(
     fc.property(anyCode, fc.infiniteStream(fc.nat()), ({ dataShards, parityShards, shardBytes, seed }, numbers) => {
       const code = new ReedSolomon({ dataShards, parityShards });
-      const data = Uint8Array.from({ length: dataShards * shardBytes }, (_, at) => (seed >> at % 24) + at * 31);
+      const data = Uint8Array.from({ length: dataShards * shardBytes }, (_, at) => (seed >> (at % 24)) + at * 31);
       const parity = new Uint8Array(parityShards * shardBytes);
       code.encode(data, shardBytes, parity);
       const lost = new Set<number>();

@@ -54,7 +54,12 @@ export class ShardLayouts {
       return { ...shape, shardBytes, blocks: 1, storePadding: true };
     }
     const shardBytes = this.#shardBytesMax;
-    return { ...shape, shardBytes, blocks: Math.ceil(bytes / storedBlockBytes(shape, shardBytes)), storePadding: false };
+    return {
+      ...shape,
+      shardBytes,
+      blocks: Math.ceil(bytes / storedBlockBytes(shape, shardBytes)),
+      storePadding: false,
+    };
   }
 
   /** What is stored of so many bytes. */

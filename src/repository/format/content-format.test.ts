@@ -172,7 +172,12 @@ describe('new format', () => {
       epochs,
     } as const;
     const { secret: _, masterKey: __, ...found } = parseContentFormat(newFormatJson(asked, seededRng(2)), { nowMs });
-    assert.deepEqual(found, { ...asked, packHead: new Uint8Array(), eccOverheadPercent: 0, enablePasswordChange: true });
+    assert.deepEqual(found, {
+      ...asked,
+      packHead: new Uint8Array(),
+      eccOverheadPercent: 0,
+      enablePasswordChange: true,
+    });
   });
 });
 

@@ -39,6 +39,8 @@ export interface Cipher {
    * @throws {RepositoryError} `corrupt` when the bytes do not authenticate, or `out` is too small for what they hold.
    */
   openInto(iv: Uint8Array, sealed: Uint8Array, out: Uint8Array): number;
+  /** False when error correction is needed to open it, or has lost some of what it would need. Authenticates nothing. */
+  isWhole(sealed: Uint8Array): boolean;
 }
 
 /** Purpose as the salt and no info: unlike every other derived key (Kopia `encryption.go`). */
@@ -63,7 +65,8 @@ export function cipher(name: EncryptionName, masterKey: Uint8Array): Cipher {
   const openInto = (iv: Uint8Array, sealed: Uint8Array, out: Uint8Array): number => {
     const plainBytes = sealed.length - sealOverheadBytes;
     if (plainBytes < 0) throw new RepositoryError('corrupt', `sealed bytes are too short: ${sealed.length}`);
-    if (plainBytes > out.length) throw new RepositoryError('corrupt', `sealed are ${plainBytes} bytes of ${out.length}`);
+    if (plainBytes > out.length)
+      throw new RepositoryError('corrupt', `sealed are ${plainBytes} bytes of ${out.length}`);
     const nonce = sealed.subarray(0, aeadNonceBytes);
     const body = sealed.subarray(aeadNonceBytes);
     if (!implementation.open({ key: keyOf(iv), nonce, additional: iv }, body, out)) {
@@ -72,7 +75,12 @@ export function cipher(name: EncryptionName, masterKey: Uint8Array): Cipher {
     return plainBytes;
   };
 
-  return { sealedBytes: (plainBytes) => plainBytes + sealOverheadBytes, sealInto, openInto };
+  return {
+    sealedBytes: (plainBytes) => plainBytes + sealOverheadBytes,
+    sealInto,
+    openInto,
+    isWhole: () => true,
+  };
 }
 
 const nonceBatch = 512;

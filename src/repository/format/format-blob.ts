@@ -59,7 +59,11 @@ function bytesOf(members: Readonly<Record<string, unknown>>, name: string): Uint
 }
 
 /** The blob of a new repository. */
-export function encodeFormatBlob({ uniqueId, keyDerivation, sealedConfig }: Omit<FormatBlob, 'raw' | 'bytes'>): Uint8Array {
+export function encodeFormatBlob({
+  uniqueId,
+  keyDerivation,
+  sealedConfig,
+}: Omit<FormatBlob, 'raw' | 'bytes'>): Uint8Array {
   return shellBytes({
     tool: 'drayage',
     buildVersion: '',

@@ -79,7 +79,10 @@ export class EpochBlobs implements IndexBlobs {
         `the index was written for epoch ${state.writeEpoch}, but ${epoch} has begun`,
       );
     }
-    throw new RepositoryError('index-conflict', `write an index of ${entries.length} entries in ${shards.length} blobs`);
+    throw new RepositoryError(
+      'index-conflict',
+      `write an index of ${entries.length} entries in ${shards.length} blobs`,
+    );
   }
 
   async mayMerge(epoch: number, { signal }: { readonly signal: AbortSignal }): Promise<boolean> {

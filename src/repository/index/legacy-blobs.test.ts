@@ -7,7 +7,18 @@ import { hasCode } from '../../std/dray-error.ts';
 import { defaultEpochs } from '../format/content-format.ts';
 import { decodeCompactionLog } from './compaction-log.ts';
 import { IndexSet } from './index-set.ts';
-import { bench, entry, format, numbers, putIndex, range, session, signal, upTo, type Bench } from './index-set-bench.ts';
+import {
+  bench,
+  entry,
+  format,
+  numbers,
+  putIndex,
+  range,
+  session,
+  signal,
+  upTo,
+  type Bench,
+} from './index-set-bench.ts';
 
 const withoutEpochs = { ...format, epochs: { ...defaultEpochs, enabled: false } };
 

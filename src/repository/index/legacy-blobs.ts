@@ -47,7 +47,11 @@ export class LegacyBlobs implements IndexBlobs {
       if (blob.id !== poison) lengthBytes.set(blob.id, blob.lengthBytes);
     }
     this.#logs = await this.#readLogs(logNames, signal);
-    return { active: activeOf(new Set(lengthBytes.keys()), this.#logs.values()), lengthBytes, deletionWatermarkSeconds: undefined };
+    return {
+      active: activeOf(new Set(lengthBytes.keys()), this.#logs.values()),
+      lengthBytes,
+      deletionWatermarkSeconds: undefined,
+    };
   }
 
   async put(
