@@ -6,12 +6,11 @@ import { test } from 'node:test';
 
 import { DirectoryStore } from '../../blobs/directory/directory-store.ts';
 import { systemClock } from '../../std/clock.ts';
-import { hasCode } from '../../std/dray-error.ts';
 import { systemRng } from '../../std/rng.ts';
 import { ContentCodec } from '../content/content-codec.ts';
 import { contentId } from '../content/content-id.ts';
 import { fixtureNames, readFixture } from '../format/format-fixtures.ts';
-import { openFormat, type OpenedFormat } from '../format/format-store.ts';
+import { openFormat } from '../format/format-store.ts';
 import { IndexSet } from './index-set.ts';
 
 const root = join(import.meta.dirname, '../../../test/fixtures/kopia');

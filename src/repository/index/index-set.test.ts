@@ -12,7 +12,7 @@ import { encodeIndex } from './encode-index.ts';
 import { spread } from './index-fixtures.ts';
 import { IndexLookup } from './index-lookup.ts';
 import { IndexSet } from './index-set.ts';
-import { bench, entry, format, numbers, putIndex, range, session, signal, upTo } from './index-set-bench.ts';
+import { bench, entry, numbers, putIndex, range, session, signal, upTo } from './index-set-bench.ts';
 
 test('index set > finds what others have written, and after a refresh what they have written since', async (context) => {
   const parts = await bench(context);
