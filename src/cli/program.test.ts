@@ -105,6 +105,7 @@ test('command line > each command turns its words into typed options', async () 
     hash: 'BLAKE3-256',
     encryption: 'AES256-GCM-HMAC-SHA256',
     splitter: 'DYNAMIC-4M-BUZHASH',
+    eccOverheadPercent: 0,
     compression: 'zstd-fastest',
     keyDerivation: 'scrypt-65536-8-1',
   };

@@ -5,6 +5,7 @@ import type { HashName } from '../repository/format/hashing.ts';
 import type { KeyDerivationName } from '../repository/format/key-derivation.ts';
 import { type Action, examples, run } from './command.ts';
 import type { CliContext } from './shell/cli-context.ts';
+import { countOption } from './shell/option-values.ts';
 
 export interface RepositoryCreateOptions {
   /** Where, when it is not `--repository` or DRAY_REPOSITORY that says so. */
@@ -17,6 +18,8 @@ export interface RepositoryCreateOptions {
   /** What the repository's own policy says for all sources. */
   readonly compression: CompressorName;
   readonly keyDerivation: KeyDerivationName;
+  /** 0 for no error correction. */
+  readonly eccOverheadPercent: number;
 }
 
 // Written out, so that reading the command line loads no cipher and no addon; a test compares them with the originals.
@@ -41,6 +44,7 @@ export const compressionChoices: readonly CompressorName[] = [
   'zstd-better-compression',
   'zstd-best-compression',
 ];
+const eccHelp = 'room for error correction, so that damaged sectors can be mended; 1 or 2 are enough for a few';
 const keyDerivationChoices: readonly KeyDerivationName[] = ['scrypt-65536-8-1', 'pbkdf2-sha256-600000'];
 
 export function registerRepositoryCreate(
@@ -62,6 +66,7 @@ export function registerRepositoryCreate(
     .addOption(choice('--compression <name>', 'what the global policy asks for', compressionChoices, 'zstd-fastest'))
     .addOption(choice('--key-derivation <name>', 'password to key', keyDerivationChoices, 'scrypt-65536-8-1'))
     .addOption(choice('--format-version <n>', "kopia's format version", ['2', '3'], '3'))
+    .addOption(countOption('--ecc-overhead-percent <n>', eccHelp, { min: 0, max: 100 }).default(0))
     .addHelpText(
       'after',
       examples(

@@ -49,15 +49,32 @@ describe('a repository of both programs', { concurrency: 2 }, () => {
   }
 });
 
-async function create({ kopia, dray, repository }: Site, chosen: Settings): Promise<void> {
+describe('a repository of both programs, with error correction', { concurrency: 2 }, () => {
+  const [first] = settings;
+  for (const [percent, chosen] of [
+    [2, { ...first!, creator: 'dray' }],
+    [7, { ...first!, creator: 'kopia' }],
+  ] as const) {
+    test(`of ${percent} %, created by ${chosen.creator} > stays whole for both`, async (context) => {
+      await using site = await openSite(context);
+      if (site === undefined) return;
+      await create(site, chosen, { percent });
+      assert.partialDeepStrictEqual(await site.dray.status(), { eccOverheadPercent: percent });
+      await bothWrite(site, { seed: percent, shared: chosen.splitter === 'FIXED-1M' });
+    });
+  }
+});
+
+async function create({ kopia, dray, repository }: Site, chosen: Settings, { percent = 0 } = {}): Promise<void> {
   const { hash, encryption, splitter, version, compression } = chosen;
   if (chosen.creator === 'dray') {
     const flags = ['--hash', hash, '--encryption', encryption, '--splitter', splitter, '--format-version', version];
-    await dray.run(['repository', 'create', repository, ...flags, '--compression', compression]);
+    const more = ['--compression', compression, '--ecc-overhead-percent', String(percent)];
+    await dray.run(['repository', 'create', repository, ...flags, ...more]);
     await kopia.connect(password, identity);
   } else {
     const flags = [`--block-hash=${hash}`, `--encryption=${encryption}`, `--object-splitter=${splitter}`];
-    await kopia.create(password, [...flags, `--format-version=${version}`], identity);
+    await kopia.create(password, [...flags, `--format-version=${version}`, `--ecc-overhead-percent=${percent}`], identity);
     await kopia.run(['policy', 'set', '--global', `--compression=${compression}`]);
   }
 }
