@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { blobId } from '../../src/blobs/blob-store.ts';
+import { ErrorCorrection } from '../../src/repository/ecc/error-correction.ts';
+import { ShardLayouts } from '../../src/repository/ecc/shard-layout.ts';
 import { decodeShards, encodeShards, shardedPath } from '../../src/blobs/directory/shards.ts';
 import { MemoryStore } from '../../src/blobs/memory-store.ts';
 import { ContentCodec } from '../../src/repository/content/content-codec.ts';
@@ -62,9 +64,20 @@ export type Decoder = (example: Example) => unknown;
 export const decoders: Readonly<Record<string, Decoder>> = {
   blobcfg: () => ({ retention: opened.retention ?? null }),
   'format-blob': () => {
-    const { secret, masterKey, epochs, ...format } = opened.format;
-    assert.equal(secret.length + masterKey.length, 64);
+    const { secret, masterKey, epochs, packHead, ...format } = opened.format;
+    assert.deepEqual([secret.length, masterKey.length, packHead.length], [32, 32, 0]);
     return { uniqueId: hex(opened.uniqueId), ...format, epochs: epochs.enabled };
+  },
+  'error-correction': ({ bytes, options }) => {
+    const percent = Number(options['overhead']);
+    const correction = new ErrorCorrection(percent);
+    assert.ok(correction.isWhole(bytes));
+    const input = Buffer.from(correction.unwrap(bytes));
+    const again = Buffer.alloc(correction.storedBytes(input.length));
+    correction.wrapInto(input.length, (into) => into.set(input), again, 0);
+    assert.deepEqual(again, Buffer.from(bytes));
+    const { parityShards } = new ShardLayouts(percent).ofInput(input.length);
+    return { protected: input.toString('hex'), damagedShardsThatMayBeMended: parityShards };
   },
   shards: ({ bytes }) => {
     const shards = decodeShards(bytes.toString());

@@ -74,7 +74,11 @@ async function create({ kopia, dray, repository }: Site, chosen: Settings, { per
     await kopia.connect(password, identity);
   } else {
     const flags = [`--block-hash=${hash}`, `--encryption=${encryption}`, `--object-splitter=${splitter}`];
-    await kopia.create(password, [...flags, `--format-version=${version}`, `--ecc-overhead-percent=${percent}`], identity);
+    await kopia.create(
+      password,
+      [...flags, `--format-version=${version}`, `--ecc-overhead-percent=${percent}`],
+      identity,
+    );
     await kopia.run(['policy', 'set', '--global', `--compression=${compression}`]);
   }
 }
