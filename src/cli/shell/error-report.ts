@@ -54,8 +54,9 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'content-missing': '"dray repository verify --level present" names every snapshot that misses data.',
   'snapshot-missing': '"dray snapshot list" shows what there is.',
   'snapshot-kind':
-    'Give a snapshot of a volume: "dray snapshot list" shows what each is of. Files and folders are restored with kopia: ' +
-    '"kopia snapshot restore", or "kopia mount".',
+    '"dray snapshot show" tells what a snapshot is of, and "dray snapshot ls" what is in it. What is done to volumes (delta, ' +
+    'diff, a parent to build on) is not done to files and folders.',
+  'path-missing': '"dray snapshot ls SNAPSHOT/FOLDER" shows what there is. Names are compared letter by letter.',
   'snapshot-pinned':
     'It is kept on purpose: take the pins off first with "dray snapshot pin SNAPSHOT --remove", or delete it with --force.',
   'snapshot-ambiguous': 'Write more of the id; "dray snapshot list" shows the ids.',
