@@ -37,7 +37,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'Back up something that stands still: a snapshot of the volume, or the volume while nothing writes to it.',
   'volume-busy': 'Unmount it, or stop what uses it. --force goes on regardless; the result may then be of no use.',
   'volume-too-small': 'Give a target of at least the snapshot\'s size; "dray snapshot show" prints it.',
-  'volume-exists': 'Use --overwrite to replace it, or --delta to write only what differs.',
+  'volume-exists':
+    'Use --overwrite to replace it or to write into it, or --delta to write only what differs of a volume.',
   'volume-no-space': 'Make room for the target and run the command again.',
   'volume-read-only': 'The target cannot be written: check its mount, "blockdev --getro" and its permissions.',
   'volume-io': 'The device or filesystem reported an error; look at "dmesg" before trying again.',
