@@ -78,7 +78,7 @@ export class FilesWriter {
         writtenBytes += this.#make(file, output.bytes.subarray(leaf.offset, leaf.offset + leaf.lengthBytes));
       } catch (cause) {
         const what = volumeError(cause, `make ${file.name}`);
-        if (endsRestore(cause)) throw toError(what);
+        if (!(cause instanceof RepositoryError) && endsRestore(cause)) throw toError(what);
         fail(index, what);
       }
     }
@@ -145,6 +145,8 @@ export class FilesWriter {
   #make(file: SmallFile, bytes: Uint8Array): number {
     const instead = this.#output.existing === 'refuse' ? undefined : this.#temporaryName();
     if (file.kind === 'link') {
+      // The system would take what stands before it for the whole.
+      if (bytes.includes(0)) throw new RepositoryError('corrupt', 'the path that the link leads to holds a NUL');
       createLink(file, bytes, file.attributes, instead);
       return bytes.length;
     }
