@@ -37,7 +37,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'Back up something that stands still: a snapshot of the volume, or the volume while nothing writes to it.',
   'volume-busy': 'Unmount it, or stop what uses it. --force goes on regardless; the result may then be of no use.',
   'volume-too-small': 'Give a target of at least the snapshot\'s size; "dray snapshot show" prints it.',
-  'volume-exists': 'Use --overwrite to replace it, or --delta to write only what differs.',
+  'volume-exists':
+    'Use --overwrite to replace it or to write into it, or --delta to write only what differs of a volume.',
   'volume-no-space': 'Make room for the target and run the command again.',
   'volume-read-only': 'The target cannot be written: check its mount, "blockdev --getro" and its permissions.',
   'volume-io': 'The device or filesystem reported an error; look at "dmesg" before trying again.',
@@ -54,8 +55,9 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'content-missing': '"dray repository verify --level present" names every snapshot that misses data.',
   'snapshot-missing': '"dray snapshot list" shows what there is.',
   'snapshot-kind':
-    'Give a snapshot of a volume: "dray snapshot list" shows what each is of. Files and folders are restored with kopia: ' +
-    '"kopia snapshot restore", or "kopia mount".',
+    '"dray snapshot show" tells what a snapshot is of, and "dray snapshot ls" what is in it. What is done to volumes (delta, ' +
+    'diff, a parent to build on) is not done to files and folders.',
+  'path-missing': '"dray snapshot ls SNAPSHOT/FOLDER" shows what there is. Names are compared letter by letter.',
   'snapshot-pinned':
     'It is kept on purpose: take the pins off first with "dray snapshot pin SNAPSHOT --remove", or delete it with --force.',
   'snapshot-ambiguous': 'Write more of the id; "dray snapshot list" shows the ids.',

@@ -83,6 +83,7 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'snapshot-missing': notFound,
   'snapshot-ambiguous': usage,
   'snapshot-kind': usage,
+  'path-missing': notFound,
   'snapshot-pinned': busy,
   'index-conflict': busy,
   'index-cache': failed,
