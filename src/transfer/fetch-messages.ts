@@ -47,6 +47,8 @@ export interface FetchLeaf {
   readonly offset: number;
   readonly lengthBytes: number;
   readonly contentId: ContentId;
+  /** The content is their compressed form (format version 1). */
+  readonly compressed?: boolean | undefined;
 }
 
 /**

@@ -3,7 +3,7 @@
  * folders; large files become parts. Counts what comes back, and finishes what is complete.
  */
 import type { DirEntry } from '../repository/manifest/dir-entry.ts';
-import { directContent, isIndirect } from '../repository/object/object-id.ts';
+import { directContent, isCompressed, isIndirect } from '../repository/object/object-id.ts';
 import type { Repository } from '../repository/repository.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
 import { unpackError } from '../std/error-transfer.ts';
@@ -62,7 +62,7 @@ export class FileTasks implements AsyncDisposable {
       return;
     }
     const attributes = attributesOf(entry, this.#options);
-    if (type === 'f' && isIndirect(object)) {
+    if (type === 'f' && (isIndirect(object) || isCompressed(object))) {
       await this.#large.add(folder, object, { path, folder: folder.open(), name, sizeBytes, attributes });
       this.#options.onProgress(this.#parts.counts);
       return;

@@ -124,7 +124,7 @@ export class LargeFiles implements AsyncDisposable {
     const within = watermark === 0 ? undefined : extent(watermark, sizeBytes - watermark);
     let end = watermark;
     try {
-      const batches = leaves(repository, object, { within, signal });
+      const batches = leaves(repository, object, { within, compressed: true, signal });
       for await (const task of leafTasks(batches, { isZero: this.#isZero, sizeBytes: Infinity })) {
         failure.throwIfAny();
         end = task.offset + task.lengthBytes;

@@ -5,6 +5,7 @@
  */
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { AlignedMemory } from '../kernel/aligned-memory.ts';
+import { decompressChunk } from '../repository/content/compression.ts';
 import type { ContentCodec } from '../repository/content/content-codec.ts';
 import { hashOf, prefixOf } from '../repository/content/content-id.ts';
 import type { IndexEntry } from '../repository/index/index-entry.ts';
@@ -73,9 +74,9 @@ export class LeafFetcher {
     return packedBytes;
   }
 
-  /** Whether bytes are the plaintext of this leaf. */
+  /** Whether bytes are the plaintext of this leaf; false where that cannot be told by hashing them. */
   isLeaf(leaf: FetchLeaf, bytes: Uint8Array): boolean {
-    return hashOf(leaf.contentId).compare(this.#parts.codec.hash(bytes)) === 0;
+    return leaf.compressed !== true && hashOf(leaf.contentId).compare(this.#parts.codec.hash(bytes)) === 0;
   }
 
   /** Bytes of the leaf's plaintext, as the index has it; undefined when it knows none. */
@@ -93,13 +94,27 @@ export class LeafFetcher {
     if (entry === undefined) {
       const cause = new RepositoryError('content-missing', `no index entry for content ${leaf.contentId}`);
       onDamage(leaf, damaged(leaf, cause));
-    } else if (entry.originalLength !== leaf.lengthBytes) {
+    } else if (leaf.compressed !== true && entry.originalLength !== leaf.lengthBytes) {
       const found = `content ${leaf.contentId} has ${entry.originalLength} bytes, not ${leaf.lengthBytes}`;
       onDamage(leaf, damaged(leaf, new RepositoryError('corrupt', found)));
     } else {
       return entry;
     }
     return undefined;
+  }
+
+  #open({ leaf, entry }: LocatedLeaf, sealed: Uint8Array, plain: Uint8Array): void {
+    const { codec } = this.#parts;
+    // Opened where it is to be written from, and hashed there.
+    if (leaf.compressed !== true) return codec.openInto(entry, sealed, plain, { verify: true });
+    const bytes = decompressChunk(codec.open(entry, sealed, { verify: true }), plain.length);
+    if (bytes.length !== plain.length) {
+      throw new RepositoryError(
+        'corrupt',
+        `content ${entry.contentId} holds ${bytes.length} bytes, not ${plain.length}`,
+      );
+    }
+    plain.set(bytes);
   }
 
   /** Reads one stretch of a pack and opens every content in it into the output. */
@@ -121,8 +136,7 @@ export class LeafFetcher {
       const start = entry.packOffset - read.offset;
       const plain = output.subarray(leaf.offset - first, leaf.offset - first + leaf.lengthBytes);
       try {
-        // Opened where it is to be written from, and hashed there.
-        this.#parts.codec.openInto(entry, sealed.subarray(start, start + entry.packedLength), plain, { verify: true });
+        this.#open({ leaf, entry }, sealed.subarray(start, start + entry.packedLength), plain);
       } catch (error) {
         if (!hasCode(error, 'corrupt') && !hasCode(error, 'unsupported')) throw error;
         onDamage(leaf, damaged(leaf, error));

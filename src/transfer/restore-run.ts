@@ -94,7 +94,7 @@ export class RestoreRun implements AsyncDisposable {
     this.#count({ doneBytes: resumeFrom });
     if (sizeBytes > resumeFrom) {
       const within = extent(resumeFrom, sizeBytes - resumeFrom);
-      const batches = leaves(repository, root, { within, signal });
+      const batches = leaves(repository, root, { within, compressed: true, signal });
       const isZero = zeroTest((bytes) => repository.codec.hash(bytes));
       for await (const task of leafTasks(batches, { isZero, sizeBytes })) {
         this.#failure.throwIfAny();

@@ -133,7 +133,7 @@ async function checkLeaves(
   { from, to, state }: { readonly from: number; readonly to: number; readonly state: { end: number } },
 ): Promise<void> {
   const within = from === 0 ? undefined : extent(from, to - from);
-  for await (const runs of leaves(reader, object, { within, signal })) {
+  for await (const runs of leaves(reader, object, { within, compressed: true, signal })) {
     for (const run of runs) {
       const lengthBytes = run.lengthBytes * run.repeat;
       const reason = faultOf(run.contentId);
@@ -172,7 +172,7 @@ async function isReadable(
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    for await (const _ of leaves(reader, object, { within, signal }));
+    for await (const _ of leaves(reader, object, { within, compressed: true, signal }));
     return true;
   } catch (error) {
     damageOf(error);

@@ -7,7 +7,6 @@ import { formatGoTime } from '../../src/std/go-time.ts';
 import { restoredOf } from '../fixtures/compare.ts';
 import type { RestoredEntry } from '../fixtures/expected.ts';
 import { copyFixture, fixtureNames, readExpected } from '../fixtures/open-fixture.ts';
-import { refusals } from '../fixtures/refusals.ts';
 import { DrayClient } from '../interop/dray-client.ts';
 import { readDisk } from './read-disk.ts';
 
@@ -20,7 +19,7 @@ interface Listed {
 }
 
 /** What a block mover wrote are volumes (`restored-images.test.ts`). */
-const names = fixtureNames().filter((name) => !refusals.has(name) && name !== 'velero-block');
+const names = fixtureNames().filter((name) => name !== 'velero-block');
 
 for (const name of names) {
   test(`fixture ${name} > every snapshot of files is restored as Kopia restores it`, async (context) => {

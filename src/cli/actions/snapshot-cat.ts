@@ -1,8 +1,8 @@
 import { parseSnapshotPath } from '../../repository/manifest/find-entry.ts';
 import { resolveSnapshot } from '../../repository/manifest/snapshot.ts';
-import type { ContentId } from '../../repository/content/content-id.ts';
 import type { ContentReader } from '../../repository/object/content-access.ts';
-import { leaves } from '../../repository/object/object-reader.ts';
+import type { LeafRun } from '../../repository/object/leaf-run.ts';
+import { leaves, readRun } from '../../repository/object/object-reader.ts';
 import type { ObjectId } from '../../repository/object/object-id.ts';
 import { RepositoryError } from '../../repository/repository-error.ts';
 import { mapConcurrent } from '../../std/map-concurrent.ts';
@@ -39,16 +39,12 @@ export const snapshotCat: RepositoryAction<SnapshotCatOptions> = async (context,
 };
 
 async function* bytesOf(reader: ContentReader, object: ObjectId, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const contents = (async function* (): AsyncGenerator<{ readonly id: ContentId; readonly lengthBytes: number }> {
-    for await (const runs of leaves(reader, object, { signal })) {
-      for (const { contentId: id, lengthBytes, repeat } of runs) {
-        for (let copy = 0; copy < repeat; copy += 1) yield { id, lengthBytes };
+  const contents = (async function* (): AsyncGenerator<LeafRun> {
+    for await (const runs of leaves(reader, object, { compressed: true, signal })) {
+      for (const run of runs) {
+        for (let copy = 0; copy < run.repeat; copy += 1) yield run;
       }
     }
   })();
-  yield* mapConcurrent(contents, { limit: readAhead, signal }, async ({ id, lengthBytes }, call) => {
-    const bytes = await reader.read(id, call);
-    if (bytes.length === lengthBytes) return bytes;
-    throw new RepositoryError('corrupt', `content ${id} has ${bytes.length} bytes, not ${lengthBytes}`);
-  });
+  yield* mapConcurrent(contents, { limit: readAhead, signal }, async (run, call) => await readRun(reader, run, call));
 }

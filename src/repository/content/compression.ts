@@ -118,6 +118,18 @@ export function decompressInto(headerId: number, payload: Uint8Array, out: Uint8
 }
 
 /**
+ * Undoes the compression of a whole chunk of an object (format version 1): the payload itself says which it is.
+ * @param maxBytes of the plain bytes
+ * @throws {RepositoryError} as `decompressInto`
+ */
+export function decompressChunk(payload: Uint8Array, maxBytes: number): Uint8Array {
+  if (payload.length < compressionHeaderBytes) throw new RepositoryError('corrupt', 'compressed chunk without header');
+  const headerId = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+  const out = new Uint8Array(maxBytes);
+  return out.subarray(0, decompressInto(headerId, payload, out));
+}
+
+/**
  * As `decompressInto`, to a fresh array of exactly `originalLength` bytes.
  * @throws {RepositoryError} `unsupported`; `corrupt`, also when the content is shorter.
  */
