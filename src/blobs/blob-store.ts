@@ -15,14 +15,21 @@ const blobIdPattern = /^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,511}$/;
 
 /** @throws {BlobError} `blob-name` when the text cannot name a blob on every provider. */
 export function blobId(text: string): BlobId {
-  if (!blobIdPattern.test(text)) throw new BlobError('blob-name', `not a blob name: ${JSON.stringify(text)}`);
+  if (!isBlobName(text)) throw new BlobError('blob-name', `not a blob name: ${JSON.stringify(text)}`);
   return text as BlobId;
+}
+
+/** Whether `blobId` takes it. */
+export function isBlobName(text: string): boolean {
+  return blobIdPattern.test(text);
 }
 
 /**
  * - `blob-not-found`, `blob-exists` (conditional put), `blob-range` (the blob is shorter than the range asked for),
  *   `blob-denied`, `blob-read-only`, `blob-no-space`, `blob-name`: permanent. So are `blob-location` (not a place that
- *   this version can open) and `blob-layout` (the store's own parameters are damaged).
+ *   this version can open), `blob-layout` (the store's own parameters are damaged), `blob-store-missing` (not a blob but
+ *   all of the store, such as its bucket, is not there), `blob-credentials` (none, or not accepted), `blob-clock` (so wrong
+ *   that the server refuses requests) and `blob-tls` (the server's certificate is not trusted).
  * - `blob-unavailable`: anything that may pass. The retry layer repeats only this one.
  */
 export class BlobError extends DrayError<
@@ -35,6 +42,10 @@ export class BlobError extends DrayError<
   | 'blob-name'
   | 'blob-location'
   | 'blob-layout'
+  | 'blob-store-missing'
+  | 'blob-credentials'
+  | 'blob-clock'
+  | 'blob-tls'
   | 'blob-unavailable'
 > {}
 
