@@ -11,6 +11,7 @@ test('a repository is a path, a file URL or an S3 URL', () => {
   assert.equal(described('/srv/repo'), '/srv/repo');
   assert.equal(described('repo'), resolve('repo'));
   assert.equal(described('file:///srv/my%20repo'), '/srv/my repo');
+  assert.equal(described('file:///srv/repo/'), '/srv/repo');
   assert.equal(described('odd:name'), resolve('odd:name'));
   assert.equal(parseRepositoryUrl('s3://bucket/folder', options).kind, 's3');
   assert.equal(described('S3://bucket/folder'), 's3://bucket/folder/');

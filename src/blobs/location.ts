@@ -50,7 +50,8 @@ export function describeLocation(location: DirectoryPlace | S3Place): string {
 
 function pathOfUrl(text: string): string {
   try {
-    if (/^file:\/\//i.test(text)) return fileURLToPath(text);
+    // A slash at the end would be no part of the names below it.
+    if (/^file:\/\//i.test(text)) return resolve(fileURLToPath(text));
   } catch (error) {
     throw new BlobError('blob-location', 'a file URL is file:/// and an absolute path on this machine', {
       cause: error,

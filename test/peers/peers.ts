@@ -92,6 +92,12 @@ export interface KopiaIdentity {
   readonly host: string;
 }
 
+export interface KopiaConnection {
+  readonly password: string;
+  readonly create?: boolean;
+  readonly identity?: KopiaIdentity;
+}
+
 /**
  * One real kopia client with a configuration, cache and log folder of its own, on one repository folder.
  * Calls do not overlap. Disposing removes the client's folders and leaves the repository.
@@ -138,8 +144,16 @@ export class KopiaClient implements AsyncDisposable {
   }
 
   async connect(password: string, identity: KopiaIdentity = defaultIdentity): Promise<void> {
+    await this.connectTo(['filesystem', `--path=${this.repository}`], { password, identity });
+  }
+
+  /** Connects to, or creates, a repository that is no folder: `storage` is such as `s3 --bucket=…`. */
+  async connectTo(
+    storage: readonly string[],
+    { password, create = false, identity = defaultIdentity }: KopiaConnection,
+  ): Promise<void> {
     this.#password = password;
-    await this.run(['repository', 'connect', 'filesystem', `--path=${this.repository}`, ...overrides(identity)]);
+    await this.run(['repository', create ? 'create' : 'connect', ...storage, ...overrides(identity)]);
   }
 
   /** Every complete snapshot of every source; with `incomplete`, those under way too. */
