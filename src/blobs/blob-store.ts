@@ -76,9 +76,16 @@ export interface BlobPut extends BlobCall {
   readonly ifAbsent?: boolean | undefined;
 }
 
+export interface BlobList extends BlobCall {
+  /** Only names that sort after this one, by their bytes. Only where the store lists in order. */
+  readonly after?: BlobId | undefined;
+}
+
 export interface BlobStore extends AsyncDisposable {
   /** Where this is, for messages; never contains a secret. */
   readonly description: string;
+  /** Whether listings come sorted by name and can begin `after` one, so that a long one that broke off can go on. */
+  readonly listsInOrder?: boolean | undefined;
 
   /**
    * The bytes of a blob, or of a part of it: a fresh buffer, or a view of `into`.
@@ -95,8 +102,8 @@ export interface BlobStore extends AsyncDisposable {
   /** @throws {BlobError} `blob-not-found` */
   stat(id: BlobId, options: BlobCall): Promise<BlobMetadata>;
 
-  /** All blobs whose name starts with `prefix`, in no order, each at most once. */
-  list(prefix: string, options: BlobCall): AsyncIterable<BlobMetadata>;
+  /** All blobs whose name starts with `prefix`, in no order unless `listsInOrder`, each at most once. */
+  list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata>;
 
   /** Deletes; a blob that is not there counts as deleted. Durable when resolved. */
   remove(id: BlobId, options: BlobCall): Promise<void>;

@@ -2,7 +2,7 @@
  * The names below a prefix, page by page (ListObjectsV2). What a repository does not name so is left out: everything behind
  * a further `/` by the server itself, such as another repository's folder, and whatever else is no blob's name.
  */
-import { BlobError, type BlobCall, blobId, type BlobMetadata, isBlobName } from '../blob-store.ts';
+import { BlobError, blobId, type BlobList, type BlobMetadata, isBlobName } from '../blob-store.ts';
 import type { S3Client } from './s3-client.ts';
 import { parseXml, textOf, type XmlElement } from './s3-xml.ts';
 
@@ -17,14 +17,20 @@ export interface ListedFrom {
   readonly description: string;
 }
 
-/** In the order of the server. @throws {BlobError} */
+/** In the order of the server, which is that of the names' bytes. @throws {BlobError} */
 export async function* listObjects(
   { client, prefix, description }: ListedFrom,
   blobPrefix: string,
-  { signal }: BlobCall,
+  { signal, after }: BlobList,
 ): AsyncGenerator<BlobMetadata, void, undefined> {
   const doing = `list ${blobPrefix}* of ${description}`;
-  const query = { 'list-type': '2', delimiter: '/', 'encoding-type': 'url', prefix: `${prefix}${blobPrefix}` };
+  const query = {
+    'list-type': '2',
+    delimiter: '/',
+    'encoding-type': 'url',
+    prefix: `${prefix}${blobPrefix}`,
+    ...(after !== undefined && { 'start-after': `${prefix}${after}` }),
+  };
   let token: string | undefined;
   for (;;) {
     const asked = token === undefined ? query : { ...query, 'continuation-token': token };

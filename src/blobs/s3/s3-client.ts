@@ -35,7 +35,7 @@ export interface S3Request {
 
 export interface S3ClientParts {
   readonly clock: Clock;
-  readonly exchange: HttpExchange;
+  readonly exchange: Pick<HttpExchange, 'send'>;
   readonly credentials: S3Credentials;
 }
 

@@ -55,6 +55,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   SignatureDoesNotMatch: wrongKey,
   InvalidSecurity: wrongKey,
   NotSignedUp: wrongKey,
+  XAdminUserNotFound: wrongKey,
   ExpiredToken: expired,
   ExpiredTokenException: expired,
   InvalidToken: expired,
@@ -88,10 +89,13 @@ const meanings: Readonly<Record<string, Meaning>> = {
   XMinioAdminBucketQuotaExceeded: noSpace,
 };
 
-/** Of answers to HEAD, and of those that say no more. */
+/**
+ * Of answers that say no more, or a code that nobody here knows. A blob is missing only where the server says `NoSuchKey`:
+ * what is missing may be given up for lost, and there are servers that say 404 of an unknown user (versitygw).
+ */
 const meaningOfStatus: Readonly<Record<number, Meaning>> = {
   403: denied,
-  404: { code: 'blob-not-found', what: 'it is not there' },
+  404: { code: 'blob-unavailable', what: 'something that is needed for it is not there' },
   405: denied,
   408: busy,
   412: { code: 'blob-exists', what: 'it is there already' },

@@ -12,6 +12,7 @@ import {
   type BlobGet,
   blobId,
   type BlobId,
+  type BlobList,
   type BlobMetadata,
   type BlobPut,
   type BlobStore,
@@ -37,6 +38,7 @@ export interface S3StoreOptions {
 
 export class S3Store implements BlobStore {
   readonly description: string;
+  readonly listsInOrder = true;
   readonly #place: S3Place;
   readonly #exchange: HttpExchange;
   readonly #client: S3Client;
@@ -94,9 +96,9 @@ export class S3Store implements BlobStore {
     return { id, lengthBytes, timestampMs };
   }
 
-  list(prefix: string, { signal }: BlobCall): AsyncIterable<BlobMetadata> {
+  list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata> {
     const from = { client: this.#client, prefix: this.#place.prefix, description: this.description };
-    return listObjects(from, prefix, { signal });
+    return listObjects(from, prefix, options);
   }
 
   async remove(id: BlobId, { signal }: BlobCall): Promise<void> {
