@@ -13,6 +13,7 @@ import { S3Client, usesTls } from '../../src/blobs/s3/s3-client.ts';
 import { S3Credentials } from '../../src/blobs/s3/s3-credentials.ts';
 import type { S3Place } from '../../src/blobs/s3/s3-place.ts';
 import { systemClock as clock } from '../../src/std/clock.ts';
+import { hasCode } from '../../src/std/dray-error.ts';
 import { findPeer } from './peers.ts';
 
 export type S3ServerName = 'versitygw' | 'minio';
@@ -75,7 +76,17 @@ export async function startS3Server(
     },
     makeBucket: async (bucket) => {
       await using bare = await bareClient(place(bucket));
-      await bare.client.send({ method: 'PUT', doing: `make ${bucket}` }, { signal: AbortSignal.timeout(30_000) });
+      const signal = AbortSignal.timeout(30_000);
+      for (;;) {
+        try {
+          await bare.client.send({ method: 'PUT', doing: `make ${bucket}` }, { signal });
+          return;
+        } catch (error) {
+          // It answers before it has initialised itself.
+          if (!hasCode(error, 'blob-unavailable')) throw error;
+          await sleep(25, undefined, { signal });
+        }
+      }
     },
     restart: async () => {
       await stopped(child);

@@ -18,8 +18,8 @@ const range = { offset: 1000, lengthBytes: 50_000 };
 
 /** Pauses of retries take no time; a request's own deadline passes when the test says so. */
 class TestClock implements Clock {
-  nowMs = systemClock.nowMs;
-  monotonicMs = systemClock.monotonicMs;
+  nowMs = (): number => systemClock.nowMs();
+  monotonicMs = (): number => systemClock.monotonicMs();
   #deadlines: (() => void)[] = [];
 
   async sleep(ms: number, options: { readonly signal: AbortSignal }): Promise<void> {

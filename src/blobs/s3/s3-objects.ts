@@ -18,6 +18,15 @@ import { S3Failure } from './s3-failure.ts';
 /** Larger ones are read by ranges; Kopia's largest blobs are packs and stay below 120 MiB. */
 const wholeObjectBytesMax = 1024 ** 3;
 
+/** Reasons that hold for all requests alike. */
+const refusals: ReadonlySet<BlobError['code']> = new Set([
+  'blob-credentials',
+  'blob-clock',
+  'blob-store-missing',
+  'blob-location',
+  'blob-tls',
+]);
+
 /** Bytes on their way, with what was computed while they were collected. */
 export interface ObjectBytes {
   readonly pieces: readonly Uint8Array[];
@@ -152,7 +161,8 @@ export class S3Objects {
     try {
       head = await this.head(key, { doing: `${doing}: see whether it was stored`, signal });
     } catch (error) {
-      if (signal.aborted || !(error instanceof BlobError)) throw error;
+      // A refusal that holds for both was lost with the connection: a server need not wait for the whole body.
+      if (signal.aborted || !(error instanceof BlobError) || refusals.has(error.code)) throw error;
       return false;
     }
     if (head.lengthBytes !== bytes.lengthBytes) return false;

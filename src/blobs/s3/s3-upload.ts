@@ -1,7 +1,7 @@
 /**
  * A blob on its way into a bucket, piece by piece. A PUT wants to know its length at once, so the pieces are held until
  * `commit` and go out in one request; packs are 20 MiB to 120 MiB long. What grows beyond 100 MiB travels in parts of
- * 32 MiB from then on, and memory stays bounded.
+ * at least 32 MiB from then on, and memory stays bounded.
  *
  * What is durable when: nothing before `commit` has resolved. Parts that nobody completed are invisible and cost space, so
  * disposing tells the server to drop them; after a kill they stay until a rule of the bucket removes them
@@ -61,8 +61,8 @@ export class S3Upload implements BlobUpload {
     if (this.#dropped || this.#metadata !== undefined || this.#sha256 !== undefined) {
       throw new BlobError('blob-unavailable', `${doing}: the upload has ended`);
     }
-    const limit = this.#multipart === undefined ? singlePutBytesMax : partBytes;
-    if (this.#heldBytes > 0 && this.#heldBytes + piece.length > limit) await this.#sendParts();
+    const long = this.#multipart !== undefined || this.#lengthBytes + piece.length > singlePutBytesMax;
+    if (long && this.#heldBytes >= partBytes) await this.#sendParts({ last: false });
     // The caller fills its buffer again, and this one must last until the commit.
     this.#held.push(Buffer.from(piece));
     this.#heldBytes += piece.length;
@@ -82,7 +82,7 @@ export class S3Upload implements BlobUpload {
       const bytes = { pieces: this.#held, lengthBytes: this.#lengthBytes, crc32: this.#crc32, sha256: this.#sha256 };
       this.#metadata = await this.#parts.put(bytes);
     } else {
-      await this.#sendParts();
+      await this.#sendParts({ last: true });
       await this.#multipart.complete(this.#lengthBytes);
       this.#metadata = await this.#parts.stored(this.#lengthBytes);
     }
@@ -96,23 +96,19 @@ export class S3Upload implements BlobUpload {
     if (this.#metadata === undefined) await this.#multipart?.abort();
   }
 
-  /** Sends what is held, in parts of at most `partBytes`, each forgotten when it has arrived. */
-  async #sendParts(): Promise<void> {
+  /** Sends whole parts of what is held, and the rest too when it is the last: no other may be below 5 MiB. */
+  async #sendParts({ last }: { readonly last: boolean }): Promise<void> {
     this.#multipart ??= await MultipartUpload.begin(this.#parts, this.#options);
-    while (this.#heldBytes > 0) {
-      const count = this.#piecesOfPart();
-      const pieces = this.#held.slice(0, count);
-      await this.#multipart.send(pieces);
-      this.#held = this.#held.slice(count);
-      this.#heldBytes -= pieces.reduce((sum, piece) => sum + piece.length, 0);
+    for (let part = this.#nextPart(); part.bytes >= partBytes || (last && part.bytes > 0); part = this.#nextPart()) {
+      await this.#multipart.send(part.pieces);
+      this.#held = this.#held.slice(part.pieces.length);
+      this.#heldBytes -= part.bytes;
     }
   }
 
-  /** At least one, however long it is. */
-  #piecesOfPart(): number {
+  #nextPart(): { readonly pieces: readonly Uint8Array[]; readonly bytes: number } {
     let bytes = 0;
-    const beyond = this.#held.findIndex((piece) => (bytes += piece.length) > partBytes);
-    if (beyond < 0) return this.#held.length;
-    return Math.max(1, beyond);
+    const last = this.#held.findIndex((piece) => (bytes += piece.length) >= partBytes);
+    return { pieces: last < 0 ? this.#held : this.#held.slice(0, last + 1), bytes };
   }
 }
