@@ -79,6 +79,27 @@ describe('a repository in a bucket', { skip }, () => {
     assert.ok((await kopia.snapshotList()).some(({ id }) => id === snapshot));
   });
 
+  test('with keys of a profile, on a server without TLS > works when that is allowed', async () => {
+    await using plain = await startS3Server('versitygw', { tls: false });
+    await plain.makeBucket(bucket);
+    const credentials = join(folder.path, 'credentials');
+    const { accessKeyId, secretAccessKey } = testKeys;
+    const profile = `[tests]\naws_access_key_id = ${accessKeyId}\naws_secret_access_key = ${secretAccessKey}\n`;
+    await writeFile(credentials, profile, { mode: 0o600 });
+    const env = {
+      AWS_ACCESS_KEY_ID: '',
+      AWS_SECRET_ACCESS_KEY: '',
+      AWS_SHARED_CREDENTIALS_FILE: credentials,
+      AWS_PROFILE: 'tests',
+    };
+    await using dray = await DrayClient.open(plain.url(bucket, 'plain'), password, identity);
+    const source = join(folder.path, 'plain.img');
+    await writeFile(source, image(3));
+    await dray.run(['--no-tls', 'repository', 'create'], env);
+    await dray.run(['--no-tls', 'backup', source], env);
+    await dray.run(['repository', 'verify', '--level', 'data', '--no-tls'], env);
+  });
+
   test('a backup outlives a server that is restarted in the middle', async () => {
     await using dray = await DrayClient.open(server.url(bucket, 'restarted'), password, identity);
     await dray.create();

@@ -232,6 +232,12 @@ describe('refusals', () => {
     });
   }
 
+  test('of a full disk that MinIO calls an internal error are told as what they are', async () => {
+    const message = '<Message>We encountered an internal error: cause(no space left on device)</Message>';
+    await using on = await onStub((_request, response) => refuse(response, 500, 'InternalError', message));
+    await assert.rejects(on.store.put(id, bytes, { signal }), coded('blob-no-space', /full/));
+  });
+
   test('never make a blob missing, unless the server says that this very key is', async () => {
     await using on = await onStub((_request, response) => {
       response.writeHead(404).end();

@@ -68,9 +68,14 @@ export async function startStub(): Promise<StubServer> {
 }
 
 /** An error as S3 sends it. */
-export function refuse(response: ServerResponse, status: number, code: string, inner = ''): 'taken' {
+export function refuse(
+  response: ServerResponse,
+  status: number,
+  code: string,
+  inner = '<Message>because</Message>',
+): 'taken' {
   response.writeHead(status, { 'content-type': 'application/xml' });
-  response.end(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>because</Message>${inner}</Error>`);
+  response.end(`<?xml version="1.0"?><Error><Code>${code}</Code>${inner}</Error>`);
   return 'taken';
 }
 

@@ -41,6 +41,9 @@ const busy: Meaning = { code: 'blob-unavailable', what: 'the server is busy or h
 const damaged: Meaning = { code: 'blob-unavailable', what: 'the bytes did not arrive as they were sent' };
 const elsewhere: Meaning = { code: 'blob-location', what: 'the bucket is in another region' };
 
+/** MinIO calls a full disk an internal error, with the system's words as its cause; trying again frees nothing. */
+const fullDisk = /no space left on device|disk quota exceeded/i;
+
 /** What each code means (Amazon S3 API Reference, "Error responses"; MinIO's own begin with X). */
 const meanings: Readonly<Record<string, Meaning>> = {
   NoSuchKey: { code: 'blob-not-found', what: 'it is not there' },
@@ -122,7 +125,8 @@ export function failureOf(answer: HttpAnswer, { doing, nowMs }: { doing: string;
     return new S3Failure('blob-unavailable', `${doing}: ${what}`, said);
   }
   const redirected = region !== undefined && (status === 301 || status === 307 || status === 400);
-  const known = meanings[s3Code] ?? (redirected ? elsewhere : meaningOfStatus[status]);
+  const full = xml !== undefined && fullDisk.test(xml.message);
+  const known = full ? noSpace : (meanings[s3Code] ?? (redirected ? elsewhere : meaningOfStatus[status]));
   const meaning = known ?? (status >= 500 && status !== 501 ? busy : refused(status));
   return new S3Failure(
     meaning.code,
