@@ -124,7 +124,7 @@ async function versitygw(folder: string, { secure, region }: Wanted): Promise<Se
   await mkdir(join(folder, 'data'), { recursive: true });
   const keys = { ROOT_ACCESS_KEY: testKeys.accessKeyId, ROOT_SECRET_KEY: testKeys.secretAccessKey };
   const certificate = secure ? ['--cert', certificateFile, '--key', certificateKeyFile] : [];
-  const before = ['--region', region, '--quiet', ...certificate];
+  const before = ['--region', region, '--quiet', '--keep-alive', ...certificate];
   return { before, addressFlag: '--port', after: ['posix', join(folder, 'data')], env: keys };
 }
 

@@ -23,6 +23,7 @@ import { listObjects, wholeSeconds } from './list-objects.ts';
 import { S3Client, usesTls } from './s3-client.ts';
 import { type FindKeys, findAwsKeys, S3Credentials } from './s3-credentials.ts';
 import { objectBytes, type ObjectBytes, S3Objects } from './s3-objects.ts';
+import { PieceBuffers } from './piece-buffers.ts';
 import { describeS3Place, type S3Place } from './s3-place.ts';
 import { S3Upload } from './s3-upload.ts';
 
@@ -43,6 +44,7 @@ export class S3Store implements BlobStore {
   readonly #exchange: HttpExchange;
   readonly #client: S3Client;
   readonly #objects: S3Objects;
+  readonly #buffers = new PieceBuffers();
   /** The latest time of a blob that this store has made. */
   #latestMs = 0;
 
@@ -83,6 +85,7 @@ export class S3Store implements BlobStore {
       {
         client: this.#client,
         objects: this.#objects,
+        buffers: this.#buffers,
         put: async (bytes) => await this.#put(id, bytes, { ifAbsent: false, signal }),
         stored: async (lengthBytes) => await this.#stored(id, lengthBytes, signal),
       },

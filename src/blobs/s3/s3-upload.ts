@@ -11,6 +11,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { BlobError, type BlobMetadata, type BlobUpload } from '../blob-store.ts';
 import { MultipartUpload } from './multipart-upload.ts';
+import type { PieceBuffers } from './piece-buffers.ts';
 import type { S3Client } from './s3-client.ts';
 import type { ObjectBytes, S3Objects } from './s3-objects.ts';
 
@@ -21,6 +22,7 @@ const partBytes = 32 * 1024 * 1024;
 export interface S3UploadParts {
   readonly client: S3Client;
   readonly objects: S3Objects;
+  readonly buffers: PieceBuffers;
   /** Stores all of it in one request. */
   readonly put: (bytes: ObjectBytes) => Promise<BlobMetadata>;
   /** What is known of the blob after it was stored in parts. */
@@ -64,7 +66,7 @@ export class S3Upload implements BlobUpload {
     const long = this.#multipart !== undefined || this.#lengthBytes + piece.length > singlePutBytesMax;
     if (long && this.#heldBytes >= partBytes) await this.#sendParts({ last: false });
     // The caller fills its buffer again, and this one must last until the commit.
-    this.#held.push(Buffer.from(piece));
+    this.#held.push(this.#parts.buffers.copyOf(piece));
     this.#heldBytes += piece.length;
     this.#lengthBytes += piece.length;
     if (this.#multipart !== undefined) return;
@@ -86,13 +88,13 @@ export class S3Upload implements BlobUpload {
       await this.#multipart.complete(this.#lengthBytes);
       this.#metadata = await this.#parts.stored(this.#lengthBytes);
     }
-    this.#held = [];
+    this.#forget(this.#held.length);
     return this.#metadata;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#held = [];
     this.#dropped = true;
+    this.#forget(this.#held.length);
     if (this.#metadata === undefined) await this.#multipart?.abort();
   }
 
@@ -101,9 +103,14 @@ export class S3Upload implements BlobUpload {
     this.#multipart ??= await MultipartUpload.begin(this.#parts, this.#options);
     for (let part = this.#nextPart(); part.bytes >= partBytes || (last && part.bytes > 0); part = this.#nextPart()) {
       await this.#multipart.send(part.pieces);
-      this.#held = this.#held.slice(part.pieces.length);
+      this.#forget(part.pieces.length);
       this.#heldBytes -= part.bytes;
     }
+  }
+
+  #forget(pieces: number): void {
+    this.#parts.buffers.giveBack(this.#held.slice(0, pieces));
+    this.#held = this.#held.slice(pieces);
   }
 
   #nextPart(): { readonly pieces: readonly Uint8Array[]; readonly bytes: number } {
