@@ -111,6 +111,7 @@ describe('reading', () => {
     ['another range', 206, { 'content-length': 50_000, 'content-range': 'bytes 1001-51000/100000' }],
     ['less of it', 206, { 'content-length': 49_999, 'content-range': 'bytes 1000-50998/100000' }],
     ['a length that is not the range', 206, { 'content-length': 50_001, 'content-range': 'bytes 1000-50999/100000' }],
+    ['the range, as if it were all,', 200, { 'content-length': 50_000, 'content-range': 'bytes 1000-50999/100000' }],
     ['a range that is none', 206, { 'content-length': 50_000, 'content-range': 'bytes */100000' }],
   ] as const) {
     test(`${what} instead of the range that was asked for is not taken for it`, async () => {
@@ -134,6 +135,15 @@ describe('reading', () => {
       return 'taken';
     });
     await assert.rejects(f.bare.get(id, { signal }), coded('blob-range'));
+  });
+
+  test('fewer bytes than the range, without a length, are no answer', async () => {
+    await using f = await faulty((_request, response) => {
+      response.writeHead(206, { etag: '"e"', 'content-range': 'bytes 1000-50999/100000' });
+      response.end(Buffer.alloc(49_999));
+      return 'taken';
+    });
+    await assert.rejects(f.bare.get(id, { range, signal }), coded('blob-unavailable', /49999 of 50000/));
   });
 
   test('more bytes than announced, without a length, end the request', async () => {

@@ -21,7 +21,7 @@ function coded(code: BlobError['code']): (error: unknown) => boolean {
 
 /** Pieces of one buffer, which is filled anew for each, as a pack writer does. */
 function* pieces(totalBytes: number): Generator<Uint8Array> {
-  const piece = Buffer.alloc(4 * mib + 4096);
+  const piece = Buffer.alloc(4 * mib);
   for (let at = 0; at < totalBytes; at += piece.length) {
     piece.fill(at / piece.length);
     yield piece.subarray(0, Math.min(piece.length, totalBytes - at));
