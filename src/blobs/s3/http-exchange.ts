@@ -23,7 +23,7 @@ const requestsMax = 32;
 const textBytesMax = 8 * 1024 * 1024;
 /** A piece of a body that counts as moved when the socket has taken it. */
 const sliceBytes = 256 * 1024;
-/** What must move in each minute: 70 times slower than a telephone line with a modem is no link. */
+/** What must move in each minute: a hundred times slower than a telephone line with a modem is no link. */
 const stallMs = 60_000;
 const stallBytesMin = 4 * 1024;
 
