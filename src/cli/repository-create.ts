@@ -56,10 +56,11 @@ export function registerRepositoryCreate(
     .command('create')
     .summary('make a new repository')
     .description(
-      'Makes a new, empty repository that kopia can use too. The folder is made if need be and must be empty.\n' +
+      'Makes a new, empty repository that kopia can use too. The folder is made if need be and must be empty; a bucket\n' +
+        'must be there, and empty below the prefix. Keys for S3 come from where AWS tools look for them.\n' +
         'The password encrypts everything: without it nobody can read the repository, and nobody can restore it.',
     )
-    .argument('[url]', 'where: a path or file:///path (default: --repository)')
+    .argument('[url]', 'where: a path, file:///path or s3://bucket/prefix (default: --repository)')
     .addOption(choice('--hash <name>', 'how contents are named', hashChoices, 'BLAKE3-256'))
     .addOption(choice('--encryption <name>', 'how contents are sealed', encryptionChoices, 'AES256-GCM-HMAC-SHA256'))
     .option('--splitter <name>', 'how files are cut (volumes are cut at each MiB)', 'DYNAMIC-4M-BUZHASH')
@@ -71,6 +72,8 @@ export function registerRepositoryCreate(
       'after',
       examples(
         'dray repository create /backups --password-file ~/.dray-password',
+        "dray repository create 's3://backups/volumes?region=eu-central-1'",
+        "dray repository create 's3://backups/volumes?endpoint=https://minio.example:9000&ca=minio-ca.pem'",
         'DRAY_PASSWORD=… dray repository create file:///mnt/nas/volumes --hash BLAKE2B-256-128',
       ),
     )

@@ -25,8 +25,18 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'blob-no-space':
     'Make room where the repository lies and run the command again; what a checkpoint has kept is not done again.',
   'blob-name': 'The store holds an object whose name no repository uses; it may not be a repository.',
-  'blob-location': 'Write a repository as a path, such as /backups, or as file:///backups.',
+  'blob-location':
+    'Write a repository as a path, such as /backups, as file:///backups, or as s3://BUCKET/PREFIX with endpoint=https://HOST ' +
+    'when it is not AWS, and region=REGION.',
   'blob-layout': 'The folder is laid out as no known kopia does; restore its .shards file, or use kopia for it.',
+  'blob-store-missing': 'Make the bucket first, or check its name, the endpoint and the region in the URL.',
+  'blob-credentials':
+    'Give keys that are good now where AWS tools look for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with ' +
+    'AWS_SESSION_TOKEN for temporary ones), AWS_PROFILE, or the role of this machine. Then run the command again.',
+  'blob-clock': "Set this machine's clock, or the server's, and run the command again.",
+  'blob-tls':
+    'Give the authority that signed its certificate with ca=FILE in the URL. An endpoint without TLS begins with http:// ' +
+    'and needs --no-tls.',
   'blob-unavailable': 'The store did not answer in time: check the disk or the network, then run the command again.',
 
   'volume-not-found': 'Check the path.',

@@ -57,6 +57,10 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'blob-name': failed,
   'blob-location': usage,
   'blob-layout': failed,
+  'blob-store-missing': notFound,
+  'blob-credentials': failed,
+  'blob-clock': failed,
+  'blob-tls': failed,
   'blob-unavailable': failed,
 
   'volume-not-found': notFound,
