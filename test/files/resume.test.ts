@@ -116,7 +116,8 @@ describe('a restore of files that is run again', () => {
     await lose();
     const trusting = await restoreTree(engine, id, target);
     assert.deepEqual([trusting.resumed, trusting.counts.kept, trusting.counts.writtenBytes], [true, 2, 0]);
-    const [state] = await readdir(join(engine.cache, 'restores'));
+    const states = await readdir(join(engine.cache, 'restores'));
+    const state = states.find((name) => name.endsWith('.json'));
     const statePath = join(engine.cache, 'restores', state!);
     const { boot: _, ...rest } = JSON.parse(await readFile(statePath, 'utf8')) as Record<string, unknown>;
     await writeFile(statePath, JSON.stringify({ ...rest, boot: 'another' }));
