@@ -63,7 +63,6 @@ function checked(call: string, result: number): number {
 const closeOnExec = 0o2000000;
 const pathOnly = 0o10000000;
 const noFollowAt = 0x100;
-const removeFolderAt = 0x200;
 
 /** A moment, as the kernel takes it: `nanoseconds` from 0 to 999,999,999, `seconds` before 1970 negative. */
 export interface FileTime {
@@ -111,11 +110,6 @@ export function makeFolderAt(folder: number, name: string): void {
 /** Removes a name that is no folder's. @throws {KernelError} EISDIR, ENOENT */
 export function removeAt(folder: number, name: string): void {
   checked(`remove ${name}`, library().unlinkat(folder, name, 0));
-}
-
-/** @throws {KernelError} ENOTEMPTY, ENOTDIR, ENOENT */
-export function removeFolder(folder: number, name: string): void {
-  checked(`remove folder ${name}`, library().unlinkat(folder, name, removeFolderAt));
 }
 
 /** `target` is any text of bytes without NUL, byte for byte. @throws {KernelError} EEXIST */

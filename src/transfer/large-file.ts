@@ -59,14 +59,16 @@ export class LargeFile {
     { existing, own, partial, temporaryName }: LargeFileOptions,
   ): LargeFile | undefined {
     const { folder, name, sizeBytes, attributes } = place;
-    if (existing === 'trust') {
-      const stats = lookAt(place);
-      const same = stats?.isFile() === true && stats.size === BigInt(sizeBytes);
-      if (same && isSameTime(attributes.modified, stats.mtimeNs)) return undefined;
-    }
-    const known = partial ?? (own && existing !== 'refuse' ? { name, watermark: 0 } : undefined);
-    const found = known === undefined ? undefined : openOnly({ folder, name: known.name }, { write: true });
-    if (known !== undefined && found !== undefined) {
+    const stats = existing === 'refuse' ? undefined : lookAt(place);
+    const isSame = stats?.isFile() === true && stats.size === BigInt(sizeBytes);
+    const looksWhole = isSame && isSameTime(attributes.modified, stats.mtimeNs);
+    if (existing === 'trust' && looksWhole) return undefined;
+    // What looks whole, or was made by us, is compared where it is; anything else is not touched before it is replaced.
+    const inPlace = stats !== undefined && (own || looksWhole);
+    const begun = [...(partial === undefined ? [] : [partial]), ...(inPlace ? [{ name, watermark: 0 }] : [])];
+    for (const known of begun) {
+      const found = openOnly({ folder, name: known.name }, { write: true });
+      if (found === undefined) continue;
       const believed = existing === 'trust' && found.stats.size === BigInt(sizeBytes);
       const watermark = believed ? Math.min(known.watermark, sizeBytes) : 0;
       return new LargeFile(place, { fd: found.fd, name: known.name }, { watermark, compare: true });
@@ -89,7 +91,9 @@ export class LargeFile {
     try {
       ftruncateSync(this.fd, place.sizeBytes);
     } catch (error) {
-      closeDescriptor(this.fd);
+      // One that was there is left as it is.
+      if (compare) closeDescriptor(this.fd);
+      else dropFile(place, opened);
       throw error;
     }
   }

@@ -6,6 +6,7 @@
 import { fstatSync } from 'node:fs';
 
 import { closeDescriptor } from '../kernel/folder-calls.ts';
+import { toError } from '../std/to-error.ts';
 import { applyAttributes, type FileAttributes } from '../volume/file-attributes.ts';
 import { createFolder, enterFolder, removeBeginningWith } from '../volume/folder-entry.ts';
 import type { ExistingFiles } from './fetch-messages.ts';
@@ -30,7 +31,7 @@ export class OpenFolder {
   readonly #name: string;
   readonly #attributes: FileAttributes;
   #fd: number | undefined;
-  #failure: unknown;
+  #failure: Error | undefined;
   /** Things below that are not done, and the listing itself. */
   #waiting = 1;
 
@@ -66,7 +67,7 @@ export class OpenFolder {
     try {
       this.#fd = this.#enter(this.#parent!.open());
     } catch (error) {
-      this.#failure = error;
+      this.#failure = toError(error);
       throw error;
     }
     return this.#fd;

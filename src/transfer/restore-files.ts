@@ -74,7 +74,7 @@ export async function planRestoreFiles(request: RestoreFilesRequest): Promise<Re
 
 async function planInto(request: RestoreFilesRequest, path: string, folder: FileHandle): Promise<RestoreFilesPlan> {
   const entries = await readdir(path);
-  if (entries.length === 0 || entries.every((name) => name === 'lost+found')) return { path, way: 'empty-folder' };
+  if (entries.every((name) => name === 'lost+found')) return { path, way: 'empty-folder' };
   const state = await readFilesState(await statePathOf(request, path), await wantedOf(request, folder));
   if (state !== undefined && (state.own || request.overwrite)) return { path, way: 'resume' };
   if (!request.overwrite) throw new VolumeError('volume-exists', `${path} is not empty`);

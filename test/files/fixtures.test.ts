@@ -49,11 +49,9 @@ for (const name of names) {
  * Kopia gives folders the time of the newest thing in them, and links theirs in whole microseconds, rounded up. We give
  * both what the source had, as the snapshot records it.
  */
-function compareEntry(
-  found: RestoredEntry,
-  { note: _, mtimeNs, uid, gid, ...wanted }: RestoredEntry,
-  own?: string,
-): void {
+function compareEntry(found: RestoredEntry, { mtimeNs, uid, gid, ...rest }: RestoredEntry, own?: string): void {
+  const { note, ...wanted } = rest;
+  assert.ok(note === undefined || note !== '');
   const keys = Object.keys(wanted);
   assert.deepEqual(Object.fromEntries(Object.entries(found).filter(([key]) => keys.includes(key))), wanted);
   if (isRoot && uid !== undefined) assert.deepEqual([found.uid, found.gid], [uid, gid], wanted.path);

@@ -47,7 +47,7 @@ describe('a restore of files', () => {
   }
 
   test('makes nothing under names that lead elsewhere, and everything else', async () => {
-    const bad = ['', '.', '..', '../up', '/etc/dray-test', 'a/b', 'a\0b', 'x'.repeat(256), '../target/in'];
+    const bad = ['', '.', '..', '../up', join(outside, 'absolute'), 'a/b', 'a\0b', 'x'.repeat(256), '../target/in'];
     const id = await putTree(engine, async (writer) => [
       ...(await Promise.all(bad.map(async (name) => await file(writer, name, 'bad')))),
       ...(await Promise.all(bad.map(async (name) => await folder(writer, name, [await file(writer, 'f', 'bad')])))),

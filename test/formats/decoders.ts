@@ -33,6 +33,7 @@ import { decodePiece, encodePiece } from '../../src/repository/tree/tree-list.ts
 import { readNode } from '../../src/repository/tree/tree-node.ts';
 import { decodeVolumeTags } from '../../src/repository/tree/volume-tags.ts';
 import { systemClock } from '../../src/std/clock.ts';
+import { readFilesState, type FilesState } from '../../src/transfer/files-state.ts';
 import { readState, type RestoreState } from '../../src/transfer/restore-state.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { readExamples, type Example } from './examples.ts';
@@ -147,6 +148,15 @@ export const decoders: Readonly<Record<string, Decoder>> = {
     const { snapshot, object, sizeBytes, file } = JSON.parse(bytes.toString()) as RestoreState;
     assert.equal(await readState(path, { snapshot, object, sizeBytes, file: 'another' }), undefined);
     return await readState(path, { snapshot, object, sizeBytes, file });
+  },
+  'files-state': async ({ bytes }) => {
+    await using folder = await temporaryFolder('formats');
+    const path = join(folder.path, 'state');
+    await writeFile(path, bytes);
+    const state = JSON.parse(bytes.toString()) as FilesState;
+    assert.equal(await readFilesState(path, { ...state, folder: 'another' }), undefined);
+    assert.equal(await readFilesState(path, { ...state, owners: !state.owners }), undefined);
+    return await readFilesState(path, state);
   },
 };
 

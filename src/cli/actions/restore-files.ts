@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import type { DirEntry } from '../../repository/manifest/dir-entry.ts';
 import type { Snapshot } from '../../repository/manifest/snapshot.ts';
+import { RepositoryError } from '../../repository/repository-error.ts';
 import { parsePathPattern, type PathPattern } from '../../std/path-patterns.ts';
 import { EntryChoice } from '../../transfer/entry-choice.ts';
 import type { FetchWorkers } from '../../transfer/fetch-messages.ts';
@@ -71,8 +72,11 @@ export async function restoreFolder(
       ...(counts.omitted > 0 ? [['Left out', omittedText(counts)] as const] : []),
     ],
   });
+  if (causes.has('damaged')) {
+    throw new RepositoryError('corrupt', `snapshot ${snapshot.id}: left out ${omittedText(counts)}`);
+  }
   // Entries of a kind that is never restored are told; they are no failure.
-  return causes.has('damaged') ? exitCodes.damaged : causes.has('refused') ? exitCodes.failed : exitCodes.done;
+  return causes.has('refused') ? exitCodes.failed : exitCodes.done;
 }
 
 function requestOf(
@@ -110,6 +114,6 @@ function patterns(texts: readonly string[]): PathPattern[] {
 }
 
 function omittedText({ omitted }: FilesCounts): string {
-  const more = omitted > namedMax ? `, of which ${namedMax} are named above` : ', as named above';
-  return `${omitted}${more}; everything else is whole`;
+  const more = omitted > namedMax ? `, of which ${namedMax} are named` : ', each named';
+  return `${omitted} entries${more}; everything else is whole and on disk`;
 }

@@ -36,7 +36,10 @@ export function tagOption(description: string): Option {
 
 /** Repeatable, in order. */
 export function patternOption(flags: string, description: string): Option {
-  return new Option(flags, description).argParser<readonly string[]>((text, others = []) => [...others, text]);
+  return new Option(flags, description).argParser<readonly string[] | undefined>((text, others = []) => [
+    ...others,
+    text,
+  ]);
 }
 
 export type Tags = Readonly<Record<string, string>>;

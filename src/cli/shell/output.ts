@@ -78,7 +78,7 @@ export class Output {
 
   /** As `list`, for any number of things: each is printed when it comes. The table is lines without a header. */
   async stream<Row extends object>(rows: AsyncIterable<Row>, view: StreamView<Row>): Promise<void> {
-    const { stringify } = this.format === 'yaml' ? await import('yaml') : JSON;
+    const yaml = this.format === 'yaml' ? await import('yaml') : undefined;
     let count = 0;
     for await (const row of rows) {
       switch (this.format) {
@@ -86,7 +86,7 @@ export class Output {
           await this.write(`${count === 0 ? '[\n' : ',\n'}  ${JSON.stringify(row)}`);
           break;
         case 'yaml':
-          await this.write(stringify([row]));
+          await this.write(yaml?.stringify([row]) ?? '');
           break;
         case 'name':
           await this.#names([view.name(row)]);
