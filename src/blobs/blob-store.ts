@@ -94,7 +94,7 @@ export interface BlobStore extends AsyncDisposable {
   get(id: BlobId, options: BlobGet): Promise<Uint8Array>;
 
   /** Stores a blob at once: atomic, durable when resolved. `bytes` belongs to the call until the promise settles. */
-  put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<BlobMetadata>;
+  put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<void>;
 
   /** Stores a blob piece by piece. Nothing is visible before `commit`. */
   upload(id: BlobId, options: BlobCall): Promise<BlobUpload>;
@@ -122,6 +122,6 @@ export interface BlobUpload extends AsyncDisposable {
    * and whose length is a multiple of 4,096 travel without a copy where the provider can.
    */
   write(piece: Uint8Array): Promise<void>;
-  /** Makes the blob visible and durable. May be repeated: once it has succeeded it answers the same again. */
-  commit(): Promise<BlobMetadata>;
+  /** Makes the blob visible and durable. May be repeated: once it has succeeded it does nothing. */
+  commit(): Promise<void>;
 }

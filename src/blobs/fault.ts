@@ -88,9 +88,9 @@ export class FaultStore implements BlobStore {
     return keep < 1 ? bytes.subarray(0, Math.floor(bytes.length * keep)) : bytes;
   }
 
-  async put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<BlobMetadata> {
+  async put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<void> {
     const asked = { operation: 'put', name: id, signal: options.signal, bytes: bytes.length } as const;
-    return await this.#run(asked, () => this.#store.put(id, bytes, options));
+    await this.#run(asked, () => this.#store.put(id, bytes, options));
   }
 
   async upload(id: BlobId, { signal }: BlobCall): Promise<BlobUpload> {

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BlobError } from './blob-store.ts';
+import type { CountOptions } from './count.ts';
 import type { FaultOptions } from './fault.ts';
 import type { RateOptions } from './rate.ts';
 import type { RetryOptions } from './retry.ts';
@@ -11,6 +12,7 @@ import { describeS3Place, parseS3Url, type S3Place, type S3UrlOptions } from './
 interface StoreLayers {
   readonly retry?: RetryOptions | undefined;
   readonly rate?: RateOptions | undefined;
+  readonly count?: CountOptions | undefined;
   /** For tests: below all other layers. */
   readonly fault?: FaultOptions | undefined;
 }

@@ -39,23 +39,25 @@ export class MemoryStore implements BlobStore {
     return into.subarray(0, lengthBytes);
   }
 
-  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, signal }: BlobPut): Promise<BlobMetadata> {
+  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, signal }: BlobPut): Promise<void> {
     signal.throwIfAborted();
     if (ifAbsent && this.#blobs.has(id)) throw new BlobError('blob-exists', `put ${id}`);
     this.#blobs.set(id, { bytes: bytes.slice(), timestampMs: this.#clock.nowMs() });
-    return await this.stat(id, { signal });
   }
 
   async upload(id: BlobId, { signal }: BlobCall): Promise<BlobUpload> {
     signal.throwIfAborted();
     const pieces: Uint8Array[] = [];
-    let committed: BlobMetadata | undefined;
+    let committed = false;
     return {
       write: async (piece) => {
         signal.throwIfAborted();
         pieces.push(piece.slice());
       },
-      commit: async () => (committed ??= await this.put(id, Buffer.concat(pieces), { signal })),
+      commit: async () => {
+        if (!committed) await this.put(id, Buffer.concat(pieces), { signal });
+        committed = true;
+      },
       [Symbol.asyncDispose]: async () => void pieces.splice(0),
     };
   }

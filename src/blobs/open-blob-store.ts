@@ -1,6 +1,7 @@
 import type { Clock } from '../std/clock.ts';
 import type { Rng } from '../std/rng.ts';
 import type { BlobStore } from './blob-store.ts';
+import { CountStore } from './count.ts';
 import { DirectoryStore } from './directory/directory-store.ts';
 import { FaultStore } from './fault.ts';
 import type { BlobStoreLocation } from './location.ts';
@@ -16,14 +17,15 @@ export interface OpenBlobStoreOptions {
 }
 
 /**
- * Opens a store with the layers that its location names: faults innermost, then the rate (each attempt costs), then
- * retries. Disposing of the result closes all of it.
+ * Opens a store with the layers that its location names: faults innermost, then counts and the rate (each attempt costs),
+ * then retries. Disposing of the result closes all of it.
  * @throws {BlobError}
  */
 export async function openBlobStore(location: BlobStoreLocation, options: OpenBlobStoreOptions): Promise<BlobStore> {
   const { clock, rng } = options;
   let store = await openBare(location, options);
   if (location.fault !== undefined) store = new FaultStore({ store, clock }, location.fault);
+  if (location.count !== undefined) store = new CountStore(store, location.count);
   if (location.rate !== undefined) store = new RateStore({ store, clock }, location.rate);
   if (location.retry !== undefined) store = new RetryStore({ store, clock, rng }, location.retry);
   return store;

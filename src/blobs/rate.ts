@@ -57,9 +57,9 @@ export class RateStore implements BlobStore {
     return bytes;
   }
 
-  async put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<BlobMetadata> {
+  async put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<void> {
     await this.#pass(bytes.length, options.signal);
-    return await this.#store.put(id, bytes, options);
+    await this.#store.put(id, bytes, options);
   }
 
   async upload(id: BlobId, options: BlobCall): Promise<BlobUpload> {

@@ -70,7 +70,8 @@ describe('the retry layer', () => {
   test('recognises its own conditional put, and only its own', async () => {
     const after = { kind: 'fail-after', code: 'blob-unavailable' } as const;
     const { store } = retried([{ operations: ['put'], when: { nth: 1 }, fault: after }]);
-    assert.equal((await store.put(id, bytes, { ifAbsent: true, signal })).lengthBytes, bytes.length);
+    await store.put(id, bytes, { ifAbsent: true, signal });
+    assert.deepEqual(await store.get(id, { signal }), bytes);
 
     const second = retried([]);
     await second.memory.put(id, bytes, { signal });

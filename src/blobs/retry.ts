@@ -58,15 +58,14 @@ export class RetryStore implements BlobStore {
     return await this.#retry.run(options.signal, () => this.#store.get(id, options));
   }
 
-  async put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<BlobMetadata> {
-    return await this.#retry.run(options.signal, async ({ attempt }) => {
+  async put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<void> {
+    await this.#retry.run(options.signal, async ({ attempt }) => {
       try {
-        return await this.#store.put(id, bytes, options);
+        await this.#store.put(id, bytes, options);
       } catch (error) {
         if (attempt === 1 || options.ifAbsent !== true || !hasCode(error, 'blob-exists')) throw error;
         const present = await this.#store.get(id, { signal: options.signal });
         if (Buffer.compare(present, bytes) !== 0) throw error;
-        return await this.#store.stat(id, { signal: options.signal });
       }
     });
   }

@@ -51,6 +51,7 @@ export interface DrayBackup {
   readonly parent?: string;
   readonly rung: string;
   readonly newBytes: number;
+  readonly requests: { readonly puts: number; readonly putBytes: number; readonly gets: number };
 }
 
 export class DrayClient implements AsyncDisposable {

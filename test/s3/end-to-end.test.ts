@@ -44,7 +44,10 @@ describe('a repository in a bucket', { skip }, () => {
     const bytes = image(1);
     const sources = await writeSources(join(folder.path, 'first'), bytes);
     const first = await dray.backup(sources.image);
+    // By its workers, too.
+    assert.ok(first.requests.putBytes > first.newBytes / 4 && first.requests.puts >= 3 && first.requests.gets >= 1);
     const again = await dray.backup(sources.image);
+    assert.ok(again.requests.putBytes < first.requests.putBytes / 10);
     assert.equal(again.parent, first.snapshot);
     assert.equal(again.newBytes, 0);
     await dray.verify();

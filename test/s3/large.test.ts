@@ -56,9 +56,9 @@ for (const name of ['versitygw', 'minio'] as const) {
         await upload.write(piece);
       }
       assert.deepEqual(await Array.fromAsync(store.list('', { signal })), []);
-      const metadata = await upload.commit();
-      assert.deepEqual(await upload.commit(), metadata);
-      assert.deepEqual(await store.stat(id, { signal }), metadata);
+      await upload.commit();
+      await upload.commit();
+      const metadata = await store.stat(id, { signal });
       assert.equal(metadata.lengthBytes, totalBytes);
       const read = createHash('sha256').update(await store.get(id, { signal }));
       assert.equal(read.digest('hex'), written.digest('hex'));
@@ -103,24 +103,26 @@ describe('an upload in parts', () => {
 
   const totalBytes = 101 * mib;
 
-  async function upload(script: StubScript): Promise<number> {
+  async function upload(script: StubScript): Promise<void> {
     await using stub = await startStub();
     stub.script = script;
     await using store = await S3Store.open(stub.place, { signal, clock, findKeys });
     await using upload = await store.upload(id, { signal });
     for (const piece of pieces(totalBytes)) await upload.write(piece);
-    return (await upload.commit()).lengthBytes;
+    await upload.commit();
   }
 
   test('whose completion was done and not answered is found complete', async () => {
-    const lengthBytes = await upload(
+    let looks = 0;
+    await upload(
       inParts((etag) => (request, response) => {
+        if (request.method === 'HEAD') looks += 1;
         if (request.method === 'POST') response.destroy();
         else response.writeHead(200, { etag, 'content-length': totalBytes, 'last-modified': lastModified }).end();
         return 'taken';
       }),
     );
-    assert.equal(lengthBytes, totalBytes);
+    assert.equal(looks, 1);
   });
 
   test('whose completion says success and tells of a failure is not complete, nor is another object of its length', async () => {

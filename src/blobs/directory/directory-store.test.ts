@@ -189,7 +189,7 @@ describe('the directory store', () => {
       ];
       await using upload = await store.upload(name, { signal });
       for (const piece of pieces) await upload.write(piece);
-      assert.equal((await upload.commit()).lengthBytes, 2 * (1 << 20) + 8192 + 5000 + 9000);
+      await upload.commit();
       assert.ok(Buffer.concat(pieces).equals(await store.get(name, { signal })));
     });
   }

@@ -80,10 +80,10 @@ export class DirectoryStore implements BlobStore {
     });
   }
 
-  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, signal }: BlobPut): Promise<BlobMetadata> {
+  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, signal }: BlobPut): Promise<void> {
     await using upload = await this.#upload(id, { signal, direct: false });
     await upload.write(bytes);
-    return await upload.finish({ ifAbsent });
+    await upload.finish({ ifAbsent });
   }
 
   async upload(id: BlobId, { signal }: BlobCall): Promise<BlobUpload> {

@@ -7,7 +7,7 @@ import { constants } from 'node:fs';
 import { DirectFile } from '../../kernel/direct-file.ts';
 import { temporaryName } from '../../std/atomic-write.ts';
 import type { Rng } from '../../std/rng.ts';
-import { BlobError, type BlobId, type BlobMetadata, type BlobUpload } from '../blob-store.ts';
+import { BlobError, type BlobId, type BlobUpload } from '../blob-store.ts';
 import type { BlobDirectories } from './blob-directories.ts';
 import { withBlobErrors } from './directory-errors.ts';
 
@@ -31,7 +31,6 @@ export class DirectoryUpload implements BlobUpload {
   #lengthBytes = 0;
   /** `broken`: a sync failed, after which the kernel may have dropped the bytes and a second sync would lie. */
   #state: 'open' | 'synced' | 'linked' | 'named' | 'broken' | 'gone' = 'open';
-  #metadata: BlobMetadata | undefined;
 
   private constructor(parts: DirectoryUploadParts, file: DirectFile, temporary: string) {
     this.#parts = parts;
@@ -60,15 +59,15 @@ export class DirectoryUpload implements BlobUpload {
     this.#lengthBytes += piece.length;
   }
 
-  async commit(): Promise<BlobMetadata> {
-    return await this.finish({ ifAbsent: false });
+  async commit(): Promise<void> {
+    await this.finish({ ifAbsent: false });
   }
 
   /** @throws {BlobError} `blob-exists` with `ifAbsent` when the name is taken; of two at once, one wins */
-  async finish({ ifAbsent }: { readonly ifAbsent: boolean }): Promise<BlobMetadata> {
+  async finish({ ifAbsent }: { readonly ifAbsent: boolean }): Promise<void> {
     const { id, path, directories, signal, onVisible } = this.#parts;
-    return await withBlobErrors(`complete ${id}`, async () => {
-      if (this.#state === 'named' && this.#metadata !== undefined) return this.#metadata;
+    await withBlobErrors(`complete ${id}`, async () => {
+      if (this.#state === 'named') return;
       if (this.#state === 'open') {
         signal.throwIfAborted();
         await this.#sync();
@@ -81,12 +80,11 @@ export class DirectoryUpload implements BlobUpload {
         if (ifAbsent) await unlink(this.#temporary);
         await onVisible();
       }
-      if (this.#state !== 'linked' || this.#metadata === undefined) {
+      if (this.#state !== 'linked') {
         throw new BlobError('blob-unavailable', `the upload of ${id} has failed or was dropped`);
       }
       await directories.sync(path);
       this.#state = 'named';
-      return this.#metadata;
     });
   }
 
@@ -100,13 +98,7 @@ export class DirectoryUpload implements BlobUpload {
   async #sync(): Promise<void> {
     this.#state = 'broken';
     await this.#file.flush();
-    const stats = await this.#file.stat();
     await this.#file[Symbol.asyncDispose]();
-    this.#metadata = {
-      id: this.#parts.id,
-      lengthBytes: this.#lengthBytes,
-      timestampMs: Number(stats.mtimeNs / 1_000_000n),
-    };
     this.#state = 'synced';
   }
 }

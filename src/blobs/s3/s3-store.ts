@@ -5,7 +5,6 @@
  */
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../std/clock.ts';
-import { hasCode } from '../../std/dray-error.ts';
 import {
   BlobError,
   type BlobCall,
@@ -45,7 +44,7 @@ export class S3Store implements BlobStore {
   readonly #client: S3Client;
   readonly #objects: S3Objects;
   readonly #buffers = new PieceBuffers();
-  /** The latest time of a blob that this store has made. */
+  /** The latest time of a blob that was looked at. */
   #latestMs = 0;
 
   private constructor(place: S3Place, { clock, findKeys = findAwsKeys, ca }: S3StoreOptions & { ca?: string }) {
@@ -73,9 +72,9 @@ export class S3Store implements BlobStore {
     return await this.#objects.get(this.#key(id), { range, into, doing: this.#doing(`get ${part}${id}`), signal });
   }
 
-  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, signal }: BlobPut): Promise<BlobMetadata> {
+  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, signal }: BlobPut): Promise<void> {
     signal.throwIfAborted();
-    return await this.#put(id, objectBytes(bytes), { ifAbsent, signal });
+    await this.#put(id, objectBytes(bytes), { ifAbsent, signal });
   }
 
   /** Holds what is written until `commit`, at most 100 MiB; longer blobs travel in parts. */
@@ -87,7 +86,6 @@ export class S3Store implements BlobStore {
         objects: this.#objects,
         buffers: this.#buffers,
         put: async (bytes) => await this.#put(id, bytes, { ifAbsent: false, signal }),
-        stored: async (lengthBytes) => await this.#stored(id, lengthBytes, signal),
       },
       { key: this.#key(id), doing: this.#doing(`store ${id}`), hashed: !usesTls(this.#place), signal },
     );
@@ -96,6 +94,7 @@ export class S3Store implements BlobStore {
   async stat(id: BlobId, { signal }: BlobCall): Promise<BlobMetadata> {
     const doing = this.#doing(`look at ${id}`);
     const { lengthBytes, timestampMs } = await this.#objects.head(this.#key(id), { doing, signal });
+    this.#latestMs = Math.max(this.#latestMs, timestampMs);
     return { id, lengthBytes, timestampMs };
   }
 
@@ -123,23 +122,8 @@ export class S3Store implements BlobStore {
     await Promise.resolve();
   }
 
-  async #put(id: BlobId, bytes: ObjectBytes, { ifAbsent, signal }: BlobCall & { ifAbsent: boolean }) {
+  async #put(id: BlobId, bytes: ObjectBytes, { ifAbsent, signal }: BlobCall & { ifAbsent: boolean }): Promise<void> {
     await this.#objects.put(this.#key(id), bytes, { doing: this.#doing(`store ${id}`), ifAbsent, signal });
-    return await this.#stored(id, bytes.lengthBytes, signal);
-  }
-
-  /** The answer to a PUT does not tell the object's time, so the object is looked at, as Kopia does. */
-  async #stored(id: BlobId, lengthBytes: number, signal: AbortSignal): Promise<BlobMetadata> {
-    let timestampMs: number;
-    try {
-      ({ timestampMs } = await this.stat(id, { signal }));
-    } catch (error) {
-      // Somebody has removed it at once; it was stored all the same.
-      if (!hasCode(error, 'blob-not-found')) throw error;
-      timestampMs = await this.serverTimeMs({ signal });
-    }
-    this.#latestMs = Math.max(this.#latestMs, timestampMs);
-    return { id, lengthBytes, timestampMs };
   }
 
   #key(id: BlobId): string {

@@ -9,7 +9,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { BlobError, type BlobMetadata, type BlobUpload } from '../blob-store.ts';
+import { BlobError, type BlobUpload } from '../blob-store.ts';
 import { MultipartUpload } from './multipart-upload.ts';
 import type { PieceBuffers } from './piece-buffers.ts';
 import type { S3Client } from './s3-client.ts';
@@ -24,9 +24,7 @@ export interface S3UploadParts {
   readonly objects: S3Objects;
   readonly buffers: PieceBuffers;
   /** Stores all of it in one request. */
-  readonly put: (bytes: ObjectBytes) => Promise<BlobMetadata>;
-  /** What is known of the blob after it was stored in parts. */
-  readonly stored: (lengthBytes: number) => Promise<BlobMetadata>;
+  readonly put: (bytes: ObjectBytes) => Promise<void>;
 }
 
 export interface S3UploadOptions {
@@ -47,7 +45,7 @@ export class S3Upload implements BlobUpload {
   #hash: Hash | undefined;
   #sha256: string | undefined;
   #multipart: MultipartUpload | undefined;
-  #metadata: BlobMetadata | undefined;
+  #committed = false;
   #dropped = false;
 
   constructor(parts: S3UploadParts, options: S3UploadOptions) {
@@ -60,7 +58,7 @@ export class S3Upload implements BlobUpload {
   async write(piece: Uint8Array): Promise<void> {
     const { signal, doing } = this.#options;
     signal.throwIfAborted();
-    if (this.#dropped || this.#metadata !== undefined || this.#sha256 !== undefined) {
+    if (this.#dropped || this.#committed || this.#sha256 !== undefined) {
       throw new BlobError('blob-unavailable', `${doing}: the upload has ended`);
     }
     const long = this.#multipart !== undefined || this.#lengthBytes + piece.length > singlePutBytesMax;
@@ -74,28 +72,27 @@ export class S3Upload implements BlobUpload {
     this.#hash?.update(piece);
   }
 
-  async commit(): Promise<BlobMetadata> {
+  async commit(): Promise<void> {
     const { signal, doing } = this.#options;
-    if (this.#metadata !== undefined) return this.#metadata;
+    if (this.#committed) return;
     signal.throwIfAborted();
     if (this.#dropped) throw new BlobError('blob-unavailable', `${doing}: the upload was dropped`);
     if (this.#multipart === undefined) {
       this.#sha256 ??= this.#hash?.digest('hex');
       const bytes = { pieces: this.#held, lengthBytes: this.#lengthBytes, crc32: this.#crc32, sha256: this.#sha256 };
-      this.#metadata = await this.#parts.put(bytes);
+      await this.#parts.put(bytes);
     } else {
       await this.#sendParts({ last: true });
       await this.#multipart.complete(this.#lengthBytes);
-      this.#metadata = await this.#parts.stored(this.#lengthBytes);
     }
+    this.#committed = true;
     this.#forget(this.#held.length);
-    return this.#metadata;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#dropped = true;
     this.#forget(this.#held.length);
-    if (this.#metadata === undefined) await this.#multipart?.abort();
+    if (!this.#committed) await this.#multipart?.abort();
   }
 
   /** Sends whole parts of what is held, and the rest too when it is the last: no other may be below 5 MiB. */

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
+import type { StoreCounts } from '../../blobs/count.ts';
 import { parseChangeList, type ChangeList } from '../../changes/change-list.ts';
 import { isReservedTag } from '../../repository/tree/volume-tags.ts';
 import { backup as run } from '../../transfer/backup.ts';
@@ -14,7 +15,7 @@ import type { CliContext } from '../shell/cli-context.ts';
 import { CliError } from '../shell/cli-error.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatDuration, formatSize } from '../shell/sizes.ts';
-import { openRepository, workersOf, type RepositoryAction } from './open-repository.ts';
+import { openRepository, requestsText, workersOf, type RepositoryAction } from './open-repository.ts';
 
 /** A change list of one extent per 4 KiB of a TiB, as JSON. */
 const changeListBytesMax = 1024 * 1024 * 1024;
@@ -70,7 +71,7 @@ export const backup: RepositoryAction<BackupOptions> = async (context, options, 
     },
   );
   progress.end();
-  await print(context, options, result, clock.monotonicMs() - startedMs);
+  await print(context, options, result, { ms: clock.monotonicMs() - startedMs, requests: opened.requests() });
   return exitCodes.done;
 };
 
@@ -91,7 +92,12 @@ async function readChangeList(path: string): Promise<ChangeList> {
   }
 }
 
-async function print(context: CliContext, options: BackupOptions, result: BackupResult, ms: number): Promise<void> {
+async function print(
+  context: CliContext,
+  options: BackupOptions,
+  result: BackupResult,
+  { ms, requests }: { readonly ms: number; readonly requests: StoreCounts },
+): Promise<void> {
   const { counts, changes, audit } = result;
   const value = {
     snapshot: result.snapshot,
@@ -107,6 +113,7 @@ async function print(context: CliContext, options: BackupOptions, result: Backup
     newBytes: counts.newBytes,
     storedBytes: counts.packedBytes,
     audit: audit && { chunks: audit.chunks, missed: audit.missed },
+    requests,
     durationMs: Math.round(ms),
   };
   const rate = ms > 0 ? ` (${formatSize((counts.readBytes / ms) * 1000)}/s)` : '';
@@ -117,6 +124,7 @@ async function print(context: CliContext, options: BackupOptions, result: Backup
     ['Read', `${formatSize(counts.readBytes)} in ${formatDuration(ms)}${rate}`],
     ['Stored', `${formatSize(counts.newBytes)} new, ${formatSize(counts.packedBytes)} in the repository`],
   ];
+  fields.push(['Requests', requestsText(requests)]);
   if (result.parent !== undefined) fields.splice(3, 0, ['Parent', result.parent]);
   if (result.changedBytes !== undefined)
     fields.push(['Changed', `${formatSize(result.changedBytes)} since the parent`]);

@@ -7,6 +7,7 @@
 import type { BlobStore } from '../../blobs/blob-store.ts';
 import { describeLocation, parseRepositoryUrl, type BlobStoreLocation } from '../../blobs/location.ts';
 import { openBlobStore } from '../../blobs/open-blob-store.ts';
+import { createCounts } from '../../blobs/count.ts';
 import { createRateBucket } from '../../blobs/rate.ts';
 import { defaultRetry } from '../../blobs/retry.ts';
 import type { FormatBlob } from '../../repository/format/format-blob.ts';
@@ -90,7 +91,7 @@ export function storeLocation(
 ): BlobStoreLocation {
   const { rateBytesPerSecond } = options;
   const place = parseRepositoryUrl(context.repositoryUrl(options.url), context.s3Defaults);
-  const location = { ...place, retry: defaultRetry };
+  const location = { ...place, retry: defaultRetry, count: { counts: createCounts() } };
   if (rateBytesPerSecond === undefined) return location;
   return { ...location, rate: { bytesPerSecond: rateBytesPerSecond, bucket: createRateBucket() } };
 }

@@ -1,11 +1,13 @@
 /** From an opening that may have begun already to the open repository, with its cache. */
 import { availableParallelism } from 'node:os';
 
+import { createCounts, readCounts, type StoreCounts } from '../../blobs/count.ts';
 import type { BlobStoreLocation } from '../../blobs/location.ts';
 import { openFormatBlob } from '../../repository/format/format-store.ts';
 import { Repository } from '../../repository/repository.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import type { ExitCode } from '../shell/exit-code.ts';
+import { formatSize } from '../shell/sizes.ts';
 import type { RepositoryOpening } from './begin-opening.ts';
 
 /** An action on a repository, which is being opened while the action is loaded. */
@@ -19,6 +21,8 @@ export interface OpenRepository extends AsyncDisposable {
   readonly repository: Repository;
   /** For worker threads, which open the same store for themselves. */
   readonly store: BlobStoreLocation;
+  /** What the repository's store was asked for so far, by all threads. */
+  readonly requests: () => StoreCounts;
 }
 
 export async function openRepository(context: CliContext, opening: RepositoryOpening): Promise<OpenRepository> {
@@ -31,6 +35,7 @@ export async function openRepository(context: CliContext, opening: RepositoryOpe
     return {
       repository,
       store: location,
+      requests: () => readCounts(location.count?.counts ?? createCounts()),
       async [Symbol.asyncDispose]() {
         await repository[Symbol.asyncDispose]();
       },
@@ -39,6 +44,12 @@ export async function openRepository(context: CliContext, opening: RepositoryOpe
     await store[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** For people. */
+export function requestsText({ gets, getBytes, puts, putBytes, lists, stats, removes }: StoreCounts): string {
+  const others = lists + stats + removes;
+  return `${gets} reads (${formatSize(getBytes)}), ${puts} writes (${formatSize(putBytes)}), ${others} others`;
 }
 
 export function workersOf({ parallel }: { readonly parallel: number | undefined }): number {

@@ -49,19 +49,25 @@ export const repositoryVerify: RepositoryAction<RepositoryVerifyOptions> = async
   const { packs, contents, readBytes } = result;
   const { level, sample } = options;
   const counts = { snapshots: snapshots.length, packs, contents, readBytes };
-  const value = { whole, level, sample, ...counts, problems, wavering, mended, damaged, unsupported };
+  const value = {
+    whole,
+    level,
+    sample,
+    ...counts,
+    problems,
+    wavering,
+    mended,
+    damaged,
+    unsupported,
+    requests: opened.requests(),
+  };
   const fields: [string, string][] = [
     ['Verified', `${snapshots.length} snapshots, level ${level}${sample < 1 ? `, a sample of ${sample * 100} %` : ''}`],
     ...(level === 'data'
       ? [['Read', `${contents} contents in ${packs} packs, ${formatSize(readBytes)}`] as [string, string]]
       : []),
     ...problems.slice(0, shownMax).map(({ what, reason }): [string, string] => ['Problem', `${what}: ${reason}`]),
-    ...damaged
-      .slice(0, shownMax)
-      .map((place): [string, string] => [
-        'Damaged',
-        `snapshot ${place.snapshot} ${place.path} ${place.offset}+${place.length}: ${place.reason}`,
-      ]),
+    ...damaged.slice(0, shownMax).map((place): [string, string] => ['Damaged', placeText(place)]),
     ...unsupported.map((each): [string, string] => [
       'Unsupported',
       `${each.what}: ${countOf(each)} cannot be checked by this version`,
@@ -103,4 +109,14 @@ function warnOf(result: VerifyResult, context: CliContext): void {
       `${result.mended.length} contents are damaged, and whole thanks to error correction: check the disk, and copy the repository to another`,
     );
   }
+}
+
+function placeText(place: {
+  readonly snapshot: string;
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+  readonly reason: string;
+}): string {
+  return `snapshot ${place.snapshot} ${place.path} ${place.offset}+${place.length}: ${place.reason}`;
 }

@@ -15,7 +15,7 @@ import type { CliContext } from '../shell/cli-context.ts';
 import { CliError } from '../shell/cli-error.ts';
 import { type ExitCode, exitCodes } from '../shell/exit-code.ts';
 import { formatDuration, formatSize } from '../shell/sizes.ts';
-import { workersOf, type OpenRepository } from './open-repository.ts';
+import { workersOf, type OpenRepository, requestsText } from './open-repository.ts';
 
 /** Left-out entries that are named on stderr, and in the result; the others are counted. */
 const namedMax = 100;
@@ -58,6 +58,7 @@ export async function restoreFolder(
     kind: 'folder',
     resumed,
     ...counts,
+    requests: opened.requests(),
     durationMs: Math.round(ms),
     omissions,
   };
@@ -68,6 +69,7 @@ export async function restoreFolder(
       ['Entries', `${counts.files} files, ${counts.links} links, ${counts.folders} folders`],
       ['Fetched', `${formatSize(counts.fetchedBytes)} from ${formatSize(counts.packedBytes)} in the repository`],
       ['Written', `${formatSize(counts.writtenBytes)}, verified and on disk, in ${formatDuration(ms)}`],
+      ['Requests', requestsText(opened.requests())],
       ...(resumed ? [['Resumed', `${counts.kept} files were whole already`] as const] : []),
       ...(counts.omitted > 0 ? [['Left out', omittedText(counts)] as const] : []),
     ],

@@ -15,7 +15,13 @@ import type { CliContext } from '../shell/cli-context.ts';
 import { CliError } from '../shell/cli-error.ts';
 import { type ExitCode, exitCodes } from '../shell/exit-code.ts';
 import { formatDuration, formatSize } from '../shell/sizes.ts';
-import { openRepository, workersOf, type OpenRepository, type RepositoryAction } from './open-repository.ts';
+import {
+  openRepository,
+  workersOf,
+  type OpenRepository,
+  type RepositoryAction,
+  requestsText,
+} from './open-repository.ts';
 import { restoreFolder } from './restore-files.ts';
 
 export const restore: RepositoryAction<RestoreOptions> = async (context, options, opening) => {
@@ -95,6 +101,7 @@ async function restoreVolume(
     packedBytes: counts.packedBytes,
     writtenBytes: counts.writtenBytes,
     zeroBytes: counts.zeroBytes,
+    requests: opened.requests(),
     durationMs: Math.round(ms),
   };
   await context.output.record(value, {
@@ -104,6 +111,7 @@ async function restoreVolume(
       ['Size', `${formatSize(volume.sizeBytes)}, ${formatSize(counts.zeroBytes)} of it holes`],
       ['Fetched', `${formatSize(counts.fetchedBytes)} from ${formatSize(counts.packedBytes)} in the repository`],
       ['Written', `${formatSize(counts.writtenBytes)}, verified and on disk, in ${formatDuration(ms)}`],
+      ['Requests', requestsText(opened.requests())],
       ...(resumed ? [['Resumed', 'went on from an interrupted restore'] as const] : []),
     ],
   });

@@ -31,12 +31,11 @@ export class HookedStore implements BlobStore {
     return Uint8Array.from(bytes);
   }
 
-  async put(id: BlobId, bytes: Uint8Array, { signal }: BlobPut): Promise<BlobMetadata> {
+  async put(id: BlobId, bytes: Uint8Array, { signal }: BlobPut): Promise<void> {
     signal.throwIfAborted();
     this.beforePut?.(id);
     this.blobs.set(id, Uint8Array.from(bytes));
     this.afterPut?.(id);
-    return { id, lengthBytes: bytes.length, timestampMs: 0 };
   }
 
   upload(): Promise<BlobUpload> {
