@@ -1,6 +1,6 @@
 /**
  * A flat set of named immutable byte arrays: what a repository needs of a directory or a bucket, and no more.
- * The contract (`blob-store.contract.ts`) is Kopia's `repo/blob/storage.go`: puts are atomic, a blob that was put is
+ * The contract (`contract/`) is Kopia's `repo/blob/storage.go`: puts are atomic, a blob that was put is
  * durable before the promise resolves, reads and listings see what was put before they began, and deleting what is
  * not there succeeds. Retry, rate limit and fault injection are layers with this same interface.
  */

@@ -1,5 +1,5 @@
 /** Where a store is and through which layers it is reached, as data that every thread can open for itself. */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BlobError } from './blob-store.ts';
 import type { CountOptions } from './count.ts';
@@ -43,6 +43,12 @@ export function parseRepositoryUrl(text: string, options: S3UrlOptions): Directo
     throw new BlobError('blob-location', `cannot open ${scheme}:// repositories; use a path, file:///… or s3://…`);
   }
   return { kind: 'directory', path: resolve(text) };
+}
+
+/** A place of its own inside another, for a store that is made to be removed again. */
+export function placeWithin(place: DirectoryPlace | S3Place, name: string): DirectoryPlace | S3Place {
+  if (place.kind === 's3') return { ...place, prefix: `${place.prefix}${name}/` };
+  return { ...place, path: join(place.path, name) };
 }
 
 /** For messages: never a secret. */

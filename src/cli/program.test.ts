@@ -52,6 +52,7 @@ async function dray(line: string | readonly string[], body: Run = done, parts: P
     snapshotDelete: action('snapshot delete'),
     snapshotExpire: action('snapshot expire'),
     snapshotPin: action('snapshot pin'),
+    storeCheck: action('store check'),
     tour: action('tour'),
   };
   const world: CliParts = {

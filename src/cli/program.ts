@@ -25,6 +25,7 @@ import { registerSnapshotList, type SnapshotListOptions } from './snapshot-list.
 import { registerSnapshotLs, type SnapshotLsOptions } from './snapshot-ls.ts';
 import { registerSnapshotPin, type SnapshotPinOptions } from './snapshot-pin.ts';
 import { registerSnapshotShow, type SnapshotShowOptions } from './snapshot-show.ts';
+import { registerStoreCheck, type StoreCheckOptions } from './store-check.ts';
 import { registerTour, type TourOptions } from './tour.ts';
 
 /** What each command does. */
@@ -43,6 +44,7 @@ export interface CliActions {
   readonly snapshotDelete: Action<SnapshotDeleteOptions>;
   readonly snapshotExpire: Action<SnapshotExpireOptions>;
   readonly snapshotPin: Action<SnapshotPinOptions>;
+  readonly storeCheck: Action<StoreCheckOptions>;
   readonly tour: Action<TourOptions>;
 }
 
@@ -116,5 +118,7 @@ function registerCommands(program: Command, context: CliContext, actions: CliAct
   registerRepositoryStatus(repository, context, actions.repositoryStatus);
   registerRepositoryVerify(repository, context, actions.repositoryVerify);
   registerRepositoryPassword(repository, context, actions.repositoryPassword);
+  const store = program.command('store').description('Looks at what repositories lie on.');
+  registerStoreCheck(store, context, actions.storeCheck);
   registerTour(program, context, actions.tour);
 }

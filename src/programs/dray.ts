@@ -30,6 +30,7 @@ const actions: CliActions = {
   snapshotDelete: opening(async () => (await import('../cli/actions/snapshot-delete.ts')).snapshotDelete),
   snapshotExpire: opening(async () => (await import('../cli/actions/snapshot-expire.ts')).snapshotExpire),
   snapshotPin: opening(async () => (await import('../cli/actions/snapshot-pin.ts')).snapshotPin),
+  storeCheck: async (...call) => await (await import('../cli/actions/store-check.ts')).storeCheck(...call),
   tour: async (...call) => await (await import('../cli/actions/tour.ts')).tour(...call),
 };
 
