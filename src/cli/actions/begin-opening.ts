@@ -4,7 +4,7 @@
  * meanwhile what it will do with the repository. It begins early only when nobody has to be asked: whoever mistyped the
  * source should not first be asked for a password.
  */
-import type { BlobStore } from '../../blobs/blob-store.ts';
+import { blobId, type BlobStore } from '../../blobs/blob-store.ts';
 import { describeLocation, parseRepositoryUrl, type BlobStoreLocation } from '../../blobs/location.ts';
 import { openBlobStore } from '../../blobs/open-blob-store.ts';
 import { createCounts } from '../../blobs/count.ts';
@@ -17,6 +17,10 @@ import { readFormat } from '../../repository/format/read-format.ts';
 import { RepositoryError } from '../../repository/repository-error.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import type { CliContext } from '../shell/cli-context.ts';
+
+/** What Velero puts into a repository that it has made (`pkg/repository/udmrepo/kopialib`), and its default password. */
+const veleroMark = blobId('udmrepo.Repository');
+const veleroPassword = 'static-passw0rd';
 
 export interface OpeningOptions {
   readonly rateBytesPerSecond?: number | undefined;
@@ -68,11 +72,25 @@ export class RepositoryOpening implements AsyncDisposable {
     await begun?.store[Symbol.asyncDispose]();
   }
 
+  /** Velero marks its repositories, and gives all of them the same password unless told another. */
+  async #unnamedPassword(store: BlobStore): Promise<string> {
+    try {
+      await store.stat(veleroMark, this.#context);
+    } catch (error) {
+      if (hasCode(error, 'blob-not-found')) return await this.#context.password();
+      throw error;
+    }
+    this.#context.log.info("this is Velero's: opening it with Velero's default password; if yours is another, name it");
+    return veleroPassword;
+  }
+
   async #open(): Promise<UnderWay> {
     const location = storeLocation(this.#context, this.#options);
-    const password = await this.#context.password();
+    // Asked for before anything is opened, unless there may be nothing to ask.
+    const named = this.#context.passwordNamed ? await this.#context.password() : undefined;
     const store = await openExisting(location, this.#context);
     try {
+      const password = named ?? (await this.#unnamedPassword(store));
       const blob = await readFormat(store, this.#context);
       const formatKey = deriveFormatKey(password, blob);
       formatKey.catch(() => {}); // Told by whoever takes it.

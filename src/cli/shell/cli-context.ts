@@ -129,6 +129,12 @@ export class CliContext {
     return passwordCommand === undefined && (passwordFile !== undefined || this.env['DRAY_PASSWORD'] !== undefined);
   }
 
+  /** Whether somebody has said where the password is to be found; else it is asked for. */
+  get passwordNamed(): boolean {
+    const { passwordFile, passwordCommand } = this.#globals();
+    return passwordCommand !== undefined || passwordFile !== undefined || this.env['DRAY_PASSWORD'] !== undefined;
+  }
+
   /** The repository's password. `isNew` is for a repository that is being made. @throws {CliError} as `readPassword` */
   async password({ isNew = false }: { readonly isNew?: boolean } = {}): Promise<string> {
     const { passwordFile, passwordCommand } = this.#globals();
