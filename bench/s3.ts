@@ -1,0 +1,155 @@
+/**
+ * `npm run bench:s3 -- [--rounds N] [--size GIB] [--folder PATH]`: full backup and restore of a volume on an S3 server of its
+ * own (versitygw, TLS, loopback), dray and kopia in turns, and dray over a link with 50 ms of latency. Writes
+ * bench/results-s3.md.
+ */
+import { spawn } from 'node:child_process';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { writeImage } from '../src/cli/actions/tour-image.ts';
+import { authorityFile, startS3Server, testKeys, type S3Server } from '../test/peers/s3-servers.ts';
+import { describeMachine } from './machine.ts';
+import { measure, type Measurement } from './measure.ts';
+import { findOrBuildPeer, versionOf } from './peers/peer.ts';
+import { Samples } from './samples.ts';
+import { markdownTable } from './table.ts';
+import { openWorkspace, settle, type Workspace } from './workspace.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    size: { type: 'string', default: '4' },
+    folder: { type: 'string' },
+    out: { type: 'string', default: join(import.meta.dirname, 'results-s3.md') },
+  },
+});
+const rounds = Number(flags.rounds);
+const sizeBytes = Number(flags.size) * 2 ** 30;
+const roundTripMs = 50;
+const bucket = 'bench';
+const region = 'us-east-1';
+const drayProgram = new URL('../bin/dray', import.meta.url).pathname;
+const { signal } = new AbortController();
+
+Object.assign(process.env, {
+  AWS_ACCESS_KEY_ID: testKeys.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: testKeys.secretAccessKey,
+  AWS_EC2_METADATA_DISABLED: 'true',
+});
+
+await using workspace = await openWorkspace(flags.folder, { needsBytes: sizeBytes * 5 });
+const machine = await describeMachine(workspace.folder);
+const image = workspace.path('image.img');
+await writeImage(image, { sizeBytes, seed: 'bench', dense: true, signal });
+const kopiaProgram = await findOrBuildPeer('kopia');
+const samples = new Samples();
+for (let round = 0; round < rounds; round++) {
+  console.log(`--- round ${round + 1} of ${rounds}`);
+  await using server = await startS3Server('versitygw', { region });
+  await server.makeBucket(bucket);
+  const runs = [async () => await drayRound(workspace, server.url(bucket, 'dray'), { latency: '' })];
+  if (kopiaProgram !== undefined) runs.push(async () => await kopiaRound(workspace, server, kopiaProgram));
+  for (const run of round % 2 === 0 ? runs : runs.toReversed()) await run();
+  await withLatency(server, async (url) => await drayRound(workspace, url, { latency: `, ${roundTripMs} ms` }));
+}
+await writeFile(flags.out, report());
+
+async function drayRound(
+  work: Workspace,
+  repository: string,
+  { latency }: { readonly latency: string },
+): Promise<void> {
+  const env = { DRAY_REPOSITORY: repository, DRAY_PASSWORD: 'bench', DRAY_CACHE_DIR: work.path('dray-cache') };
+  const run = async (...args: string[]): Promise<Measurement> =>
+    await measure({ program: drayProgram, args: [...args, '--quiet', '-o', 'json'], env, signal });
+  await run('repository', 'create');
+  settle();
+  const backup = await run('backup', image);
+  const { snapshot, storedBytes } = JSON.parse(backup.stdout) as { snapshot: string; storedBytes: number };
+  samples.add(`backup, dray${latency}`, backup, { volumeBytes: sizeBytes, storedBytes });
+  settle();
+  const target = work.path('restored.img');
+  samples.add(`restore, dray${latency}`, await run('restore', snapshot, target), { volumeBytes: sizeBytes });
+  await rm(target);
+  await work.remove('dray-cache');
+}
+
+async function kopiaRound(work: Workspace, server: S3Server, program: string): Promise<void> {
+  const env = {
+    KOPIA_CONFIG_PATH: work.path('kopia/repository.config'),
+    KOPIA_CACHE_DIRECTORY: work.path('kopia/cache'),
+    KOPIA_LOG_DIR: work.path('kopia/logs'),
+    KOPIA_CHECK_FOR_UPDATES: 'false',
+    KOPIA_PASSWORD: 'bench',
+  };
+  const run = async (...args: string[]): Promise<Measurement> => await measure({ program, args, env, signal });
+  const place = [`--bucket=${bucket}`, '--prefix=kopia/', `--endpoint=${new URL(server.endpoint).host}`];
+  const format = ['--block-hash=BLAKE3-256', '--encryption=AES256-GCM-HMAC-SHA256', '--object-splitter=FIXED-1M'];
+  const trust = [`--region=${region}`, `--root-ca-pem-path=${authorityFile}`];
+  await run('repository', 'create', 's3', ...place, ...trust, ...format);
+  await run('policy', 'set', '--global', '--compression=zstd-fastest', '--parallel-upload-above-size-mib=256');
+  settle();
+  const backup = await run('snapshot', 'create', image, '--parallel=4', '--no-progress');
+  samples.add('backup, kopia', backup, { volumeBytes: sizeBytes });
+  const { stdout } = await run('snapshot', 'list', image, '--json');
+  const [{ id } = { id: '' }] = JSON.parse(stdout) as readonly { id: string }[];
+  await run('cache', 'clear');
+  settle();
+  const target = work.path('restored.img');
+  samples.add('restore, kopia', await run('snapshot', 'restore', id, target, '--no-progress'), {
+    volumeBytes: sizeBytes,
+  });
+  await rm(target);
+  await work.remove('kopia');
+}
+
+/** The server by another port, behind which everything takes longer. */
+async function withLatency(server: S3Server, run: (url: string) => Promise<void>): Promise<void> {
+  const port = new URL(server.endpoint).port;
+  const proxy = spawn(process.execPath, [join(import.meta.dirname, 'latency-proxy.ts'), port, String(roundTripMs)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    proxy.stdout.once('data', (piece: Buffer) => resolve(piece.toString().trim()));
+    const own = await promise;
+    const url = new URL(server.url(bucket, 'far'));
+    url.searchParams.set('endpoint', `https://127.0.0.1:${own}`);
+    await run(url.href);
+  } finally {
+    proxy.kill();
+  }
+}
+
+function report(): string {
+  const rows = samples.names.map((name) => ({ name, ...samples.median(name)! }));
+  const wall = (name: string): number => samples.median(name)?.wallSeconds ?? Number.NaN;
+  const ratios = [
+    ['Backup: kopia ÷ dray, wall', wall('backup, kopia') / wall('backup, dray'), '≥ 2'],
+    ['Restore: kopia (cache cleared) ÷ dray, wall', wall('restore, kopia') / wall('restore, dray'), '≥ 2'],
+    [
+      `Restore with ${roundTripMs} ms, share of the rate without`,
+      wall('restore, dray') / wall(`restore, dray, ${roundTripMs} ms`),
+      '≥ 0.8',
+    ],
+  ] as const;
+  return `# A volume on S3
+
+Written by \`npm run bench:s3\`: ${rounds} rounds of ${flags.size} GiB (half random, a quarter zeros, a quarter like text), versitygw with TLS on loopback, in a process of its own on the
+same ${machine.find(([label]) => label === 'Processor')?.[1] ?? 'machine'}. dray ${versionOf(drayProgram, '--version')}, kopia ${kopiaProgram === undefined ? 'not there' : versionOf(kopiaProgram, '--version')}; medians.
+
+${markdownTable(rows, [
+  { header: 'Run', value: ({ name }) => name },
+  { header: 'Seconds', value: ({ wallSeconds }) => wallSeconds.toFixed(2), align: 'right' },
+  { header: 'GB/s', value: ({ gigabytesPerSecond }) => gigabytesPerSecond.toFixed(2), align: 'right' },
+  { header: 'CPU-s per GB', value: ({ cpuSecondsPerGigabyte }) => cpuSecondsPerGigabyte.toFixed(2), align: 'right' },
+  { header: 'Peak MiB', value: ({ peakBytes }) => (peakBytes / 2 ** 20).toFixed(0), align: 'right' },
+])}
+${markdownTable(ratios, [
+  { header: 'Bar', value: ([name]) => name },
+  { header: 'Measured', value: ([, ratio]) => ratio.toFixed(2), align: 'right' },
+  { header: 'Wanted', value: ([, , wanted]) => wanted, align: 'right' },
+])}`;
+}
