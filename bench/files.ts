@@ -1,0 +1,142 @@
+/**
+ * `npm run bench:files -- [--rounds N] [--files N] [--size GIB] [--folder PATH]`: restoring many small files, and one large
+ * one, from a repository that kopia wrote: dray and kopia, and restic from its own; in turns, each to a new folder.
+ * Writes bench/results-files.md.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { writeImage } from '../src/cli/actions/tour-image.ts';
+import { seededRng } from '../src/std/rng.ts';
+import { describeMachine } from './machine.ts';
+import { measure, type Measurement } from './measure.ts';
+import { findOrBuildPeer, versionOf } from './peers/peer.ts';
+import { Samples } from './samples.ts';
+import { markdownTable } from './table.ts';
+import { openWorkspace, settle, warm } from './workspace.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    files: { type: 'string', default: '100000' },
+    size: { type: 'string', default: '10' },
+    folder: { type: 'string' },
+    out: { type: 'string', default: join(import.meta.dirname, 'results-files.md') },
+  },
+});
+const rounds = Number(flags.rounds);
+const files = Number(flags.files);
+const largeBytes = Number(flags.size) * 2 ** 30;
+const filesPerFolder = 500;
+const fileBytesMax = 16 * 1024;
+const drayProgram = new URL('../bin/dray', import.meta.url).pathname;
+const { signal } = new AbortController();
+
+await using workspace = await openWorkspace(flags.folder, { needsBytes: largeBytes * 4 + files * fileBytesMax * 4 });
+const machine = await describeMachine(workspace.folder);
+const kopia = await findOrBuildPeer('kopia');
+const restic = await findOrBuildPeer('restic');
+if (kopia === undefined || restic === undefined) throw new Error('kopia and restic are needed');
+const samples = new Samples();
+const env = {
+  KOPIA_CONFIG_PATH: workspace.path('kopia.config'),
+  KOPIA_CACHE_DIRECTORY: workspace.path('kopia-cache'),
+  KOPIA_LOG_DIR: workspace.path('kopia-logs'),
+  KOPIA_CHECK_FOR_UPDATES: 'false',
+  KOPIA_PASSWORD: 'bench',
+  RESTIC_REPOSITORY: workspace.path('restic'),
+  RESTIC_PASSWORD: 'bench',
+  RESTIC_CACHE_DIR: workspace.path('restic-cache'),
+  DRAY_REPOSITORY: workspace.path('kopia'),
+  DRAY_PASSWORD: 'bench',
+  DRAY_CACHE_DIR: workspace.path('dray-cache'),
+};
+const run = async (program: string, ...args: string[]): Promise<Measurement> =>
+  await measure({ program, args, env, signal });
+
+await mkdir(workspace.path('kopia'));
+await run(kopia, 'repository', 'create', 'filesystem', `--path=${workspace.path('kopia')}`);
+await run(restic, 'init');
+const cases = [
+  ['small files', workspace.path('small'), await writeSmall(workspace.path('small'))],
+  ['large file', workspace.path('large'), await writeLarge(workspace.path('large'))],
+] as const;
+for (const [name, source, volumeBytes] of cases) {
+  await run(kopia, 'snapshot', 'create', source, '--no-progress');
+  await run(restic, '--quiet', 'backup', source);
+  await workspace.remove(source.slice(workspace.folder.length + 1));
+  await restores(name, source, volumeBytes);
+}
+await writeFile(flags.out, report());
+
+async function restores(name: string, source: string, volumeBytes: number): Promise<void> {
+  const { stdout } = await run(kopia!, 'snapshot', 'list', source, '--json');
+  const [{ id } = { id: '' }] = JSON.parse(stdout) as readonly { id: string }[];
+  const target = workspace.path('restored');
+  const peers = [
+    ['dray', async () => await run(drayProgram, 'restore', id, `${target}/`, '--quiet')],
+    ['kopia', async () => await run(kopia!, 'snapshot', 'restore', id, target, '--no-progress')],
+    ['restic', async () => await run(restic!, '--quiet', 'restore', 'latest', '--path', source, '--target', target)],
+  ] as const;
+  for (let round = 0; round < rounds; round++) {
+    console.log(`--- ${name}, round ${round + 1} of ${rounds}`);
+    for (const [peer, restore] of round % 2 === 0 ? peers : peers.toReversed()) {
+      if (peer === 'kopia') await run(kopia!, 'cache', 'clear');
+      for (const repository of ['kopia', 'restic']) await warm(workspace.path(repository));
+      settle();
+      samples.add(`${name}, ${peer}`, await restore(), { volumeBytes });
+      await workspace.remove('restored');
+    }
+  }
+}
+
+async function writeSmall(folder: string): Promise<number> {
+  const rng = seededRng(1);
+  let bytes = 0;
+  for (let file = 0; file < files; file++) {
+    const parent = join(folder, `folder-${Math.floor(file / filesPerFolder)}`);
+    if (file % filesPerFolder === 0) await mkdir(parent, { recursive: true });
+    const content = rng.bytes(1 + Math.floor(rng.uniform() * fileBytesMax));
+    bytes += content.length;
+    await writeFile(join(parent, `file-${file}`), content);
+  }
+  return bytes;
+}
+
+async function writeLarge(folder: string): Promise<number> {
+  await mkdir(folder);
+  await writeImage(join(folder, 'image'), { sizeBytes: largeBytes, seed: 'bench', dense: true, signal });
+  return largeBytes;
+}
+
+function report(): string {
+  const rows = samples.names.map((name) => ({ name, ...samples.median(name)! }));
+  const wall = (name: string): number => samples.median(name)?.wallSeconds ?? Number.NaN;
+  const ratios = cases.flatMap(([name]) =>
+    ['kopia', 'restic'].map(
+      (peer) => [`${name}: ${peer} ÷ dray, wall`, wall(`${name}, ${peer}`) / wall(`${name}, dray`)] as const,
+    ),
+  );
+  const processor = machine.find(([label]) => label === 'Processor')?.[1] ?? 'unknown';
+  return `# Restoring files
+
+Written by \`npm run bench:files\`: ${rounds} rounds of ${files} files of 1 to ${fileBytesMax} bytes, and of one of ${flags.size} GiB (half random, a quarter zeros, a quarter like text), each to a new folder; repositories in the
+page cache, kopia's own cache cleared. dray syncs the file system before it ends, kopia and restic do not. ${processor}. dray ${versionOf(drayProgram, '--version')},
+kopia ${versionOf(kopia!, '--version').split(' ')[0]}, ${versionOf(restic!, 'version')}; medians.
+
+${markdownTable(rows, [
+  { header: 'Run', value: ({ name }) => name },
+  { header: 'Seconds', value: ({ wallSeconds }) => wallSeconds.toFixed(2), align: 'right' },
+  {
+    header: 'CPU seconds',
+    value: ({ cpuSecondsPerGigabyte, volumeBytes }) => ((cpuSecondsPerGigabyte * volumeBytes) / 1e9).toFixed(2),
+    align: 'right',
+  },
+  { header: 'Peak MiB', value: ({ peakBytes }) => (peakBytes / 2 ** 20).toFixed(0), align: 'right' },
+])}
+${markdownTable(ratios, [
+  { header: 'Bar (at least 1.5)', value: ([name]) => name },
+  { header: 'Measured', value: ([, ratio]) => ratio.toFixed(2), align: 'right' },
+])}`;
+}
