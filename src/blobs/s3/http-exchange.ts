@@ -26,6 +26,8 @@ const sliceBytes = 256 * 1024;
 /** What must move in each minute: a hundred times slower than a telephone line with a modem is no link. */
 const stallMs = 60_000;
 const stallBytesMin = 4 * 1024;
+/** Made once: an exception of its own for each request, with its stack, takes longer than the rest of ending it. */
+const over = new Error('the request is over');
 
 export interface HttpRequest {
   readonly method: string;
@@ -86,7 +88,7 @@ export class HttpExchange implements Disposable {
     } catch (error) {
       throw signal.aborted ? abortReason(signal) : transportError(error);
     } finally {
-      ended.abort();
+      ended.abort(over);
       signal.removeEventListener('abort', abort);
     }
   }
