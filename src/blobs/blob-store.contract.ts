@@ -218,6 +218,21 @@ function describeListing(promise: Promised): void {
     }
   });
 
+  promise('lists in order, and after a name, where it says that it does', async ({ store }) => {
+    const names = ['p1', 'p-', 'pA', 'pa', 'p_', 'p.', 'p10', 'P', 'q'].map(blobId);
+    for (const id of names) await store.put(id, data(7), { signal });
+    if (store.listsInOrder !== true) return;
+    const found = await Array.fromAsync(store.list('', { signal }), ({ id }) => id);
+    assert.deepEqual(found, names.toSorted());
+    for (const after of names) {
+      const rest = await Array.fromAsync(store.list('p', { after, signal }), ({ id }) => id);
+      assert.deepEqual(
+        rest,
+        names.toSorted().filter((id) => id > after && id.startsWith('p')),
+      );
+    }
+  });
+
   promise('lists the lengths and times that stat gives', async ({ store }) => {
     await store.put(name, data(77), { signal });
     assert.deepEqual(await listed(store, 'p'), [await store.stat(name, { signal })]);

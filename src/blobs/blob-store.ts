@@ -15,14 +15,21 @@ const blobIdPattern = /^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,511}$/;
 
 /** @throws {BlobError} `blob-name` when the text cannot name a blob on every provider. */
 export function blobId(text: string): BlobId {
-  if (!blobIdPattern.test(text)) throw new BlobError('blob-name', `not a blob name: ${JSON.stringify(text)}`);
+  if (!isBlobName(text)) throw new BlobError('blob-name', `not a blob name: ${JSON.stringify(text)}`);
   return text as BlobId;
+}
+
+/** Whether `blobId` takes it. */
+export function isBlobName(text: string): boolean {
+  return blobIdPattern.test(text);
 }
 
 /**
  * - `blob-not-found`, `blob-exists` (conditional put), `blob-range` (the blob is shorter than the range asked for),
  *   `blob-denied`, `blob-read-only`, `blob-no-space`, `blob-name`: permanent. So are `blob-location` (not a place that
- *   this version can open) and `blob-layout` (the store's own parameters are damaged).
+ *   this version can open), `blob-layout` (the store's own parameters are damaged), `blob-store-missing` (not a blob but
+ *   all of the store, such as its bucket, is not there), `blob-credentials` (none, or not accepted), `blob-clock` (so wrong
+ *   that the server refuses requests) and `blob-tls` (the server's certificate is not trusted).
  * - `blob-unavailable`: anything that may pass. The retry layer repeats only this one.
  */
 export class BlobError extends DrayError<
@@ -35,6 +42,10 @@ export class BlobError extends DrayError<
   | 'blob-name'
   | 'blob-location'
   | 'blob-layout'
+  | 'blob-store-missing'
+  | 'blob-credentials'
+  | 'blob-clock'
+  | 'blob-tls'
   | 'blob-unavailable'
 > {}
 
@@ -65,9 +76,16 @@ export interface BlobPut extends BlobCall {
   readonly ifAbsent?: boolean | undefined;
 }
 
+export interface BlobList extends BlobCall {
+  /** Only names that sort after this one, by their bytes. Only where the store lists in order. */
+  readonly after?: BlobId | undefined;
+}
+
 export interface BlobStore extends AsyncDisposable {
   /** Where this is, for messages; never contains a secret. */
   readonly description: string;
+  /** Whether listings come sorted by name and can begin `after` one, so that a long one that broke off can go on. */
+  readonly listsInOrder?: boolean | undefined;
 
   /**
    * The bytes of a blob, or of a part of it: a fresh buffer, or a view of `into`.
@@ -84,8 +102,8 @@ export interface BlobStore extends AsyncDisposable {
   /** @throws {BlobError} `blob-not-found` */
   stat(id: BlobId, options: BlobCall): Promise<BlobMetadata>;
 
-  /** All blobs whose name starts with `prefix`, in no order, each at most once. */
-  list(prefix: string, options: BlobCall): AsyncIterable<BlobMetadata>;
+  /** All blobs whose name starts with `prefix`, in no order unless `listsInOrder`, each at most once. */
+  list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata>;
 
   /** Deletes; a blob that is not there counts as deleted. Durable when resolved. */
   remove(id: BlobId, options: BlobCall): Promise<void>;

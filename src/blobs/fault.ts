@@ -11,6 +11,7 @@ import {
   type BlobCall,
   type BlobGet,
   type BlobId,
+  type BlobList,
   type BlobMetadata,
   type BlobPut,
   type BlobStore,
@@ -64,6 +65,7 @@ interface Asked {
 
 export class FaultStore implements BlobStore {
   readonly description: string;
+  readonly listsInOrder: boolean;
   readonly #store: BlobStore;
   readonly #clock: Clock;
   readonly #rng: Rng;
@@ -71,6 +73,7 @@ export class FaultStore implements BlobStore {
 
   constructor({ store, clock }: { readonly store: BlobStore; readonly clock: Clock }, { seed, rules }: FaultOptions) {
     this.description = store.description;
+    this.listsInOrder = store.listsInOrder === true;
     this.#store = store;
     this.#clock = clock;
     this.#rng = seededRng(seed);
@@ -114,8 +117,8 @@ export class FaultStore implements BlobStore {
     return await this.#run({ operation: 'stat', name: id, ...options }, () => this.#store.stat(id, options));
   }
 
-  async *list(prefix: string, options: BlobCall): AsyncGenerator<BlobMetadata, void, undefined> {
-    const after = await this.#before({ operation: 'list', name: prefix, ...options });
+  async *list(prefix: string, options: BlobList): AsyncGenerator<BlobMetadata, void, undefined> {
+    const after = await this.#before({ operation: 'list', name: prefix, signal: options.signal });
     yield* this.#store.list(prefix, options);
     after();
   }

@@ -8,7 +8,7 @@ import { RateStore } from './rate.ts';
 import { RetryStore } from './retry.ts';
 
 export interface OpenBlobStoreOptions {
-  /** Make the store where there is none; without it a missing one is `blob-not-found`. */
+  /** Make the directory where there is none; without it a missing one is `blob-not-found`. Buckets are never made. */
   readonly create?: boolean | undefined;
   readonly signal: AbortSignal;
   readonly clock: Clock;
@@ -20,13 +20,18 @@ export interface OpenBlobStoreOptions {
  * retries. Disposing of the result closes all of it.
  * @throws {BlobError}
  */
-export async function openBlobStore(
-  location: BlobStoreLocation,
-  { create = false, signal, clock, rng }: OpenBlobStoreOptions,
-): Promise<BlobStore> {
-  let store: BlobStore = await DirectoryStore.open(location.path, { create, signal, clock, rng });
+export async function openBlobStore(location: BlobStoreLocation, options: OpenBlobStoreOptions): Promise<BlobStore> {
+  const { clock, rng } = options;
+  let store = await openBare(location, options);
   if (location.fault !== undefined) store = new FaultStore({ store, clock }, location.fault);
   if (location.rate !== undefined) store = new RateStore({ store, clock }, location.rate);
   if (location.retry !== undefined) store = new RetryStore({ store, clock, rng }, location.retry);
   return store;
+}
+
+async function openBare(location: BlobStoreLocation, options: OpenBlobStoreOptions): Promise<BlobStore> {
+  if (location.kind === 'directory') return await DirectoryStore.open(location.path, options);
+  // Loaded when it is needed: most of it is for S3 alone.
+  const { S3Store } = await import('./s3/s3-store.ts');
+  return await S3Store.open(location, options);
 }

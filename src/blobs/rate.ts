@@ -4,7 +4,16 @@
  * operation adds its cost to it and waits until those before it are paid. Nobody holds a lock while it waits.
  */
 import type { Clock } from '../std/clock.ts';
-import type { BlobCall, BlobGet, BlobId, BlobMetadata, BlobPut, BlobStore, BlobUpload } from './blob-store.ts';
+import type {
+  BlobCall,
+  BlobGet,
+  BlobId,
+  BlobList,
+  BlobMetadata,
+  BlobPut,
+  BlobStore,
+  BlobUpload,
+} from './blob-store.ts';
 
 /** Structured-clonable; the bucket is shared, not copied. */
 export interface RateOptions {
@@ -24,6 +33,7 @@ export function createRateBucket(): SharedArrayBuffer {
 
 export class RateStore implements BlobStore {
   readonly description: string;
+  readonly listsInOrder: boolean;
   readonly #store: BlobStore;
   readonly #clock: Clock;
   readonly #bytesPerSecond: number;
@@ -32,6 +42,7 @@ export class RateStore implements BlobStore {
 
   constructor({ store, clock }: { readonly store: BlobStore; readonly clock: Clock }, options: RateOptions) {
     this.description = store.description;
+    this.listsInOrder = store.listsInOrder === true;
     this.#store = store;
     this.#clock = clock;
     this.#bytesPerSecond = options.bytesPerSecond;
@@ -67,7 +78,7 @@ export class RateStore implements BlobStore {
     return await this.#store.stat(id, options);
   }
 
-  list(prefix: string, options: BlobCall): AsyncIterable<BlobMetadata> {
+  list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata> {
     return this.#store.list(prefix, options);
   }
 

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { hasCode } from '../std/dray-error.ts';
 import type { Clock } from '../std/clock.ts';
 import { seededRng } from '../std/rng.ts';
-import { BlobError, blobId } from './blob-store.ts';
+import { BlobError, blobId, type BlobList } from './blob-store.ts';
 import { FaultStore, type FaultRule } from './fault.ts';
 import { MemoryStore } from './memory-store.ts';
 import { RetryStore, type RetryOptions } from './retry.ts';
@@ -111,6 +111,40 @@ describe('the retry layer', () => {
       ['a', 'b', 'c'],
     );
     assert.equal(listings, 3);
+  });
+
+  test('goes on after the last name where listings are sorted, however often they break off', async () => {
+    const clock = steppedClock();
+    const names = Array.from({ length: 30 }, (_, index) => `p${100 + index}`);
+    const asked: (string | undefined)[] = [];
+    class Sorted extends MemoryStore {
+      readonly listsInOrder = true;
+      override async *list(_prefix: string, { after }: BlobList): ReturnType<MemoryStore['list']> {
+        asked.push(after);
+        for (const name of names.filter((other) => after === undefined || other > after).slice(0, 2)) {
+          yield { id: blobId(name), lengthBytes: 1, timestampMs: 0 };
+        }
+        if (after !== names[29]) throw new BlobError('blob-unavailable', 'the listing broke off');
+      }
+    }
+    const store = new RetryStore({ store: new Sorted({ clock }), clock, rng: seededRng(1) }, patient);
+    const found = await Array.fromAsync(store.list('p', { signal }), (blob) => String(blob.id));
+    assert.deepEqual(found, names);
+    assert.deepEqual(asked.slice(0, 3), [undefined, 'p101', 'p103']);
+  });
+
+  test('does not go on after a name in a listing that turns out not to be sorted', async () => {
+    const clock = steppedClock();
+    class Unsorted extends MemoryStore {
+      readonly listsInOrder = true;
+      override async *list(): ReturnType<MemoryStore['list']> {
+        for (const name of ['p2', 'p1']) yield { id: blobId(name), lengthBytes: 1, timestampMs: 0 };
+        throw new BlobError('blob-unavailable', 'the listing broke off');
+      }
+    }
+    const store = new RetryStore({ store: new Unsorted({ clock }), clock, rng: seededRng(1) }, patient);
+    await assert.rejects(Array.fromAsync(store.list('p', { signal })), (error) => hasCode(error, 'blob-unavailable'));
+    assert.equal(clock.pausesMs.length, 0);
   });
 
   test('ends at once when the caller gives up', async () => {

@@ -7,7 +7,16 @@
 import type { Clock } from '../std/clock.ts';
 import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
-import type { BlobCall, BlobGet, BlobId, BlobMetadata, BlobPut, BlobStore, BlobUpload } from './blob-store.ts';
+import type {
+  BlobCall,
+  BlobGet,
+  BlobId,
+  BlobList,
+  BlobMetadata,
+  BlobPut,
+  BlobStore,
+  BlobUpload,
+} from './blob-store.ts';
 
 /** Structured-clonable. */
 export interface RetryOptions {
@@ -34,11 +43,13 @@ export interface RetryParts {
 
 export class RetryStore implements BlobStore {
   readonly description: string;
+  readonly listsInOrder: boolean;
   readonly #store: BlobStore;
   readonly #retry: Retry;
 
   constructor(parts: RetryParts, options: RetryOptions) {
     this.description = parts.store.description;
+    this.listsInOrder = parts.store.listsInOrder === true;
     this.#store = parts.store;
     this.#retry = new Retry(parts, options);
   }
@@ -73,7 +84,34 @@ export class RetryStore implements BlobStore {
     return await this.#retry.run(options.signal, () => this.#store.stat(id, options));
   }
 
-  async *list(prefix: string, options: BlobCall): AsyncGenerator<BlobMetadata, void, undefined> {
+  list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata> {
+    return this.listsInOrder ? this.#listInOrder(prefix, options) : this.#listAgain(prefix, options);
+  }
+
+  /** Goes on after the last name. Each name is progress, so that a listing of any length ends on a link that often fails. */
+  async *#listInOrder(prefix: string, { signal, after }: BlobList): AsyncGenerator<BlobMetadata, void, undefined> {
+    let last = after;
+    let inOrder = true;
+    let pause = this.#retry.start(signal);
+    for (;;) {
+      const begunAfter = last;
+      try {
+        for await (const blob of this.#store.list(prefix, { signal, after: last })) {
+          inOrder &&= last === undefined || blob.id > last;
+          last = blob.id;
+          yield blob;
+        }
+        return;
+      } catch (error) {
+        // A store that broke its word cannot be asked for the rest: what is left out would be taken for deleted.
+        if (!inOrder) throw error;
+        if (last !== begunAfter) pause = this.#retry.start(signal);
+        await pause(error);
+      }
+    }
+  }
+
+  async *#listAgain(prefix: string, options: BlobList): AsyncGenerator<BlobMetadata, void, undefined> {
     const listed = new Set<BlobId>();
     const pause = this.#retry.start(options.signal);
     for (;;) {

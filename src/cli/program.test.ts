@@ -46,6 +46,8 @@ async function dray(line: string | readonly string[], body: Run = done, parts: P
     repositoryPassword: action('repository password'),
     snapshotList: action('snapshot list'),
     snapshotShow: action('snapshot show'),
+    snapshotLs: action('snapshot ls'),
+    snapshotCat: action('snapshot cat'),
     snapshotDiff: action('snapshot diff'),
     snapshotDelete: action('snapshot delete'),
     snapshotExpire: action('snapshot expire'),
@@ -97,6 +99,9 @@ test('command line > each command turns its words into typed options', async () 
     delta: false,
     dryRun: false,
     force: false,
+    owners: true,
+    include: [],
+    exclude: [],
     ...pace,
   };
   const create = {
@@ -105,6 +110,7 @@ test('command line > each command turns its words into typed options', async () 
     hash: 'BLAKE3-256',
     encryption: 'AES256-GCM-HMAC-SHA256',
     splitter: 'DYNAMIC-4M-BUZHASH',
+    eccOverheadPercent: 0,
     compression: 'zstd-fastest',
     keyDerivation: 'scrypt-65536-8-1',
   };
@@ -129,6 +135,14 @@ test('command line > each command turns its words into typed options', async () 
     },
     'restore 7f t.img': restore,
     'restore 7f t.img --delta --dry-run --force': { ...restore, delta: true, dryRun: true, force: true },
+    'restore 7f/etc t/ --no-owners --include *.conf --exclude a --exclude b/': {
+      ...restore,
+      snapshot: '7f/etc',
+      target: 't/',
+      owners: false,
+      include: ['*.conf'],
+      exclude: ['a', 'b/'],
+    },
     'repository create': create,
     'repository create /r --format-version 2 --hash BLAKE2S-128': {
       ...create,
@@ -145,6 +159,8 @@ test('command line > each command turns its words into typed options', async () 
       ...pace,
     },
     'repository password --new-password-file f': { newPassword: { file: 'f', command: undefined } },
+    'snapshot ls 7f/etc -l --recursive': { snapshot: '7f/etc', long: true, recursive: true },
+    'snapshot cat 7f/etc/hosts': { snapshot: '7f/etc/hosts' },
     'snapshot list': { source: undefined, tags: {}, incomplete: false },
     'snapshot list /v --tag a=b --incomplete': { source: '/v', tags: { a: 'b' }, incomplete: true },
     'snapshot show 7f': { snapshot: '7f' },
@@ -173,7 +189,7 @@ test('command line > each command turns its words into typed options', async () 
 test('command line > wrong usage exits with 2, runs nothing, and says what is wrong', async () => {
   const expected: Readonly<Record<string, RegExp>> = {
     bakup: /Did you mean backup\?/,
-    'snapshot lst': /Did you mean list\?/,
+    'snapshot lsit': /Did you mean list\?/,
     'backup a.img --paralel 2': /Did you mean --parallel\?/,
     backup: /missing required argument 'source'/,
     'backup a b': /too many arguments/,

@@ -17,10 +17,12 @@ import { errorReport } from './shell/error-report.ts';
 import { type ExitCode, exitCodeOf, exitCodes } from './shell/exit-code.ts';
 import { logLevels } from './shell/log.ts';
 import { outputFormats } from './shell/output.ts';
+import { registerSnapshotCat, type SnapshotCatOptions } from './snapshot-cat.ts';
 import { registerSnapshotDelete, type SnapshotDeleteOptions } from './snapshot-delete.ts';
 import { registerSnapshotDiff, type SnapshotDiffOptions } from './snapshot-diff.ts';
 import { registerSnapshotExpire, type SnapshotExpireOptions } from './snapshot-expire.ts';
 import { registerSnapshotList, type SnapshotListOptions } from './snapshot-list.ts';
+import { registerSnapshotLs, type SnapshotLsOptions } from './snapshot-ls.ts';
 import { registerSnapshotPin, type SnapshotPinOptions } from './snapshot-pin.ts';
 import { registerSnapshotShow, type SnapshotShowOptions } from './snapshot-show.ts';
 import { registerTour, type TourOptions } from './tour.ts';
@@ -35,6 +37,8 @@ export interface CliActions {
   readonly repositoryPassword: Action<RepositoryPasswordOptions>;
   readonly snapshotList: Action<SnapshotListOptions>;
   readonly snapshotShow: Action<SnapshotShowOptions>;
+  readonly snapshotLs: Action<SnapshotLsOptions>;
+  readonly snapshotCat: Action<SnapshotCatOptions>;
   readonly snapshotDiff: Action<SnapshotDiffOptions>;
   readonly snapshotDelete: Action<SnapshotDeleteOptions>;
   readonly snapshotExpire: Action<SnapshotExpireOptions>;
@@ -72,11 +76,12 @@ function createProgram({ version, stdout, stderr }: CliParts): Command {
       .description('Moves the data of container volumes to a Kopia-compatible repository, and back.')
       .version(version, '-V, --version', 'print the version')
       .helpOption('-h, --help', 'show what a command takes')
-      .option('-r, --repository <url>', 'the repository: a path or file:///path (DRAY_REPOSITORY)')
+      .option('-r, --repository <url>', 'the repository: a path, file:///path or s3://bucket/prefix (DRAY_REPOSITORY)')
       .option('--password-file <path>', 'read the password from a file (else DRAY_PASSWORD, or a question)')
       .option('--password-command <command>', 'read the password from what a command prints')
       .option('--cache-dir <path>', 'where the local cache lies (DRAY_CACHE_DIR); it may be deleted at any time')
       .option('--identity <user@host>', 'act as this user and host, as kopia names the owner of a snapshot')
+      .option('--no-tls', 'allow an S3 endpoint that begins with http://, which anybody on the way can read')
       .addOption(new Option('-o, --output <format>', 'form of the result').choices(outputFormats).default('table'))
       .option('-q, --quiet', 'no progress and no remarks; warnings and errors stay')
       .addOption(new Option('--log-level <level>', 'how much to tell').choices(logLevels).default('info'))
@@ -100,6 +105,8 @@ function registerCommands(program: Command, context: CliContext, actions: CliAct
   const snapshot = program.command('snapshot').description('Lists, compares, keeps and deletes snapshots.');
   registerSnapshotList(snapshot, context, actions.snapshotList);
   registerSnapshotShow(snapshot, context, actions.snapshotShow);
+  registerSnapshotLs(snapshot, context, actions.snapshotLs);
+  registerSnapshotCat(snapshot, context, actions.snapshotCat);
   registerSnapshotDiff(snapshot, context, actions.snapshotDiff);
   registerSnapshotPin(snapshot, context, actions.snapshotPin);
   registerSnapshotExpire(snapshot, context, actions.snapshotExpire);

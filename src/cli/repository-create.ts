@@ -5,6 +5,7 @@ import type { HashName } from '../repository/format/hashing.ts';
 import type { KeyDerivationName } from '../repository/format/key-derivation.ts';
 import { type Action, examples, run } from './command.ts';
 import type { CliContext } from './shell/cli-context.ts';
+import { countOption } from './shell/option-values.ts';
 
 export interface RepositoryCreateOptions {
   /** Where, when it is not `--repository` or DRAY_REPOSITORY that says so. */
@@ -17,6 +18,8 @@ export interface RepositoryCreateOptions {
   /** What the repository's own policy says for all sources. */
   readonly compression: CompressorName;
   readonly keyDerivation: KeyDerivationName;
+  /** 0 for no error correction. */
+  readonly eccOverheadPercent: number;
 }
 
 // Written out, so that reading the command line loads no cipher and no addon; a test compares them with the originals.
@@ -41,6 +44,7 @@ export const compressionChoices: readonly CompressorName[] = [
   'zstd-better-compression',
   'zstd-best-compression',
 ];
+const eccHelp = 'room for error correction, so that damaged sectors can be mended; 1 or 2 are enough for a few';
 const keyDerivationChoices: readonly KeyDerivationName[] = ['scrypt-65536-8-1', 'pbkdf2-sha256-600000'];
 
 export function registerRepositoryCreate(
@@ -52,20 +56,24 @@ export function registerRepositoryCreate(
     .command('create')
     .summary('make a new repository')
     .description(
-      'Makes a new, empty repository that kopia can use too. The folder is made if need be and must be empty.\n' +
+      'Makes a new, empty repository that kopia can use too. The folder is made if need be and must be empty; a bucket\n' +
+        'must be there, and empty below the prefix. Keys for S3 come from where AWS tools look for them.\n' +
         'The password encrypts everything: without it nobody can read the repository, and nobody can restore it.',
     )
-    .argument('[url]', 'where: a path or file:///path (default: --repository)')
+    .argument('[url]', 'where: a path, file:///path or s3://bucket/prefix (default: --repository)')
     .addOption(choice('--hash <name>', 'how contents are named', hashChoices, 'BLAKE3-256'))
     .addOption(choice('--encryption <name>', 'how contents are sealed', encryptionChoices, 'AES256-GCM-HMAC-SHA256'))
     .option('--splitter <name>', 'how files are cut (volumes are cut at each MiB)', 'DYNAMIC-4M-BUZHASH')
     .addOption(choice('--compression <name>', 'what the global policy asks for', compressionChoices, 'zstd-fastest'))
     .addOption(choice('--key-derivation <name>', 'password to key', keyDerivationChoices, 'scrypt-65536-8-1'))
     .addOption(choice('--format-version <n>', "kopia's format version", ['2', '3'], '3'))
+    .addOption(countOption('--ecc-overhead-percent <n>', eccHelp, { min: 0, max: 100 }).default(0))
     .addHelpText(
       'after',
       examples(
         'dray repository create /backups --password-file ~/.dray-password',
+        "dray repository create 's3://backups/volumes?region=eu-central-1'",
+        "dray repository create 's3://backups/volumes?endpoint=https://minio.example:9000&ca=minio-ca.pem'",
         'DRAY_PASSWORD=… dray repository create file:///mnt/nas/volumes --hash BLAKE2B-256-128',
       ),
     )

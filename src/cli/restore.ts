@@ -1,12 +1,12 @@
 import { type Command, Option } from 'commander';
 import { type Action, examples, run } from './command.ts';
 import type { CliContext } from './shell/cli-context.ts';
-import { type PaceOptions, parallelOption, rateLimitOption, volumePath } from './shell/option-values.ts';
+import { type PaceOptions, parallelOption, patternOption, rateLimitOption, volumePath } from './shell/option-values.ts';
 
 export interface RestoreOptions extends PaceOptions {
-  /** An id or its unique beginning. */
+  /** An id or its unique beginning, and perhaps a path inside: `7f3a/etc`. */
   readonly snapshot: string;
-  /** A file to make, or a block device. */
+  /** A file or folder to make, or a block device. */
   readonly target: string;
   /** Replace an existing file. */
   readonly overwrite: boolean;
@@ -16,24 +16,38 @@ export interface RestoreOptions extends PaceOptions {
   readonly dryRun: boolean;
   /** Write to a device that is mounted or in use. */
   readonly force: boolean;
+  /** Give files and folders the owners that they had, when root restores. */
+  readonly owners: boolean;
+  /** Restore only what these patterns take; everything, when there are none. */
+  readonly include: readonly string[];
+  /** Leave out what these patterns take. */
+  readonly exclude: readonly string[];
 }
 
 export function registerRestore(parent: Command, context: CliContext, action: Action<RestoreOptions>): void {
   parent
     .command('restore')
-    .summary('write a snapshot to a file or a device')
+    .summary('write a snapshot to a file, a folder or a device')
     .description(
-      'Writes a snapshot to a new sparse image file or to a block device, byte for byte. Every chunk is verified before it\n' +
-        'is written; a file appears under its name only when it is whole and on disk. An interrupted restore goes on when the\n' +
-        'same command is run again.',
+      'Writes a snapshot of a volume to a new sparse image file or to a block device, byte for byte; a snapshot of files, or\n' +
+        'a path inside it, to a new or empty folder, with modes, owners, times, links and holes. Every chunk is verified\n' +
+        'before it is written, and all is on disk when the command ends. An interrupted restore goes on when the same\n' +
+        'command is run again. A snapshot of one file is restored as a folder when the target is one, or ends with a slash.',
     )
-    .argument('<snapshot>', 'the id of a snapshot, or its unique beginning')
-    .argument('<target>', 'a file, or a block device of at least the size of the snapshot', volumePath)
-    .addOption(new Option('--overwrite', 'replace an existing file').conflicts('delta'))
+    .argument('<snapshot[/path]>', 'the id of a snapshot, or its unique beginning, and perhaps a path inside')
+    .argument('<target>', 'a file, a folder, or a block device of at least the size of the snapshot', volumePath)
+    .addOption(
+      new Option('--overwrite', 'replace an existing file, or write into a folder that is not empty').conflicts(
+        'delta',
+      ),
+    )
     .option('--delta', 'write in place, and only the chunks that differ from what is there')
     .option('--dry-run', 'say what would be written, and write nothing')
     .addOption(parallelOption())
     .addOption(rateLimitOption())
+    .addOption(patternOption('--include <pattern>', 'of files, restore only what a pattern like in .gitignore takes'))
+    .addOption(patternOption('--exclude <pattern>', 'of files, leave out what such a pattern takes (both repeatable)'))
+    .option('--no-owners', 'leave all files to the user who restores them')
     .option('--force', 'write to a device that is mounted or in use')
     .addHelpText(
       'after',
@@ -41,12 +55,16 @@ export function registerRestore(parent: Command, context: CliContext, action: Ac
         'dray restore 7f3a disk.img -r /backups',
         'dray restore 7f3a /dev/vg0/data --delta',
         'dray restore 7f3a disk.img --overwrite',
+        'dray restore 7f3a/etc /srv/etc',
+        "dray restore 7f3a /srv/data --include '*.conf' --exclude cache/",
       ),
     )
     .action(async (snapshot: string, target: string, { rateLimit, ...flags }: Flags) => {
       const { overwrite = false, delta = false, dryRun = false, force = false, parallel } = flags;
+      const { owners = true, include = [], exclude = [] } = flags;
       const pace = { parallel, rateBytesPerSecond: rateLimit };
-      await run(context, action, { snapshot, target, overwrite, delta, dryRun, force, ...pace });
+      const files = { owners, include, exclude };
+      await run(context, action, { snapshot, target, overwrite, delta, dryRun, force, ...files, ...pace });
     });
 }
 
@@ -57,4 +75,7 @@ interface Flags {
   readonly parallel?: number;
   readonly rateLimit?: number;
   readonly force?: boolean;
+  readonly owners?: boolean;
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
 }

@@ -74,7 +74,8 @@ function library(): Library {
   return loaded;
 }
 
-function errnoName(number: number): string {
+/** The name of an error number, such as `EBUSY`. */
+export function errnoName(number: number): string {
   return number > 0 ? getSystemErrorName(-number) : 'EUNKNOWN';
 }
 

@@ -190,9 +190,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     const { format } = this.#parts;
     const pack = new PackWriter(this.#parts, {
       kind,
-      maxPackSizeBytes: format.maxPackSizeBytes,
-      formatVersion: format.version,
-      indexVersion: format.indexVersion,
+      format,
       sessionId: this.#session.id,
       bufferBytes: packBufferBytes,
       buffers: packBuffers,

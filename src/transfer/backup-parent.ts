@@ -43,7 +43,9 @@ export async function openVolumeSnapshot(
     const { object, sizeBytes } = rootEntry;
     return { snapshot, object, sizeBytes: realSize(tags, sizeBytes), tags, checkpoint: undefined };
   }
-  if (rootEntry.type !== 'd') throw notOneVolume(snapshot);
+  // What is larger is not read: the listing of a tree of files may be.
+  const listsMore = isIndirect(rootEntry.object) || (rootEntry.summary?.files ?? 0) > 2;
+  if (rootEntry.type !== 'd' || listsMore) throw notOneVolume(snapshot);
   const bytes = await readObject(repository, rootEntry.object, { maxBytes: directoryBytesMax, signal });
   const { image, checkpoint } = imageIn(bytes, snapshot);
   return { snapshot, object: image.object, sizeBytes: realSize(tags, image.sizeBytes), tags, checkpoint };

@@ -24,6 +24,8 @@ export interface PackChecked {
   readonly readBytes: number;
   /** Contents that cannot be read whole. */
   readonly damaged: readonly { readonly contentId: string; readonly reason: string }[];
+  /** Contents that can be read, but are not stored as they were written: error correction has mended them, or needs mending. */
+  readonly mended: readonly string[];
   /** How many contents use what this version does not support, by its name. They are authentic, and not hashed. */
   readonly unsupported: ReadonlyMap<string, number>;
   /** What is wrong with the pack itself: missing, or its own index or postamble damaged. */

@@ -31,6 +31,8 @@ export interface PacksChecked {
   readonly contents: number;
   readonly readBytes: number;
   readonly damagedContents: ReadonlyMap<ContentId, string>;
+  /** Contents that error correction has mended, or that have lost some of theirs. */
+  readonly mended: readonly ContentId[];
   /** Contents that this version cannot open, counted by what it lacks. */
   readonly unsupported: ReadonlyMap<string, number>;
   readonly packProblems: ReadonlyMap<string, string>;
@@ -47,6 +49,7 @@ export async function checkPacks(repository: Repository, options: CheckPacksOpti
   const onAbort = (): void => group.abort(options.signal.reason);
   options.signal.addEventListener('abort', onAbort, { once: true });
   const damagedContents = new Map<ContentId, string>();
+  const mended: ContentId[] = [];
   const unsupported = new Map<string, number>();
   const packProblems = new Map<string, string>();
   const totals = { packs: 0, contents: 0, readBytes: 0 };
@@ -64,6 +67,7 @@ export async function checkPacks(repository: Repository, options: CheckPacksOpti
             totals.contents += entries.length;
             totals.readBytes += checked.readBytes;
             for (const { contentId, reason } of checked.damaged) damagedContents.set(contentId as ContentId, reason);
+            mended.push(...(checked.mended as ContentId[]));
             for (const [what, count] of checked.unsupported)
               unsupported.set(what, (unsupported.get(what) ?? 0) + count);
             if (checked.problem !== undefined) packProblems.set(pack, checked.problem);
@@ -78,7 +82,7 @@ export async function checkPacks(repository: Repository, options: CheckPacksOpti
   } finally {
     options.signal.removeEventListener('abort', onAbort);
   }
-  return { ...totals, damagedContents, unsupported, packProblems };
+  return { ...totals, damagedContents, mended, unsupported, packProblems };
 }
 
 /** Lengths of all packs in the store: what `present` compares the index with. About 100 bytes per pack. */

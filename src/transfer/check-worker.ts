@@ -60,9 +60,10 @@ async function checkPack({ blob, lengthBytes, entries }: CheckTask, buffer: Uint
   } catch (error) {
     const reason = damageOf(error);
     const damaged = entries.map(({ contentId }) => ({ contentId, reason }));
-    return { readBytes: 0, damaged, unsupported: new Map(), problem: reason };
+    return { readBytes: 0, damaged, mended: [], unsupported: new Map(), problem: reason };
   }
   const damaged: { contentId: string; reason: string }[] = [];
+  const mended: string[] = [];
   const unsupported = new Map<string, number>();
   for (const entry of entries) {
     const end = entry.packOffset + entry.packedLength;
@@ -70,14 +71,16 @@ async function checkPack({ blob, lengthBytes, entries }: CheckTask, buffer: Uint
       if (end > pack.length)
         throw new DrayError('blob-range', `pack ${blob} ends at ${pack.length}, content at ${end}`);
       if (scratch.length < entry.originalLength) scratch = new Uint8Array(entry.originalLength);
-      codec.openInto(entry, pack.subarray(entry.packOffset, end), scratch, { verify: true });
+      const sealed = pack.subarray(entry.packOffset, end);
+      codec.openInto(entry, sealed, scratch, { verify: true });
+      if (!codec.isWhole(sealed)) mended.push(entry.contentId);
     } catch (error) {
       const what = unsupportedOf(error);
       if (what === undefined) damaged.push({ contentId: entry.contentId, reason: damageOf(error) });
       else unsupported.set(what, (unsupported.get(what) ?? 0) + 1);
     }
   }
-  return { readBytes: pack.length, damaged, unsupported, problem: structureProblem(pack) };
+  return { readBytes: pack.length, damaged, mended, unsupported, problem: structureProblem(pack) };
 }
 
 function structureProblem(pack: Uint8Array): string | undefined {

@@ -50,7 +50,8 @@ export async function* leafTasks(
           yield* close();
           start = offset;
         }
-        leaves.push({ offset, lengthBytes: run.lengthBytes, contentId: run.contentId });
+        const { lengthBytes, contentId, compressed } = run;
+        leaves.push({ offset, lengthBytes, contentId, compressed });
         end = offset + run.lengthBytes;
       }
     }
@@ -69,8 +70,8 @@ const zeroLengthsMax = 16;
  */
 export function zeroTest(hash: (bytes: Uint8Array) => Uint8Array): (run: LeafRun) => boolean {
   const known = new Map<number, ContentId>();
-  return ({ contentId, lengthBytes, repeat }) => {
-    if (lengthBytes > zeroChunkBytesMax) return false;
+  return ({ contentId, lengthBytes, repeat, compressed = false }) => {
+    if (compressed || lengthBytes > zeroChunkBytesMax) return false;
     let zeros = known.get(lengthBytes);
     if (zeros === undefined) {
       if (known.size >= zeroLengthsMax) {

@@ -1,28 +1,18 @@
 /**
  * The pass of a restore over its volume: the leaves of the snapshot, in order, go to the fetch workers. The watermark
  * is the offset before which everything is written; it is recorded only after the target was flushed, so a resumed run
- * starts there and redoes at most one interval (`checkpoints.ts`): where the target is slow to flush, fetching waits. Others may maintain the repository meanwhile: what is gone is looked for once more, in the index
- * as it is then, before it counts as damage.
+ * starts there and redoes at most one interval (`checkpoints.ts`): where the target is slow to flush, fetching waits.
  */
-import assert from 'node:assert/strict';
-
 import { leaves } from '../repository/object/object-reader.ts';
 import type { ObjectId } from '../repository/object/object-id.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Clock } from '../std/clock.ts';
 import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { BlockTarget } from '../volume/block-target.ts';
-import { hasCode } from '../std/dray-error.ts';
 import { extent } from '../volume/extent.ts';
 import { Checkpoints } from './checkpoints.ts';
-import {
-  fetchWorkers,
-  type FetchAnswer,
-  type Fetched,
-  type FetchTask,
-  type FetchWorkerData,
-  type FetchWorkers,
-} from './fetch-messages.ts';
+import type { FetchWorkers, LeavesTask, ZeroTask } from './fetch-messages.ts';
+import { FetchQueue } from './fetch-queue.ts';
 import { RunFailure } from './run-failure.ts';
 import { leafTasks, zeroTest, type LeafTask } from './leaf-tasks.ts';
 
@@ -76,10 +66,7 @@ export class RestoreRun implements AsyncDisposable {
   /** By offset, in the order of offsets. */
   readonly #open = new Map<number, OpenTask>();
   readonly #counts = { doneBytes: 0, zeroBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0 };
-  #group: FetchWorkers | undefined;
-  /** The index being loaded anew; and when that has begun too early for some task, once more behind it. */
-  #renewing: Promise<void> = Promise.resolve();
-  #nextRenewal: Promise<void> | undefined;
+  readonly #queue: FetchQueue;
   /** Where the next task begins: everything before it has been handed out. */
   #position: number;
   readonly #failure: RunFailure;
@@ -94,7 +81,10 @@ export class RestoreRun implements AsyncDisposable {
       onFailure: (error) => this.#failure.note(error),
     });
     this.#position = options.resumeFrom;
-    this.#failure = new RunFailure(options.signal, (reason) => this.#group?.abort(reason));
+    const { store, parallel, workers, sizeBytes, signal } = options;
+    const output = { kind: 'volume', target: parts.target.location, sizeBytes } as const;
+    this.#queue = new FetchQueue(parts.repository, { output, store, parallel, workers, signal });
+    this.#failure = new RunFailure(signal, (reason) => this.#queue.abort(reason));
   }
 
   /** Writes everything; when it resolves the whole volume is verified and on stable storage. */
@@ -104,7 +94,7 @@ export class RestoreRun implements AsyncDisposable {
     this.#count({ doneBytes: resumeFrom });
     if (sizeBytes > resumeFrom) {
       const within = extent(resumeFrom, sizeBytes - resumeFrom);
-      const batches = leaves(repository, root, { within, signal });
+      const batches = leaves(repository, root, { within, compressed: true, signal });
       const isZero = zeroTest((bytes) => repository.codec.hash(bytes));
       for await (const task of leafTasks(batches, { isZero, sizeBytes })) {
         this.#failure.throwIfAny();
@@ -121,8 +111,7 @@ export class RestoreRun implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#failure[Symbol.dispose]();
-    await this.#group?.[Symbol.asyncDispose]();
-    await this.#renewing.catch(() => undefined);
+    await this.#queue[Symbol.asyncDispose]();
     await this.#checkpoints.settled();
   }
 
@@ -150,13 +139,12 @@ export class RestoreRun implements AsyncDisposable {
     }
   }
 
-  async #submit(offset: number, lengthBytes: number, task: FetchTask): Promise<void> {
-    // With the tables of now, a task could only come back to be handed out again.
-    await this.#renewing;
+  async #submit(offset: number, lengthBytes: number, task: LeavesTask | ZeroTask): Promise<void> {
+    await this.#queue.ready();
     const handedOutBefore = this.#checkpoints.handedOutBytes;
     await this.#checkpoints.handOut(lengthBytes, () => this.#progress());
-    await this.#workers().submit(task, (outcome) => {
-      const work = this.#settled(task, outcome)
+    await this.#queue.submit(task, (outcome) => {
+      const work = outcome
         .then(({ fetchedBytes, packedBytes, writtenBytes }) => {
           this.#count({ doneBytes: lengthBytes, fetchedBytes, packedBytes, writtenBytes });
           this.#open.delete(offset);
@@ -165,42 +153,6 @@ export class RestoreRun implements AsyncDisposable {
       this.#open.set(offset, { offset, handedOutBefore, work });
     });
     this.#position = offset + lengthBytes;
-  }
-
-  /** What a task came to; one that met something gone is handed out again when the index was loaded anew. */
-  async #settled(task: FetchTask, outcome: Promise<FetchAnswer>): Promise<Fetched> {
-    try {
-      return await this.#fetched(task, await outcome);
-    } catch (error) {
-      // A table that the disk has changed makes whole contents look damaged.
-      if (hasCode(error, 'corrupt')) await this.#parts.repository.index.verifyTables();
-      throw error;
-    }
-  }
-
-  async #fetched(task: FetchTask, first: FetchAnswer): Promise<Fetched> {
-    let answer = first;
-    if (answer === 'gone') {
-      assert(task.kind === 'fetch' || task.kind === 'delta');
-      await this.#renewIndex();
-      const second = Promise.withResolvers<FetchAnswer>();
-      await this.#workers().submit({ ...task, again: true }, second.resolve);
-      answer = await second.promise;
-    }
-    assert(answer !== undefined && answer !== 'gone');
-    return answer;
-  }
-
-  /** Resolves when all workers look into an index that was loaded after this was called; many calls share one loading. */
-  #renewIndex(): Promise<void> {
-    this.#nextRenewal ??= this.#renewing = this.#renewing.then(async () => {
-      this.#nextRenewal = undefined;
-      const { index } = this.#parts.repository;
-      await index.refresh({ signal: this.#options.signal });
-      await this.#workers().broadcast({ kind: 'index', index: index.lookupLocation() });
-      index.closeRetired();
-    });
-    return this.#nextRenewal;
   }
 
   #firstOpen(): OpenTask | undefined {
@@ -218,21 +170,6 @@ export class RestoreRun implements AsyncDisposable {
     const watermark = this.#firstOpen()?.offset ?? this.#position;
     await this.#parts.target.flush({ signal: this.#options.signal });
     await this.#options.recordWatermark(watermark);
-  }
-
-  #workers(): FetchWorkers {
-    if (this.#group !== undefined) return this.#group;
-    const { repository, target } = this.#parts;
-    const data: FetchWorkerData = {
-      store: this.#options.store,
-      format: repository.opened.format,
-      index: repository.index.lookupLocation(),
-      target: target.location,
-      sizeBytes: this.#options.sizeBytes,
-    };
-    this.#group = this.#options.workers ?? fetchWorkers(this.#options.parallel);
-    this.#group.begin(data);
-    return this.#group;
   }
 
   #count(step: Partial<RestoreCounts>): void {

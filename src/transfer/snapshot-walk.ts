@@ -4,7 +4,7 @@ import type { DirEntry } from '../repository/manifest/dir-entry.ts';
 import type { Snapshot } from '../repository/manifest/snapshot.ts';
 import type { ContentId } from '../repository/content/content-id.ts';
 import { leaves, readObject } from '../repository/object/object-reader.ts';
-import type { ObjectId } from '../repository/object/object-id.ts';
+import { directContent, isIndirect, type ObjectId } from '../repository/object/object-id.ts';
 import type { ContentReader } from '../repository/object/content-access.ts';
 import { DrayError } from '../std/dray-error.ts';
 import { extent, type Extent } from '../volume/extent.ts';
@@ -68,6 +68,16 @@ async function walkEntry(
 }
 
 async function walkFile(reader: ContentReader, entry: DirEntry, path: string, options: WalkOptions): Promise<void> {
+  if (!isIndirect(entry.object)) {
+    // Most files are one content; that it can be had is known without reading it once more.
+    try {
+      const reason = options.faultOf(directContent(entry.object));
+      if (reason !== undefined) options.onDamage({ path: path || '/', extent: extent(0, entry.sizeBytes), reason });
+    } catch (error) {
+      report(error, { path: path || '/', extent: extent(0, entry.sizeBytes) }, options);
+    }
+    return;
+  }
   const sizeBytes = entry.type === 's' ? Infinity : entry.sizeBytes;
   await checkObject(reader, entry.object, options, path, sizeBytes);
 }
@@ -123,7 +133,7 @@ async function checkLeaves(
   { from, to, state }: { readonly from: number; readonly to: number; readonly state: { end: number } },
 ): Promise<void> {
   const within = from === 0 ? undefined : extent(from, to - from);
-  for await (const runs of leaves(reader, object, { within, signal })) {
+  for await (const runs of leaves(reader, object, { within, compressed: true, signal })) {
     for (const run of runs) {
       const lengthBytes = run.lengthBytes * run.repeat;
       const reason = faultOf(run.contentId);
@@ -162,7 +172,7 @@ async function isReadable(
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    for await (const _ of leaves(reader, object, { within, signal }));
+    for await (const _ of leaves(reader, object, { within, compressed: true, signal }));
     return true;
   } catch (error) {
     damageOf(error);

@@ -40,9 +40,7 @@ const packs = new PackWriter(
   { codec, store, clock: systemClock, rng: systemRng },
   {
     kind: 'p',
-    maxPackSizeBytes: data.format.maxPackSizeBytes,
-    formatVersion: data.format.version,
-    indexVersion: data.format.indexVersion,
+    format: data.format,
     sessionId: data.sessionId,
     bufferBytes: packBufferBytes,
     buffers: packBuffers,

@@ -44,6 +44,8 @@ export interface VerifyResult {
   readonly problems: readonly Problem[];
   /** What was damaged when it was first read, and whole the second time. */
   readonly wavering: readonly Problem[];
+  /** Contents that are damaged, and that error correction still gives whole; with level `data` only. */
+  readonly mended: readonly ContentId[];
   readonly damaged: readonly (DamagedPlace & { readonly snapshot: string })[];
   /** What could not be checked, by what this version lacks for it: no damage is known of. */
   readonly unsupported: readonly Unsupported[];
@@ -79,10 +81,11 @@ export async function verify(repository: Repository, request: VerifyRequest): Pr
     wavering = confirmed.wavering;
     walked = await walk(repository, confirmed.snapshots, { ...confirmed, signal });
   }
-  const { packs, contents, readBytes } = checked;
+  const { packs, contents, readBytes, mended } = checked;
   const unsupported = together(checked.unsupported, walked.unsupported);
   const { damaged } = walked;
-  return { snapshots: request.snapshots.length, packs, contents, readBytes, problems, wavering, damaged, unsupported };
+  const counts = { snapshots: request.snapshots.length, packs, contents, readBytes };
+  return { ...counts, problems, wavering, mended, damaged, unsupported };
 }
 
 const nothing: PacksChecked = {
@@ -90,6 +93,7 @@ const nothing: PacksChecked = {
   contents: 0,
   readBytes: 0,
   damagedContents: new Map(),
+  mended: [],
   unsupported: new Map(),
   packProblems: new Map(),
 };

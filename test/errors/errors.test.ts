@@ -188,10 +188,18 @@ describe('the user is told', () => {
     assert.equal((await runDray(other, ['backup', source, '--compression', 'zstd'])).exitCode, 0);
   });
 
-  test('that a snapshot is of files and folders, and what restores it', async () => {
+  test('that a snapshot is of files and folders, what is not done to them, and which of them is damaged', async () => {
     const files = await putFiles(place);
-    const says = [/is not the image of one volume/, /next: Give a snapshot of a volume.*kopia snapshot restore/];
-    check(await runDray(place, ['restore', files, join(folder.path, 'files.img')]), { exit: 2, says });
+    const target = join(folder.path, 'files');
+    const delta = { exit: 2, says: [/--delta is for volumes/] };
+    check(await runDray(place, ['restore', files, target, '--delta']), delta);
+    const damaged = { exit: 4, says: [/left out a: content \S+ has \d+ bytes, not 0/, /left out b: /] };
+    check(await runDray(place, ['restore', files, target]), damaged);
+    check(await runDray(place, ['restore', `${files}/c`, target]), {
+      exit: 3,
+      says: [/has no entry "c"/, /snapshot ls/],
+    });
+    const says = [/is not the image of one volume/, /next: "dray snapshot show" tells what a snapshot is of/];
     check(await runDray(place, ['snapshot', 'diff', files, snapshot]), { exit: 2, says });
     check(await runDray(place, ['backup', source, '--parent', files]), { exit: 2, says });
     assert.equal((await runDray(place, ['snapshot', 'delete', files])).exitCode, 0);

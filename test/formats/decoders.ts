@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { blobId } from '../../src/blobs/blob-store.ts';
+import { ErrorCorrection } from '../../src/repository/ecc/error-correction.ts';
+import { ShardLayouts } from '../../src/repository/ecc/shard-layout.ts';
 import { decodeShards, encodeShards, shardedPath } from '../../src/blobs/directory/shards.ts';
 import { MemoryStore } from '../../src/blobs/memory-store.ts';
 import { ContentCodec } from '../../src/repository/content/content-codec.ts';
@@ -31,6 +33,7 @@ import { decodePiece, encodePiece } from '../../src/repository/tree/tree-list.ts
 import { readNode } from '../../src/repository/tree/tree-node.ts';
 import { decodeVolumeTags } from '../../src/repository/tree/volume-tags.ts';
 import { systemClock } from '../../src/std/clock.ts';
+import { readFilesState, type FilesState } from '../../src/transfer/files-state.ts';
 import { readState, type RestoreState } from '../../src/transfer/restore-state.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { readExamples, type Example } from './examples.ts';
@@ -62,9 +65,20 @@ export type Decoder = (example: Example) => unknown;
 export const decoders: Readonly<Record<string, Decoder>> = {
   blobcfg: () => ({ retention: opened.retention ?? null }),
   'format-blob': () => {
-    const { secret, masterKey, epochs, ...format } = opened.format;
-    assert.equal(secret.length + masterKey.length, 64);
+    const { secret, masterKey, epochs, packHead, ...format } = opened.format;
+    assert.deepEqual([secret.length, masterKey.length, packHead.length], [32, 32, 0]);
     return { uniqueId: hex(opened.uniqueId), ...format, epochs: epochs.enabled };
+  },
+  'error-correction': ({ bytes, options }) => {
+    const percent = Number(options['overhead']);
+    const correction = new ErrorCorrection(percent);
+    assert.ok(correction.isWhole(bytes));
+    const input = Buffer.from(correction.unwrap(bytes));
+    const again = Buffer.alloc(correction.storedBytes(input.length));
+    correction.wrapInto(input.length, (into) => into.set(input), again, 0);
+    assert.deepEqual(again, Buffer.from(bytes));
+    const { parityShards } = new ShardLayouts(percent).ofInput(input.length);
+    return { protected: input.toString('hex'), damagedShardsThatMayBeMended: parityShards };
   },
   shards: ({ bytes }) => {
     const shards = decodeShards(bytes.toString());
@@ -134,6 +148,15 @@ export const decoders: Readonly<Record<string, Decoder>> = {
     const { snapshot, object, sizeBytes, file } = JSON.parse(bytes.toString()) as RestoreState;
     assert.equal(await readState(path, { snapshot, object, sizeBytes, file: 'another' }), undefined);
     return await readState(path, { snapshot, object, sizeBytes, file });
+  },
+  'files-state': async ({ bytes }) => {
+    await using folder = await temporaryFolder('formats');
+    const path = join(folder.path, 'state');
+    await writeFile(path, bytes);
+    const state = JSON.parse(bytes.toString()) as FilesState;
+    assert.equal(await readFilesState(path, { ...state, folder: 'another' }), undefined);
+    assert.equal(await readFilesState(path, { ...state, owners: !state.owners }), undefined);
+    return await readFilesState(path, state);
   },
 };
 

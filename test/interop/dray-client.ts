@@ -37,6 +37,7 @@ export interface DrayExpired {
 export interface DrayStatus {
   readonly hash: string;
   readonly encryption: string;
+  readonly eccOverheadPercent: number;
   readonly splitter: string;
   readonly formatVersion: number;
   readonly indexVersion: number;

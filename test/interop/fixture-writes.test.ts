@@ -24,7 +24,11 @@ const fixtures: readonly (readonly [string, string, ...string[]])[] = [
   ['incomplete', 'an unfinished snapshot of kopia'],
   ['key-pbkdf2', 'another key derivation'],
   ['password-changed', 'a password that is not ASCII'],
+  ['format-v1', 'format version 1, an index without epochs'],
+  ['format-v1-compacted', 'compacted indexes without epochs'],
   ['format-v1-upgraded', 'contents of format version 1'],
+  ['ecc-1', 'error correction, large shards'],
+  ['ecc-20', 'error correction, small shards'],
   ['velero-1.18-fs', "Velero's repository"],
   ['velero-block', "Velero's block volumes"],
 ];

@@ -49,15 +49,51 @@ describe('a repository of both programs', { concurrency: 2 }, () => {
   }
 });
 
-async function create({ kopia, dray, repository }: Site, chosen: Settings): Promise<void> {
-  const { hash, encryption, splitter, version, compression } = chosen;
+test('a repository of format version 1, whose objects kopia compresses as a whole > stays whole for both', async (context) => {
+  await using site = await openSite(context);
+  if (site === undefined) return;
+  const old = { ...settings[0]!, creator: 'kopia', compression: 's2-default' } as const;
+  await create(site, old, { version: '1' });
+  // Kopia believes a listing of such index blobs for half a minute.
+  await site.kopia.run(['cache', 'set', '--max-list-cache-duration=0s']);
+  assert.partialDeepStrictEqual(await site.dray.status(), { formatVersion: 1, indexVersion: 1 });
+  await bothWrite(site, { seed: 1, shared: false });
+});
+
+describe('a repository of both programs, with error correction', { concurrency: 2 }, () => {
+  const [first] = settings;
+  for (const [percent, chosen] of [
+    [2, { ...first!, creator: 'dray' }],
+    [7, { ...first!, creator: 'kopia' }],
+  ] as const) {
+    test(`of ${percent} %, created by ${chosen.creator} > stays whole for both`, async (context) => {
+      await using site = await openSite(context);
+      if (site === undefined) return;
+      await create(site, chosen, { percent });
+      assert.partialDeepStrictEqual(await site.dray.status(), { eccOverheadPercent: percent });
+      await bothWrite(site, { seed: percent, shared: chosen.splitter === 'FIXED-1M' });
+    });
+  }
+});
+
+async function create(
+  { kopia, dray, repository }: Site,
+  chosen: Settings,
+  { percent = 0, version = chosen.version as string } = {},
+): Promise<void> {
+  const { hash, encryption, splitter, compression } = chosen;
   if (chosen.creator === 'dray') {
     const flags = ['--hash', hash, '--encryption', encryption, '--splitter', splitter, '--format-version', version];
-    await dray.run(['repository', 'create', repository, ...flags, '--compression', compression]);
+    const more = ['--compression', compression, '--ecc-overhead-percent', String(percent)];
+    await dray.run(['repository', 'create', repository, ...flags, ...more]);
     await kopia.connect(password, identity);
   } else {
     const flags = [`--block-hash=${hash}`, `--encryption=${encryption}`, `--object-splitter=${splitter}`];
-    await kopia.create(password, [...flags, `--format-version=${version}`], identity);
+    await kopia.create(
+      password,
+      [...flags, `--format-version=${version}`, `--ecc-overhead-percent=${percent}`],
+      identity,
+    );
     await kopia.run(['policy', 'set', '--global', `--compression=${compression}`]);
   }
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the peers that tests and benchmarks compare with: kopia and restic, each from its own go.mod, so that the
-# versions and their checksums are pinned here. The programs land in a cache folder and are built once per version.
-# Usage: test/peers/build.sh [kopia] [restic]      (default: both; needs Go)
+# Builds the peers that tests and benchmarks meet: kopia and restic, and the S3 servers versitygw and minio, each from its
+# own go.mod, so that the versions and their checksums are pinned here. The programs land in a cache folder and are
+# built once per version.
+# Usage: test/peers/build.sh [kopia] [restic] [versitygw] [minio]      (default: all; needs Go)
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
@@ -9,7 +10,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/drayage/peers
 mkdir -p "$cache"
 
 # Prints the version of $1 that go.mod pins.
-pinned() { sed -nE "s#^require $1 (v[0-9.]+)\$#\1#p" "$here/$2/go.mod"; }
+pinned() { sed -nE "s#^require $1 (v[0-9a-f.-]+)\$#\1#p" "$here/$2/go.mod"; }
 
 # build NAME MODULE PACKAGE
 build() {
@@ -27,11 +28,13 @@ build() {
 }
 
 command -v go >/dev/null || { echo "build.sh: Go is not installed" >&2; exit 1; }
-[ $# -gt 0 ] || set -- kopia restic
+[ $# -gt 0 ] || set -- kopia restic versitygw minio
 for name in "$@"; do
   case $name in
     kopia) build kopia github.com/kopia/kopia github.com/kopia/kopia ;;
     restic) build restic github.com/restic/restic github.com/restic/restic/cmd/restic ;;
+    versitygw) build versitygw github.com/versity/versitygw github.com/versity/versitygw/cmd/versitygw ;;
+    minio) build minio github.com/minio/minio github.com/minio/minio ;;
     *) echo "build.sh: no peer called $name" >&2; exit 2 ;;
   esac
 done

@@ -9,8 +9,10 @@ import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
 
-/** The path of a peer program: `$DRAY_KOPIA` (or `$DRAY_RESTIC`), the cache that build.sh fills, then `PATH`. */
-export async function findPeer(name: 'kopia' | 'restic'): Promise<string | undefined> {
+export type PeerName = 'kopia' | 'restic' | 'versitygw' | 'minio';
+
+/** The path of a peer program: `$DRAY_KOPIA` (or `$DRAY_RESTIC`, …), the cache that build.sh fills, then `PATH`. */
+export async function findPeer(name: PeerName): Promise<string | undefined> {
   const named = process.env[`DRAY_${name.toUpperCase()}`];
   const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'drayage', 'peers', name);
   const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
@@ -25,17 +27,26 @@ export async function findKopia(): Promise<string | undefined> {
   return await findPeer('kopia');
 }
 
-/**
- * The path of kopia, or `undefined` after the test was marked as skipped with the reason.
- * @throws {Error} in CI (`CI` is set), where a missing kopia is a failure
- */
 export async function requireKopia(test: TestContext): Promise<string | undefined> {
-  const path = await findKopia();
-  if (path !== undefined) return path;
-  const reason = 'kopia is not there: run test/peers/build.sh kopia, or set DRAY_KOPIA';
+  return await requirePeer(test, 'kopia');
+}
+
+/** The path of a peer, or `undefined` after the test was marked as skipped with the reason. @throws {Error} as `whyWithout` */
+export async function requirePeer(test: TestContext, name: PeerName): Promise<string | undefined> {
+  const reason = await whyWithout(name);
+  if (reason !== undefined) test.skip(reason);
+  return reason === undefined ? await findPeer(name) : undefined;
+}
+
+/**
+ * Why tests that need the peer must be skipped; undefined when it is there.
+ * @throws {Error} in CI (`CI` is set), where a missing peer is a failure
+ */
+export async function whyWithout(name: PeerName): Promise<string | undefined> {
+  if ((await findPeer(name)) !== undefined) return undefined;
+  const reason = `${name} is not there: run test/peers/build.sh ${name}, or set DRAY_${name.toUpperCase()}`;
   if (process.env['CI']) throw new Error(reason);
-  test.skip(reason);
-  return undefined;
+  return reason;
 }
 
 export interface KopiaRun {
@@ -79,6 +90,12 @@ export interface KopiaSnapshot {
 export interface KopiaIdentity {
   readonly user: string;
   readonly host: string;
+}
+
+export interface KopiaConnection {
+  readonly password: string;
+  readonly create?: boolean;
+  readonly identity?: KopiaIdentity;
 }
 
 /**
@@ -127,8 +144,16 @@ export class KopiaClient implements AsyncDisposable {
   }
 
   async connect(password: string, identity: KopiaIdentity = defaultIdentity): Promise<void> {
+    await this.connectTo(['filesystem', `--path=${this.repository}`], { password, identity });
+  }
+
+  /** Connects to, or creates, a repository that is no folder: `storage` is such as `s3 --bucket=…`. */
+  async connectTo(
+    storage: readonly string[],
+    { password, create = false, identity = defaultIdentity }: KopiaConnection,
+  ): Promise<void> {
     this.#password = password;
-    await this.run(['repository', 'connect', 'filesystem', `--path=${this.repository}`, ...overrides(identity)]);
+    await this.run(['repository', create ? 'create' : 'connect', ...storage, ...overrides(identity)]);
   }
 
   /** Every complete snapshot of every source; with `incomplete`, those under way too. */

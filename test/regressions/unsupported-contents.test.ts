@@ -14,10 +14,10 @@ import { writeVolume } from '../support/volume-model.ts';
 
 const signal = AbortSignal.timeout(300_000);
 const mib = 1024 * 1024;
-const lz4 = 0x1400;
+const unheardOf = 0x7777;
 
-/** Makes the index say that contents with this prefix are compressed by LZ4, of a few or all of them. */
-async function callLz4(
+/** Makes the index say that contents with this prefix are compressed as no Kopia does, of a few or all of them. */
+async function callUnheardOf(
   engine: Engine,
   { prefix, count }: { readonly prefix: '' | 'x'; readonly count: number },
 ): Promise<void> {
@@ -26,7 +26,7 @@ async function callLz4(
     assert.ok(entries.length > 0);
     const changed = entries.map((entry) => ({
       ...entry,
-      compression: lz4,
+      compression: unheardOf,
       timestampSeconds: entry.timestampSeconds + 1,
     }));
     await index.flush(changed, { sessionId: newSessionId({ rng, nowMs: clock.nowMs() }), signal });
@@ -51,24 +51,24 @@ test('what this version cannot read is counted apart, is no damage, and is not r
   const { snapshot } = await backupFile(engine, image);
   const place = { repository: engine.path, cache: join(folder.path, 'c'), password: 'password' };
 
-  await callLz4(engine, { prefix: '', count: 2 });
+  await callUnheardOf(engine, { prefix: '', count: 2 });
   const verified = await runDray(place, ['repository', 'verify', '--level', 'data', '-o', 'json']);
   assert.equal(verified.exitCode, 0, verified.stdout + verified.stderr);
-  assert.match(verified.stderr, /2 contents could not be checked: .*compression lz4/);
+  assert.match(verified.stderr, /2 contents could not be checked: .*compression 0x7777/);
   const { problems, damaged, unsupported } = JSON.parse(verified.stdout) as Verified;
   assert.deepEqual({ problems, damaged }, { problems: [], damaged: [] });
-  assert.deepEqual(unsupported, [{ what: 'compression lz4', contents: 2, lists: 0 }]);
+  assert.deepEqual(unsupported, [{ what: 'compression 0x7777', contents: 2, lists: 0 }]);
   const text = await runDray(place, ['repository', 'verify', '--level', 'data']);
-  assert.match(text.stdout, /Unsupported .*compression lz4: 2 contents cannot be checked by this version/);
+  assert.match(text.stdout, /Unsupported .*compression 0x7777: 2 contents cannot be checked by this version/);
   assert.match(text.stdout, /Result .*no damage in what could be checked/);
 
   const restored = await runDray(place, ['restore', snapshot, target]);
   assert.equal(restored.exitCode, 1);
-  assert.match(restored.stderr, /compression lz4/);
+  assert.match(restored.stderr, /compression 0x7777/);
   await assert.rejects(access(target));
 
   // Lists that cannot be read hide what they name, at every level.
-  await callLz4(engine, { prefix: 'x', count: Infinity });
+  await callUnheardOf(engine, { prefix: 'x', count: Infinity });
   for (const level of ['index', 'data']) {
     const hidden = await runDray(place, ['repository', 'verify', '--level', level, '-o', 'json']);
     assert.equal(hidden.exitCode, 0, hidden.stdout + hidden.stderr);

@@ -5,7 +5,7 @@
  * source should not first be asked for a password.
  */
 import type { BlobStore } from '../../blobs/blob-store.ts';
-import { parseRepositoryUrl, type BlobStoreLocation } from '../../blobs/location.ts';
+import { describeLocation, parseRepositoryUrl, type BlobStoreLocation } from '../../blobs/location.ts';
 import { openBlobStore } from '../../blobs/open-blob-store.ts';
 import { createRateBucket } from '../../blobs/rate.ts';
 import { defaultRetry } from '../../blobs/retry.ts';
@@ -89,7 +89,8 @@ export function storeLocation(
   options: OpeningOptions & { readonly url?: string | undefined } = {},
 ): BlobStoreLocation {
   const { rateBytesPerSecond } = options;
-  const location = { ...parseRepositoryUrl(context.repositoryUrl(options.url)), retry: defaultRetry };
+  const place = parseRepositoryUrl(context.repositoryUrl(options.url), context.s3Defaults);
+  const location = { ...place, retry: defaultRetry };
   if (rateBytesPerSecond === undefined) return location;
   return { ...location, rate: { bytesPerSecond: rateBytesPerSecond, bucket: createRateBucket() } };
 }
@@ -100,6 +101,8 @@ async function openExisting(location: BlobStoreLocation, { clock, rng, signal }:
     return await openBlobStore(location, { signal, clock, rng });
   } catch (error) {
     if (!hasCode(error, 'blob-not-found')) throw error;
-    throw new RepositoryError('repository-missing', `there is no repository at ${location.path}`, { cause: error });
+    throw new RepositoryError('repository-missing', `there is no repository at ${describeLocation(location)}`, {
+      cause: error,
+    });
   }
 }

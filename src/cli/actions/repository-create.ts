@@ -16,10 +16,10 @@ export const repositoryCreate: Action<RepositoryCreateOptions> = async (context,
   const password = await context.password({ isNew: true });
   {
     await using store = await openBlobStore(location, { create: true, signal, clock, rng });
-    const { hash, encryption, splitter, formatVersion: version, keyDerivation } = options;
+    const { hash, encryption, splitter, formatVersion: version, keyDerivation, eccOverheadPercent } = options;
     await createFormat(store, {
       password,
-      options: { hash, encryption, splitter, version, keyDerivation },
+      options: { hash, encryption, splitter, version, keyDerivation, eccOverheadPercent },
       rng,
       signal,
     });

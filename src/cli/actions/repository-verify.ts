@@ -1,5 +1,6 @@
 import { listSnapshots, resolveSnapshot } from '../../repository/manifest/snapshot.ts';
-import { verify, type Unsupported } from '../../transfer/verify.ts';
+import { verify, type Unsupported, type VerifyResult } from '../../transfer/verify.ts';
+import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { RepositoryVerifyOptions } from '../repository-verify.ts';
@@ -42,20 +43,13 @@ export const repositoryVerify: RepositoryAction<RepositoryVerifyOptions> = async
     length: extent.lengthBytes,
     reason,
   }));
-  for (const each of result.unsupported) {
-    context.log.warn(`${countOf(each)} could not be checked: this version does not support ${each.what}`);
-  }
-  for (const { what, reason } of result.wavering.slice(0, shownMax)) {
-    context.log.warn(
-      `${what} was damaged when it was first read, and whole the second time (${reason}): check disk and memory`,
-    );
-  }
-  const { unsupported, wavering } = result;
+  warnOf(result, context);
+  const { unsupported, wavering, mended } = result;
   const whole = problems.length === 0 && damaged.length === 0;
   const { packs, contents, readBytes } = result;
   const { level, sample } = options;
   const counts = { snapshots: snapshots.length, packs, contents, readBytes };
-  const value = { whole, level, sample, ...counts, problems, wavering, damaged, unsupported };
+  const value = { whole, level, sample, ...counts, problems, wavering, mended, damaged, unsupported };
   const fields: [string, string][] = [
     ['Verified', `${snapshots.length} snapshots, level ${level}${sample < 1 ? `, a sample of ${sample * 100} %` : ''}`],
     ...(level === 'data'
@@ -92,4 +86,21 @@ function storedBytes(entries: Iterable<{ readonly packedLength: number }>): numb
   let bytes = 0;
   for (const { packedLength } of entries) bytes += packedLength;
   return bytes;
+}
+
+/** What is no failure yet. */
+function warnOf(result: VerifyResult, context: CliContext): void {
+  for (const each of result.unsupported) {
+    context.log.warn(`${countOf(each)} could not be checked: this version does not support ${each.what}`);
+  }
+  for (const { what, reason } of result.wavering.slice(0, shownMax)) {
+    context.log.warn(
+      `${what} was damaged when it was first read, and whole the second time (${reason}): check disk and memory`,
+    );
+  }
+  if (result.mended.length > 0) {
+    context.log.warn(
+      `${result.mended.length} contents are damaged, and whole thanks to error correction: check the disk, and copy the repository to another`,
+    );
+  }
 }

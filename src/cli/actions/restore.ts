@@ -1,23 +1,67 @@
+import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import type { DirEntry } from '../../repository/manifest/dir-entry.ts';
+import { parseSnapshotPath } from '../../repository/manifest/find-entry.ts';
 import { resolveSnapshot } from '../../repository/manifest/snapshot.ts';
-import { openVolumeSnapshot } from '../../transfer/backup-parent.ts';
-import { fetchWorkers } from '../../transfer/fetch-messages.ts';
+import type { VolumeSnapshot } from '../../transfer/backup-parent.ts';
+import { attributesOf } from '../../transfer/entry-attributes.ts';
+import { fetchWorkers, type FetchWorkers } from '../../transfer/fetch-messages.ts';
 import { planRestore, restore as run, type RestoreRequest } from '../../transfer/restore.ts';
+import { openContent } from '../../transfer/snapshot-content.ts';
+import { applyAttributes } from '../../volume/file-attributes.ts';
 import type { RestoreOptions } from '../restore.ts';
-import { exitCodes } from '../shell/exit-code.ts';
+import type { CliContext } from '../shell/cli-context.ts';
+import { CliError } from '../shell/cli-error.ts';
+import { type ExitCode, exitCodes } from '../shell/exit-code.ts';
 import { formatDuration, formatSize } from '../shell/sizes.ts';
-import { openRepository, workersOf, type RepositoryAction } from './open-repository.ts';
+import { openRepository, workersOf, type OpenRepository, type RepositoryAction } from './open-repository.ts';
+import { restoreFolder } from './restore-files.ts';
 
 export const restore: RepositoryAction<RestoreOptions> = async (context, options, opening) => {
-  const { clock, rng, signal } = context;
-  const startedMs = clock.monotonicMs();
+  const { signal } = context;
   // Threads load while the repository is opened.
   await using workers = fetchWorkers(workersOf(options));
   await using opened = await openRepository(context, opening);
-  const { repository, store } = opened;
+  const { repository } = opened;
   const set = await repository.manifests.load({ signal });
-  const volume = await openVolumeSnapshot(repository, resolveSnapshot(set, options.snapshot), { signal });
+  const named = parseSnapshotPath(options.snapshot);
+  const snapshot = resolveSnapshot(set, named.snapshot);
+  const asFolder = options.target.endsWith('/') || (await isFolder(options.target));
+  const content = await openContent(repository, { snapshot, path: named.path }, { asFolder, signal });
+  if (content.kind === 'folder') {
+    return await restoreFolder(context, options, { snapshot, root: content.root, opened, workers });
+  }
+  if (options.include.length > 0 || options.exclude.length > 0) {
+    throw new CliError('usage', '--include and --exclude are for folders; this is one file or volume');
+  }
+  const entry = content.kind === 'file' ? content.entry : undefined;
+  return await restoreVolume(context, options, { volume: content.volume, entry, opened, workers });
+};
+
+async function isFolder(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+interface VolumeContent {
+  readonly volume: VolumeSnapshot;
+  /** Of a file in a folder, which has a mode, an owner and times. */
+  readonly entry: DirEntry | undefined;
+  readonly opened: OpenRepository;
+  readonly workers: FetchWorkers;
+}
+
+async function restoreVolume(
+  context: CliContext,
+  options: RestoreOptions,
+  { volume, entry, opened, workers }: VolumeContent,
+): Promise<ExitCode> {
+  const { clock, rng, signal } = context;
+  const { repository, store } = opened;
+  const startedMs = clock.monotonicMs();
   const progress = context.progress();
   const request: RestoreRequest = {
     ...options,
@@ -39,6 +83,7 @@ export const restore: RepositoryAction<RestoreOptions> = async (context, options
   }
   const { target, kind, counts, resumed } = await run({ repository, clock, rng }, request);
   progress.end();
+  if (entry !== undefined && kind === 'file') await setAttributes(target, entry, options);
   const ms = clock.monotonicMs() - startedMs;
   const value = {
     snapshot: volume.snapshot.id,
@@ -63,4 +108,10 @@ export const restore: RepositoryAction<RestoreOptions> = async (context, options
     ],
   });
   return exitCodes.done;
-};
+}
+
+async function setAttributes(path: string, entry: DirEntry, { owners }: RestoreOptions): Promise<void> {
+  await using file = await open(path, 'r+');
+  applyAttributes(file.fd, attributesOf(entry, { owners: owners && process.geteuid?.() === 0 }));
+  await file.sync();
+}

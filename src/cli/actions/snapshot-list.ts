@@ -27,6 +27,7 @@ export const snapshotList: RepositoryAction<SnapshotListOptions> = async (contex
     columns: [
       { header: 'ID', value: ({ id }) => id.slice(0, 12) },
       { header: 'TIME', value: ({ startTime }) => startTime.replace(/\.\d+Z$/, 'Z') },
+      { header: 'KIND', value: ({ kind }) => kind },
       { header: 'SIZE', value: ({ sizeBytes }) => formatSize(sizeBytes), align: 'right' },
       { header: 'CHANGES', value: ({ rung }) => rung ?? '-' },
       { header: 'SOURCE', value: (row) => row.source },
@@ -42,6 +43,10 @@ export interface SnapshotRow {
   readonly source: string;
   readonly startTime: string;
   readonly endTime: string;
+  /** What the manifest says of it: a volume, files, or one file, which may be the image of a volume. */
+  readonly kind: 'volume' | 'files' | 'file';
+  /** Of files: how many there are. */
+  readonly files: number | undefined;
   readonly sizeBytes: number;
   readonly description: string;
   readonly incomplete: string | undefined;
@@ -63,6 +68,8 @@ export function describeSnapshot(snapshot: Snapshot): SnapshotRow {
     source: formatSource(snapshot.source),
     startTime: formatGoTime(snapshot.startTime),
     endTime: formatGoTime(snapshot.endTime),
+    kind: kindOf(snapshot),
+    files: rootEntry.summary?.files,
     sizeBytes: volume.sizeBytes ?? rootEntry.summary?.sizeBytes ?? rootEntry.sizeBytes,
     description: snapshot.description,
     incomplete: snapshot.incomplete,
@@ -75,6 +82,14 @@ export function describeSnapshot(snapshot: Snapshot): SnapshotRow {
     tags: snapshot.tags,
     pins: snapshot.pins,
   };
+}
+
+/** By what the manifest alone tells: nothing else is read for a list. */
+function kindOf({ tags, rootEntry }: Snapshot): SnapshotRow['kind'] {
+  const { layout, sizeBytes } = decodeVolumeTags(tags);
+  if (layout !== undefined || sizeBytes !== undefined) return 'volume';
+  const { files, dirs, symlinks } = rootEntry.summary ?? { files: 1, dirs: 1, symlinks: 0 };
+  return rootEntry.type !== 'd' || (files === 1 && dirs <= 1 && symlinks === 0) ? 'file' : 'files';
 }
 
 /** A source as users name it: `user@host:/path`, or a path of their own. */

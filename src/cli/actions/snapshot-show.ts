@@ -5,6 +5,8 @@ import type { SnapshotShowOptions } from '../snapshot-show.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
 import { describeSnapshot } from './snapshot-list.ts';
 
+const kinds = { volume: 'a volume', file: 'one file, or the image of a volume' } as const;
+
 export const snapshotShow: RepositoryAction<SnapshotShowOptions> = async (context, options, opening) => {
   await using opened = await openRepository(context, opening);
   const set = await opened.repository.manifests.load({ signal: context.signal });
@@ -13,6 +15,7 @@ export const snapshotShow: RepositoryAction<SnapshotShowOptions> = async (contex
     ['Snapshot', row.id],
     ['Source', row.source],
     ['Taken', `${row.startTime} to ${row.endTime}`],
+    ['Kind', row.kind === 'files' ? `files and folders: ${row.files} files` : kinds[row.kind]],
     ['Size', `${formatSize(row.sizeBytes)} (${row.sizeBytes} bytes)`],
     ['State', row.incomplete === undefined ? 'complete' : `unfinished: ${row.incomplete}`],
     ['Changes', row.rung === undefined ? undefined : `${row.rung}: ${row.reason}`],

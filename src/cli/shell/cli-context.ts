@@ -39,6 +39,8 @@ export interface GlobalOptions {
   readonly passwordCommand?: string;
   readonly cacheDir?: string;
   readonly identity?: string;
+  /** False with `--no-tls`. */
+  readonly tls: boolean;
   readonly output: OutputFormat;
   readonly quiet?: boolean;
   readonly logLevel: LogLevel;
@@ -113,6 +115,12 @@ export class CliContext {
     const url = named ?? this.#globals().repository ?? this.env['DRAY_REPOSITORY'];
     if (!url) throw new CliError('usage', 'no repository is named: use --repository URL, or set DRAY_REPOSITORY');
     return url;
+  }
+
+  /** What an S3 repository's URL leaves open: the region of AWS's tools, and whether its endpoint must be https. */
+  get s3Defaults(): { readonly region: string | undefined; readonly tls: boolean } {
+    const region = this.env['AWS_REGION'] || this.env['AWS_DEFAULT_REGION'] || undefined;
+    return { region, tls: this.#globals().tls };
   }
 
   /** Whether `password` asks nobody, and runs no command that might. */

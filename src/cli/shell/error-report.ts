@@ -25,8 +25,18 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'blob-no-space':
     'Make room where the repository lies and run the command again; what a checkpoint has kept is not done again.',
   'blob-name': 'The store holds an object whose name no repository uses; it may not be a repository.',
-  'blob-location': 'Write a repository as a path, such as /backups, or as file:///backups.',
+  'blob-location':
+    'Write a repository as a path, such as /backups, as file:///backups, or as s3://BUCKET/PREFIX with endpoint=https://HOST ' +
+    'when it is not AWS, and region=REGION.',
   'blob-layout': 'The folder is laid out as no known kopia does; restore its .shards file, or use kopia for it.',
+  'blob-store-missing': 'Make the bucket first, or check its name, the endpoint and the region in the URL.',
+  'blob-credentials':
+    'Give keys that are good now where AWS tools look for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with ' +
+    'AWS_SESSION_TOKEN for temporary ones), AWS_PROFILE, or the role of this machine. Then run the command again.',
+  'blob-clock': "Set this machine's clock, or the server's, and run the command again.",
+  'blob-tls':
+    'Give the authority that signed its certificate with ca=FILE in the URL. An endpoint without TLS begins with http:// ' +
+    'and needs --no-tls.',
   'blob-unavailable': 'The store did not answer in time: check the disk or the network, then run the command again.',
 
   'volume-not-found': 'Check the path.',
@@ -37,7 +47,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'Back up something that stands still: a snapshot of the volume, or the volume while nothing writes to it.',
   'volume-busy': 'Unmount it, or stop what uses it. --force goes on regardless; the result may then be of no use.',
   'volume-too-small': 'Give a target of at least the snapshot\'s size; "dray snapshot show" prints it.',
-  'volume-exists': 'Use --overwrite to replace it, or --delta to write only what differs.',
+  'volume-exists':
+    'Use --overwrite to replace it or to write into it, or --delta to write only what differs of a volume.',
   'volume-no-space': 'Make room for the target and run the command again.',
   'volume-read-only': 'The target cannot be written: check its mount, "blockdev --getro" and its permissions.',
   'volume-io': 'The device or filesystem reported an error; look at "dmesg" before trying again.',
@@ -54,8 +65,9 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'content-missing': '"dray repository verify --level present" names every snapshot that misses data.',
   'snapshot-missing': '"dray snapshot list" shows what there is.',
   'snapshot-kind':
-    'Give a snapshot of a volume: "dray snapshot list" shows what each is of. Files and folders are restored with kopia: ' +
-    '"kopia snapshot restore", or "kopia mount".',
+    '"dray snapshot show" tells what a snapshot is of, and "dray snapshot ls" what is in it. What is done to volumes (delta, ' +
+    'diff, a parent to build on) is not done to files and folders.',
+  'path-missing': '"dray snapshot ls SNAPSHOT/FOLDER" shows what there is. Names are compared letter by letter.',
   'snapshot-pinned':
     'It is kept on purpose: take the pins off first with "dray snapshot pin SNAPSHOT --remove", or delete it with --force.',
   'snapshot-ambiguous': 'Write more of the id; "dray snapshot list" shows the ids.',

@@ -57,6 +57,10 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'blob-name': failed,
   'blob-location': usage,
   'blob-layout': failed,
+  'blob-store-missing': notFound,
+  'blob-credentials': failed,
+  'blob-clock': failed,
+  'blob-tls': failed,
   'blob-unavailable': failed,
 
   'volume-not-found': notFound,
@@ -83,6 +87,7 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'snapshot-missing': notFound,
   'snapshot-ambiguous': usage,
   'snapshot-kind': usage,
+  'path-missing': notFound,
   'snapshot-pinned': busy,
   'index-conflict': busy,
   'index-cache': failed,

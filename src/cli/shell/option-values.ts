@@ -34,6 +34,14 @@ export function tagOption(description: string): Option {
   return new Option('--tag <key=value>', description).argParser<Tags>((text, tags) => ({ ...tags, ...add(text) }));
 }
 
+/** Repeatable, in order. */
+export function patternOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser<readonly string[] | undefined>((text, others = []) => [
+    ...others,
+    text,
+  ]);
+}
+
 export type Tags = Readonly<Record<string, string>>;
 
 /** The options that every command on the data path takes. */

@@ -10,7 +10,7 @@ export type OutputFormat = (typeof outputFormats)[number];
 
 /** The part of a stream that output needs. */
 export interface TextSink {
-  write(text: string, done: (error?: Error | null) => void): unknown;
+  write(text: string | Uint8Array, done: (error?: Error | null) => void): unknown;
 }
 
 export interface Column<Row> {
@@ -22,6 +22,12 @@ export interface Column<Row> {
 export interface ListView<Row> {
   readonly name: (row: Row) => string;
   readonly columns: readonly Column<Row>[];
+}
+
+/** How many rows, which may be too many for columns of the right width, are shown one by one. */
+export interface StreamView<Row> {
+  readonly name: (row: Row) => string;
+  readonly line: (row: Row) => string;
 }
 
 export interface RecordView {
@@ -70,8 +76,33 @@ export class Output {
     }
   }
 
-  /** Text as it is, for a command with a form of its own. Resolves when the stream has taken it. */
-  async write(text: string): Promise<void> {
+  /** As `list`, for any number of things: each is printed when it comes. The table is lines without a header. */
+  async stream<Row extends object>(rows: AsyncIterable<Row>, view: StreamView<Row>): Promise<void> {
+    const yaml = this.format === 'yaml' ? await import('yaml') : undefined;
+    let count = 0;
+    for await (const row of rows) {
+      switch (this.format) {
+        case 'json':
+          await this.write(`${count === 0 ? '[\n' : ',\n'}  ${JSON.stringify(row)}`);
+          break;
+        case 'yaml':
+          await this.write(yaml?.stringify([row]) ?? '');
+          break;
+        case 'name':
+          await this.#names([view.name(row)]);
+          break;
+        case 'table':
+          await this.write(`${view.line(row)}\n`);
+          break;
+      }
+      count += 1;
+    }
+    if (this.format === 'json') await this.write(count === 0 ? '[]\n' : '\n]\n');
+    if (this.format === 'yaml' && count === 0) await this.write('[]\n');
+  }
+
+  /** Text or bytes as they are, for a command with a form of its own. Resolves when the stream has taken it. */
+  async write(text: string | Uint8Array): Promise<void> {
     await writeText(this.#sink, text);
   }
 
@@ -95,8 +126,8 @@ export class Output {
 }
 
 /** Resolves when the stream has taken the text. */
-export async function writeText(sink: TextSink, text: string): Promise<void> {
-  if (text === '') return;
+export async function writeText(sink: TextSink, text: string | Uint8Array): Promise<void> {
+  if (text.length === 0) return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   sink.write(text, (error) => (error ? reject(error) : resolve()));
   await promise;

@@ -1,10 +1,14 @@
 /**
  * Compression of single contents (Kopia `repo/compression`): a big-endian header id, then the algorithm's own stream.
- * Ids of contents are hashes of what is uncompressed, so the stream need not equal Kopia's. Only zstd is written and
- * read here; every other algorithm of Kopia is known by name, so that an error can say what is missing.
+ * Ids of contents are hashes of what is uncompressed, so the stream need not equal Kopia's. All that Kopia has ever
+ * written is read; zstd is what this program writes.
  */
+import { gunzipSync, inflateRawSync } from 'node:zlib';
+
 import { zstdContext } from '../../kernel/zstd.ts';
 import { RepositoryError } from '../repository-error.ts';
+import { decompressLz4 } from './lz4.ts';
+import { decompressS2 } from './s2.ts';
 
 /** What this program writes. */
 export type CompressorName = 'none' | 'zstd-fastest' | 'zstd' | 'zstd-better-compression' | 'zstd-best-compression';
@@ -22,28 +26,32 @@ const zstdSettings: Readonly<Record<Exclude<CompressorName, 'none'>, ZstdSetting
   'zstd-best-compression': { headerId: 0x1103, level: 11 },
 };
 
-const zstdHeaderIds: ReadonlySet<number> = new Set(Object.values(zstdSettings).map(({ headerId }) => headerId));
+/** Writes the content to the beginning of `out`; undefined when the stream is damaged or holds more than that. */
+type Decoder = (stream: Uint8Array, out: Uint8Array) => number | undefined;
 
-const namesByHeaderId: ReadonlyMap<number, string> = new Map([
-  [0, 'none'],
-  [0x1000, 'gzip'],
-  [0x1001, 'gzip-best-speed'],
-  [0x1002, 'gzip-best-compression'],
-  [0x1100, 'zstd'],
-  [0x1101, 'zstd-fastest'],
-  [0x1102, 'zstd-better-compression'],
-  [0x1103, 'zstd-best-compression'],
-  [0x1200, 's2-default'],
-  [0x1201, 's2-better'],
-  [0x1202, 's2-parallel-4'],
-  [0x1203, 's2-parallel-8'],
-  [0x1300, 'pgzip'],
-  [0x1301, 'pgzip-best-speed'],
-  [0x1302, 'pgzip-best-compression'],
-  [0x1400, 'lz4'],
-  [0x1500, 'deflate-default'],
-  [0x1501, 'deflate-best-speed'],
-  [0x1502, 'deflate-best-compression'],
+const zstd: Decoder = (stream, out) => zstdContext().decompressInto(stream, out);
+const gzip: Decoder = nodeDecoder(gunzipSync);
+const deflate: Decoder = nodeDecoder(inflateRawSync);
+
+const algorithms: ReadonlyMap<number, readonly [name: string, decoder: Decoder]> = new Map([
+  [0x1000, ['gzip', gzip]],
+  [0x1001, ['gzip-best-speed', gzip]],
+  [0x1002, ['gzip-best-compression', gzip]],
+  [0x1100, ['zstd', zstd]],
+  [0x1101, ['zstd-fastest', zstd]],
+  [0x1102, ['zstd-better-compression', zstd]],
+  [0x1103, ['zstd-best-compression', zstd]],
+  [0x1200, ['s2-default', decompressS2]],
+  [0x1201, ['s2-better', decompressS2]],
+  [0x1202, ['s2-parallel-4', decompressS2]],
+  [0x1203, ['s2-parallel-8', decompressS2]],
+  [0x1300, ['pgzip', gzip]],
+  [0x1301, ['pgzip-best-speed', gzip]],
+  [0x1302, ['pgzip-best-compression', gzip]],
+  [0x1400, ['lz4', decompressLz4]],
+  [0x1500, ['deflate-default', deflate]],
+  [0x1501, ['deflate-best-speed', deflate]],
+  [0x1502, ['deflate-best-compression', deflate]],
 ]);
 
 /** The header id, 4 bytes before the stream. */
@@ -55,9 +63,9 @@ export function isCompressorName(name: string): name is CompressorName {
   return name === 'none' || Object.hasOwn(zstdSettings, name);
 }
 
-/** Kopia's name of an algorithm, also of those that this program cannot read. */
+/** Kopia's name of an algorithm. */
 export function compressionName(headerId: number): string | undefined {
-  return namesByHeaderId.get(headerId);
+  return headerId === 0 ? 'none' : algorithms.get(headerId)?.[0];
 }
 
 export function compressionHeaderId(name: CompressorName): number {
@@ -91,22 +99,34 @@ export function compress(name: CompressorName, plain: Uint8Array): Uint8Array | 
 /**
  * Undoes `compressInto`, to the beginning of `out`. `payload` begins with the header.
  * @returns the plain bytes, never more than `out.length`.
- * @throws {RepositoryError} `unsupported` for an algorithm that is not zstd; `corrupt` for a header that is not
+ * @throws {RepositoryError} `unsupported` for an algorithm that Kopia did not have; `corrupt` for a header that is not
  *   `headerId`, a damaged stream, or a content longer than `out`.
  */
 export function decompressInto(headerId: number, payload: Uint8Array, out: Uint8Array): number {
-  requireReadable(headerId);
+  const [name, decoder] = readable(headerId);
   if (payload.length < compressionHeaderBytes)
     throw new RepositoryError('corrupt', 'compressed content without header');
   const found = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
   if (found !== headerId) {
     throw new RepositoryError('corrupt', `compressed by ${label(found)}, but the index says ${label(headerId)}`);
   }
-  const length = zstdContext().decompressInto(payload.subarray(compressionHeaderBytes), out);
+  const length = decoder(payload.subarray(compressionHeaderBytes), out);
   if (length === undefined) {
-    throw new RepositoryError('corrupt', `a zstd frame is damaged or holds more than ${out.length} bytes`);
+    throw new RepositoryError('corrupt', `a ${name} stream is damaged or holds more than ${out.length} bytes`);
   }
   return length;
+}
+
+/**
+ * Undoes the compression of a whole chunk of an object (format version 1): the payload itself says which it is.
+ * @param maxBytes of the plain bytes
+ * @throws {RepositoryError} as `decompressInto`
+ */
+export function decompressChunk(payload: Uint8Array, maxBytes: number): Uint8Array {
+  if (payload.length < compressionHeaderBytes) throw new RepositoryError('corrupt', 'compressed chunk without header');
+  const headerId = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+  const out = new Uint8Array(maxBytes);
+  return out.subarray(0, decompressInto(headerId, payload, out));
 }
 
 /**
@@ -118,19 +138,37 @@ export function decompress(
   payload: Uint8Array,
   { originalLength }: { readonly originalLength: number },
 ): Uint8Array {
-  requireReadable(headerId);
+  const [name] = readable(headerId);
   const out = new Uint8Array(originalLength);
   const length = decompressInto(headerId, payload, out);
   if (length !== originalLength) {
-    throw new RepositoryError('corrupt', `a zstd frame holds ${length} bytes instead of ${originalLength}`);
+    throw new RepositoryError('corrupt', `a ${name} stream holds ${length} bytes instead of ${originalLength}`);
   }
   return out;
 }
 
-function requireReadable(headerId: number): void {
-  if (!zstdHeaderIds.has(headerId)) throw new RepositoryError('unsupported', `compression ${label(headerId)}`);
+function readable(headerId: number): readonly [name: string, decoder: Decoder] {
+  const algorithm = algorithms.get(headerId);
+  if (algorithm === undefined) throw new RepositoryError('unsupported', `compression ${label(headerId)}`);
+  return algorithm;
 }
 
 function label(headerId: number): string {
   return compressionName(headerId) ?? `0x${headerId.toString(16)}`;
+}
+
+/** One piece of output as large as the content may be, and never more. */
+function nodeDecoder(decode: typeof gunzipSync): Decoder {
+  return (stream, out) => {
+    const limitBytes = Math.max(1, out.length);
+    let plain: Buffer;
+    try {
+      plain = decode(stream, { chunkSize: Math.max(64, limitBytes), maxOutputLength: limitBytes });
+    } catch {
+      return undefined;
+    }
+    if (plain.length > out.length) return undefined;
+    out.set(plain);
+    return plain.length;
+  };
 }

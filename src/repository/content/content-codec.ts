@@ -11,7 +11,8 @@
  * | local index of a pack | the full hash, stored in the postamble                    |
  */
 import { blobId, type BlobId } from '../../blobs/blob-store.ts';
-import { cipher, sealOverheadBytes, type Cipher } from '../format/encryption.ts';
+import { protectedCipher } from '../ecc/protected-cipher.ts';
+import { cipher, type Cipher } from '../format/encryption.ts';
 import type { ContentFormat } from '../format/content-format.ts';
 import { hasher, hashLengthBytes, type Hash } from '../format/hashing.ts';
 import type { IndexEntry } from '../index/index-entry.ts';
@@ -46,7 +47,9 @@ export class ContentCodec {
 
   constructor(format: ContentFormat) {
     this.#hash = hasher(format.hash, format.secret);
-    this.#cipher = cipher(format.encryption, format.masterKey);
+    const plain = cipher(format.encryption, format.masterKey);
+    const { eccOverheadPercent } = format;
+    this.#cipher = eccOverheadPercent > 0 ? protectedCipher(plain, eccOverheadPercent) : plain;
     this.hashLengthBytes = hashLengthBytes(format.hash);
   }
 
@@ -59,9 +62,14 @@ export class ContentCodec {
     return contentIdOf(prefix, this.#hash(data));
   }
 
+  /** What a content of so many bytes takes in a pack, uncompressed. */
+  sealedBytes(plainBytes: number): number {
+    return this.#cipher.sealedBytes(plainBytes);
+  }
+
   /**
    * Compresses, if that makes it smaller, and seals `plain` into `out` at `outOffset`, which must leave room for
-   * `plain.length + 28` bytes. Nothing is kept of either.
+   * `sealedBytes(plain.length)`. Nothing is kept of either.
    */
   sealInto(
     id: ContentId,
@@ -109,18 +117,16 @@ export class ContentCodec {
 
   #openInto(entry: SealedContent, sealed: Uint8Array, plain: Uint8Array): void {
     const iv = contentIv(entry.contentId);
-    const payloadBytes = sealed.length - sealOverheadBytes;
     const direct = entry.compression === 0;
-    if (direct && payloadBytes !== plain.length) {
-      throw new RepositoryError('corrupt', `${payloadBytes} bytes are stored of ${plain.length}`);
-    }
-    const payload = direct ? plain : this.#scratchOf(payloadBytes);
-    this.#cipher.openInto(iv, sealed, payload);
-    if (direct) return;
-    const length = decompressInto(entry.compression, payload, plain);
-    if (length !== plain.length) {
-      throw new RepositoryError('corrupt', `decompressed to ${length} bytes instead of ${plain.length}`);
-    }
+    const payload = direct ? plain : this.#scratchOf(sealed.length);
+    const payloadBytes = this.#cipher.openInto(iv, sealed, payload);
+    const length = direct ? payloadBytes : decompressInto(entry.compression, payload.subarray(0, payloadBytes), plain);
+    if (length !== plain.length) throw new RepositoryError('corrupt', `${length} bytes instead of ${plain.length}`);
+  }
+
+  /** False when a content can only be read by error correction, or has lost some of that. It opens, if it does, either way. */
+  isWhole(sealed: Uint8Array): boolean {
+    return this.#cipher.isWhole(sealed);
   }
 
   /** Seals a blob whose name carries its hash: `prefix + hex(hash) [+ '-' + suffix]`. */
@@ -134,7 +140,7 @@ export class ContentCodec {
   openNamed(id: BlobId, sealed: Uint8Array): Uint8Array {
     const iv = namedIv(id);
     try {
-      return this.#cipher.open(iv, sealed);
+      return this.openWith(iv, sealed);
     } catch (cause) {
       if (!(cause instanceof RepositoryError)) throw cause;
       throw new RepositoryError(cause.code, `open blob ${id}`, { cause });
@@ -143,14 +149,15 @@ export class ContentCodec {
 
   /** Seals under an explicit initialization vector. */
   sealWith(iv: Uint8Array, plain: Uint8Array): Uint8Array {
-    const sealed = new Uint8Array(plain.length + sealOverheadBytes);
+    const sealed = new Uint8Array(this.#cipher.sealedBytes(plain.length));
     this.#cipher.sealInto(iv, plain, sealed, 0);
     return sealed;
   }
 
   /** @throws {RepositoryError} `corrupt` */
   openWith(iv: Uint8Array, sealed: Uint8Array): Uint8Array {
-    return this.#cipher.open(iv, sealed);
+    const plain = new Uint8Array(sealed.length);
+    return plain.subarray(0, this.#cipher.openInto(iv, sealed, plain));
   }
 
   #scratchOf(lengthBytes: number): Uint8Array {
@@ -164,7 +171,7 @@ function checkEntry({ contentId, originalLength, encryptionKeyId }: SealedConten
     throw new RepositoryError('unsupported', `content ${contentId} uses encryption key ${encryptionKeyId}`);
   }
   const lengthsFit = originalLength < contentBytesMax && sealed.length < contentBytesMax;
-  if (!lengthsFit || !Number.isSafeInteger(originalLength) || originalLength < 0 || sealed.length < sealOverheadBytes) {
+  if (!lengthsFit || !Number.isSafeInteger(originalLength) || originalLength < 0) {
     const lengths = `${sealed.length} stored, ${originalLength} original bytes`;
     throw new RepositoryError('corrupt', `content ${contentId} has impossible lengths: ${lengths}`);
   }

@@ -22,7 +22,7 @@ function corruptOr<T>(decode: () => T): T | undefined {
 }
 
 function pack(contentBytes: number, localIndexPlain: Uint8Array): Buffer {
-  const head = Buffer.concat([packPreamble(rng), new Uint8Array(contentBytes)]);
+  const head = Buffer.concat([packPreamble(new Uint8Array(), rng), new Uint8Array(contentBytes)]);
   return Buffer.concat([head, encodePackTail({ packLengthBytes: head.length, localIndexPlain, codec, rng })]);
 }
 

@@ -2,7 +2,7 @@
  * What surrounds the contents of a pack (Kopia `content_index_recovery.go`): random bytes in front, and at the end
  * padding, an encrypted copy of the pack's own index, and a postamble that says where that copy is.
  *
- *   preamble (32 random) ‖ contents ‖ padding (1 to 4096 random) ‖ local index, sealed ‖ postamble
+ *   [copy of the format blob, in format version 1] ‖ preamble (32 random) ‖ contents ‖ padding (1 to 4096 random) ‖ local index, sealed ‖ postamble
  *
  * Nobody needs the tail to read a pack; it is there so that indexes can be rebuilt from packs alone. The postamble is
  * not authenticated: only the local index that it points to is.
@@ -23,9 +23,9 @@ const postambleVersion = 1;
 const checksumBytes = 4;
 const ivBytesMax = 32;
 
-/** What every pack begins with; the first content stands behind it. */
-export function packPreamble(rng: Rng): Uint8Array {
-  return rng.bytes(preambleBytes);
+/** What a pack begins with, behind `head`; the first content stands behind it. */
+export function packPreamble(head: Uint8Array, rng: Rng): Uint8Array {
+  return Buffer.concat([head, rng.bytes(preambleBytes)]);
 }
 
 export interface PackTail {

@@ -34,6 +34,7 @@ describe('content format', () => {
       version: 3,
       indexVersion: 2,
       maxPackSizeBytes: 20 * 1024 * 1024,
+      packHead: new Uint8Array(),
       splitter: 'DYNAMIC-4M-BUZHASH',
       epochs: defaultEpochs,
       eccOverheadPercent: 0,
@@ -65,11 +66,19 @@ describe('content format', () => {
     assert.throws(() => parse({ hash: 'MD5' }), coded('unsupported', /MD5/));
     assert.throws(() => parse({ hash: 'constructor' }), coded('unsupported', /constructor/));
     assert.throws(() => parse({ encryption: 'NONE' }), coded('unsupported', /NONE/));
-    assert.throws(() => parse({ ecc: 'REED-SOLOMON-CRC32', eccOverheadPercent: 2 }), coded('unsupported', /REED/));
-    assert.throws(() => parse({ version: 1 }), coded('unsupported', /format version 1/));
-    assert.throws(() => parse({ epochParameters: { Enabled: false } }), coded('unsupported', /epochs/));
-    assert.equal(parse({ ecc: 'REED-SOLOMON-CRC32', eccOverheadPercent: 0 }).eccOverheadPercent, 0);
+    assert.throws(() => parse({ ecc: 'HAMMING', eccOverheadPercent: 2 }), coded('unsupported', /HAMMING/));
+    const ecc = { ecc: 'REED-SOLOMON-CRC32', eccOverheadPercent: 2 };
+    assert.throws(() => parse({ ...ecc, indexVersion: 1 }), coded('unsupported', /index version 1/));
+    assert.throws(() => parse({ ...ecc, eccOverheadPercent: 101 }), coded('corrupt', /101 %/));
     assert.equal(parse({ splitter: 'SOMETHING-NEW' }).splitter, 'SOMETHING-NEW');
+  });
+
+  it('knows error correction, which format version 1 has not, and an index without epochs', () => {
+    const ecc = { ecc: 'REED-SOLOMON-CRC32', eccOverheadPercent: 2 };
+    assert.equal(parse(ecc).eccOverheadPercent, 2);
+    assert.equal(parse({ ...ecc, eccOverheadPercent: 0 }).eccOverheadPercent, 0);
+    const old = parse({ ...ecc, version: 1, epochParameters: { Enabled: false } });
+    assert.deepEqual([old.version, old.eccOverheadPercent, old.epochs.enabled], [1, 0, false]);
   });
 
   it('refuses newer versions and features that it does not know', () => {
@@ -163,7 +172,12 @@ describe('new format', () => {
       epochs,
     } as const;
     const { secret: _, masterKey: __, ...found } = parseContentFormat(newFormatJson(asked, seededRng(2)), { nowMs });
-    assert.deepEqual(found, { ...asked, eccOverheadPercent: 0, enablePasswordChange: true });
+    assert.deepEqual(found, {
+      ...asked,
+      packHead: new Uint8Array(),
+      eccOverheadPercent: 0,
+      enablePasswordChange: true,
+    });
   });
 });
 

@@ -35,6 +35,8 @@ export interface ContentFormat {
   readonly indexVersion: 1 | 2;
   /** A pack is closed when it reaches this size. */
   readonly maxPackSizeBytes: number;
+  /** What every pack begins with: in version 1 a copy of the format blob, else nothing. */
+  readonly packHead: Uint8Array;
   readonly splitter: string;
   readonly epochs: EpochParameters;
   readonly eccOverheadPercent: number;
@@ -150,13 +152,8 @@ function requireUnlocked({ upgradelock: lock }: RawFormat, nowMs: number): void 
 
 function toContentFormat(raw: RawFormat): ContentFormat {
   const { hash, encryption, version } = raw;
-  if (version === 1) throw new RepositoryError('unsupported', 'format version 1');
   if (!isHashName(hash)) throw new RepositoryError('unsupported', `hash ${quoted(hash)}`);
   if (!isEncryptionName(encryption)) throw new RepositoryError('unsupported', `encryption ${quoted(encryption)}`);
-  if (raw.ecc !== '' && raw.eccoverheadpercent > 0) {
-    throw new RepositoryError('unsupported', `error correction ${quoted(raw.ecc)}`);
-  }
-  if (!raw.epochparameters.enabled) throw new RepositoryError('unsupported', 'index blobs without epochs');
   if (raw.indexversion > 2) throw new RepositoryError('repository-version', `index version ${raw.indexversion}`);
   if (raw.masterkey.length === 0) throw new RepositoryError('corrupt', 'the repository has no master key');
   const maxPackSizeBytes = raw.maxpacksize === 0 ? defaultMaxPackSizeBytes : raw.maxpacksize;
@@ -167,14 +164,25 @@ function toContentFormat(raw: RawFormat): ContentFormat {
     encryption,
     secret: raw.secret,
     masterKey: raw.masterkey,
-    version: version === 2 ? 2 : 3,
+    version: version === 1 || version === 2 ? version : 3,
     indexVersion: raw.indexversion === 2 ? 2 : 1,
     maxPackSizeBytes,
+    packHead: new Uint8Array(),
     splitter: raw.splitter === '' ? 'FIXED' : raw.splitter,
     epochs: toEpochParameters(raw.epochparameters),
-    eccOverheadPercent: 0,
+    eccOverheadPercent: toEccOverheadPercent(raw),
     enablePasswordChange: raw.enablepasswordchange,
   };
+}
+
+/** Format version 1 knows no error correction, whatever it says. */
+function toEccOverheadPercent({ version, ecc, eccoverheadpercent: percent, indexversion }: RawFormat): number {
+  if (version === 1 || ecc === '' || percent <= 0) return 0;
+  if (ecc !== 'REED-SOLOMON-CRC32') throw new RepositoryError('unsupported', `error correction ${quoted(ecc)}`);
+  if (percent > 100) throw new RepositoryError('corrupt', `error correction with an overhead of ${percent} %`);
+  // Such an index cannot tell how long a content is.
+  if (indexversion < 2) throw new RepositoryError('unsupported', 'error correction with index version 1');
+  return percent;
 }
 
 function toEpochParameters(raw: RawFormat['epochparameters']): EpochParameters {

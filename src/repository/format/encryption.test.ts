@@ -4,8 +4,9 @@ import fc from 'fast-check';
 
 import { AlignedMemory } from '../../kernel/aligned-memory.ts';
 import { RepositoryError } from '../repository-error.ts';
-import { cipher, sealOverheadBytes, type EncryptionName } from './encryption.ts';
+import { cipher, type Cipher, type EncryptionName } from './encryption.ts';
 
+const sealOverheadBytes = 28;
 const names: readonly EncryptionName[] = ['AES256-GCM-HMAC-SHA256', 'CHACHA20-POLY1305-HMAC-SHA256'];
 const masterKey = Uint8Array.from({ length: 32 }, (_, at) => 0x40 + at);
 const iv = Buffer.from('bc2cf927f9ed52cc29116e6a5cfdbdf9', 'hex');
@@ -22,18 +23,29 @@ const vectors: Readonly<Record<EncryptionName, { readonly kopia: string; readonl
   },
 };
 
+function seal(one: Cipher, plain: Uint8Array): Buffer {
+  const sealed = Buffer.alloc(one.sealedBytes(plain.length));
+  assert.equal(one.sealInto(iv, plain, sealed, 0), sealed.length);
+  return sealed;
+}
+
+function open(one: Cipher, sealed: Uint8Array, as: Uint8Array = iv): Buffer {
+  const plain = Buffer.alloc(sealed.length);
+  return plain.subarray(0, one.openInto(as, sealed, plain));
+}
+
 for (const name of names) {
   describe(`encryption ${name}`, () => {
     it("opens what Kopia's tests sealed", () => {
       const key = Buffer.from('01234567890123456789012345678901');
       const vectorIv = Buffer.from('aabbccddeeffgghhiijjkkllmmnnoopp');
-      const plain = cipher(name, key).open(vectorIv, Buffer.from(vectors[name].kopia, 'hex'));
-      assert.equal(Buffer.from(plain).toString(), 'foo');
-      const hello = cipher(name, masterKey).open(iv, Buffer.from(vectors[name].own, 'hex'));
-      assert.equal(Buffer.from(hello).toString(), 'hello');
+      const plain = open(cipher(name, key), Buffer.from(vectors[name].kopia, 'hex'), vectorIv);
+      assert.equal(plain.toString(), 'foo');
+      const hello = open(cipher(name, masterKey), Buffer.from(vectors[name].own, 'hex'));
+      assert.equal(hello.toString(), 'hello');
     });
 
-    it('opens what it seals, the empty content too, in three pieces or in one', () => {
+    it('opens what it seals, the empty content too', () => {
       const one = cipher(name, masterKey);
       fc.assert(
         fc.property(fc.uint8Array({ maxLength: 5000 }), fc.nat({ max: 50 }), (plain, offset) => {
@@ -42,8 +54,7 @@ for (const name of names) {
           assert.equal(written, plain.length + sealOverheadBytes);
           assert.ok(out.subarray(0, offset).every((byte) => byte === 0xee));
           assert.ok(out.subarray(offset + written).every((byte) => byte === 0xee));
-          assert.deepEqual(one.open(iv, out.subarray(offset, offset + written)), plain);
-          assert.deepEqual(one.open(iv, Buffer.concat(one.seal(iv, plain))), plain);
+          assert.ok(open(one, out.subarray(offset, offset + written)).equals(plain));
         }),
       );
     });
@@ -54,13 +65,13 @@ for (const name of names) {
       out.set(plain, 4096 + 12);
       const one = cipher(name, masterKey);
       const written = one.sealInto(iv, out.subarray(4096 + 12, 4096 + 12 + plain.length), out, 4096);
-      assert.ok(plain.equals(one.open(iv, out.subarray(4096, 4096 + written))));
+      assert.ok(plain.equals(open(one, out.subarray(4096, 4096 + written))));
     });
 
     it('calls every changed, cut or foreign byte corrupt and leaves no plaintext', () => {
       const one = cipher(name, masterKey);
       const plain = Buffer.from('some bytes that matter');
-      const sealed = Buffer.concat(one.seal(iv, plain));
+      const sealed = seal(one, plain);
       const out = new Uint8Array(plain.length);
       for (let bit = 0; bit < sealed.length * 8; bit++) {
         const damaged = Buffer.from(sealed);
@@ -69,16 +80,17 @@ for (const name of names) {
         assert.ok(out.every((byte) => byte === 0));
       }
       for (let length = 0; length < sealed.length; length++) {
-        assert.throws(() => one.open(iv, sealed.subarray(0, length)), { code: 'corrupt' });
+        assert.throws(() => open(one, sealed.subarray(0, length)), { code: 'corrupt' });
       }
-      assert.throws(() => one.open(Buffer.alloc(16), sealed), RepositoryError);
-      assert.deepEqual(Buffer.from(one.open(iv, sealed)), plain);
+      assert.throws(() => open(one, sealed, Buffer.alloc(16)), RepositoryError);
+      assert.throws(() => one.openInto(iv, sealed, out.subarray(1)), { code: 'corrupt' });
+      assert.deepEqual(open(one, sealed), plain);
     });
 
     it('never uses a nonce twice', () => {
       const one = cipher(name, masterKey);
       const seen = new Set<string>();
-      for (let at = 0; at < 3000; at++) seen.add(Buffer.from(one.seal(iv, new Uint8Array())[0]!).toString('hex'));
+      for (let at = 0; at < 3000; at++) seen.add(seal(one, new Uint8Array()).toString('hex', 0, 12));
       assert.equal(seen.size, 3000);
     });
   });

@@ -22,25 +22,25 @@ export function isEncryptionName(name: string): name is EncryptionName {
 }
 
 /** Bytes that sealing adds: nonce and tag. */
-export const sealOverheadBytes: number = aeadNonceBytes + aeadTagBytes;
+const sealOverheadBytes = aeadNonceBytes + aeadTagBytes;
 
 /** Belongs to one thread. */
 export interface Cipher {
-  /** Nonce, ciphertext and tag, in this order; the ciphertext is fresh. For callers that gather. */
-  seal(iv: Uint8Array, plain: Uint8Array): readonly Uint8Array[];
+  /** What sealing makes of so many bytes. */
+  sealedBytes(plainBytes: number): number;
   /**
    * Writes the sealed form at `offset`. `plain` may lie in `out` at `offset + 12`, where its ciphertext goes.
-   * @returns the bytes written, `plain.length + 28`.
+   * @returns the bytes written, `sealedBytes(plain.length)`.
    */
   sealInto(iv: Uint8Array, plain: Uint8Array, out: Uint8Array, offset: number): number;
-  /** @throws {RepositoryError} `corrupt` when the bytes do not authenticate. */
-  open(iv: Uint8Array, sealed: Uint8Array): Uint8Array;
   /**
-   * Writes the plaintext at the beginning of `out`, zeros when it throws.
-   * @returns its length, `sealed.length - 28`.
-   * @throws {RepositoryError} `corrupt`
+   * Writes the plaintext, never longer than `sealed`, at the beginning of `out`: zeros when it throws.
+   * @returns its length.
+   * @throws {RepositoryError} `corrupt` when the bytes do not authenticate, or `out` is too small for what they hold.
    */
   openInto(iv: Uint8Array, sealed: Uint8Array, out: Uint8Array): number;
+  /** False when error correction is needed to open it, or has lost some of what it would need. Authenticates nothing. */
+  isWhole(sealed: Uint8Array): boolean;
 }
 
 /** Purpose as the salt and no info: unlike every other derived key (Kopia `encryption.go`). */
@@ -65,7 +65,8 @@ export function cipher(name: EncryptionName, masterKey: Uint8Array): Cipher {
   const openInto = (iv: Uint8Array, sealed: Uint8Array, out: Uint8Array): number => {
     const plainBytes = sealed.length - sealOverheadBytes;
     if (plainBytes < 0) throw new RepositoryError('corrupt', `sealed bytes are too short: ${sealed.length}`);
-    assert(out.length >= plainBytes);
+    if (plainBytes > out.length)
+      throw new RepositoryError('corrupt', `sealed are ${plainBytes} bytes of ${out.length}`);
     const nonce = sealed.subarray(0, aeadNonceBytes);
     const body = sealed.subarray(aeadNonceBytes);
     if (!implementation.open({ key: keyOf(iv), nonce, additional: iv }, body, out)) {
@@ -75,19 +76,10 @@ export function cipher(name: EncryptionName, masterKey: Uint8Array): Cipher {
   };
 
   return {
+    sealedBytes: (plainBytes) => plainBytes + sealOverheadBytes,
     sealInto,
     openInto,
-    seal: (iv, plain) => {
-      const sealed = new Uint8Array(plain.length + sealOverheadBytes);
-      const end = sealInto(iv, plain, sealed, 0);
-      const tag = end - aeadTagBytes;
-      return [sealed.subarray(0, aeadNonceBytes), sealed.subarray(aeadNonceBytes, tag), sealed.subarray(tag)];
-    },
-    open: (iv, sealed) => {
-      const plain = new Uint8Array(Math.max(0, sealed.length - sealOverheadBytes));
-      openInto(iv, sealed, plain);
-      return plain;
-    },
+    isWhole: () => true,
   };
 }
 

@@ -23,6 +23,7 @@ const configMember = 'encryptedBlockFormat';
 export interface FormatBlob {
   /** As it was read, with members that this program does not know. */
   readonly raw: JsonObject;
+  readonly bytes: Uint8Array;
   readonly uniqueId: Uint8Array;
   readonly keyDerivation: string;
   /** The configuration in its envelope. */
@@ -40,7 +41,7 @@ export function decodeFormatBlob(bytes: Uint8Array): FormatBlob {
   if (encryption !== envelopeName) {
     throw new RepositoryError('unsupported', `format blob encryption ${JSON.stringify(encryption.slice(0, 64))}`);
   }
-  return { raw, uniqueId, keyDerivation, sealedConfig };
+  return { raw, bytes, uniqueId, keyDerivation, sealedConfig };
 }
 
 function textOf(members: Readonly<Record<string, unknown>>, name: string): string {
@@ -58,7 +59,11 @@ function bytesOf(members: Readonly<Record<string, unknown>>, name: string): Uint
 }
 
 /** The blob of a new repository. */
-export function encodeFormatBlob({ uniqueId, keyDerivation, sealedConfig }: Omit<FormatBlob, 'raw'>): Uint8Array {
+export function encodeFormatBlob({
+  uniqueId,
+  keyDerivation,
+  sealedConfig,
+}: Omit<FormatBlob, 'raw' | 'bytes'>): Uint8Array {
   return shellBytes({
     tool: 'drayage',
     buildVersion: '',

@@ -17,6 +17,7 @@ export const testFormat: ContentFormat = {
   version: 3,
   indexVersion: 2,
   maxPackSizeBytes: 20 * 1024 * 1024,
+  packHead: new Uint8Array(),
   splitter: 'DYNAMIC-4M-BUZHASH',
   epochs: defaultEpochs,
   eccOverheadPercent: 0,

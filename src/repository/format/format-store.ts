@@ -14,6 +14,7 @@ import { blobcfgId, decodeBlobcfg, noRetentionJson, type Retention } from './blo
 import { parseContentFormat, type ContentFormat } from './content-format.ts';
 import { formatEnvelopeKey, openEnvelope, sealEnvelope } from './envelope.ts';
 import { decodeFormatBlob, encodeFormatBlob, formatBlobId, withSealedConfig, type FormatBlob } from './format-blob.ts';
+import { formatReplica } from './format-replica.ts';
 import { deriveFormatKey, purposeKey } from './key-derivation.ts';
 import { newFormatJson, type FormatOptions } from './new-format.ts';
 import { getIfPresent, readFormat } from './read-format.ts';
@@ -109,7 +110,8 @@ export async function openFormatBlob(
   { blob, formatKey }: KeyedFormat,
   { clock, signal }: Omit<FormatOpen, 'password'>,
 ): Promise<OpenedFormat> {
-  const format = parseContentFormat(configJson(openConfig(blob, formatKey)), { nowMs: clock.nowMs() });
+  const parsed = parseContentFormat(configJson(openConfig(blob, formatKey)), { nowMs: clock.nowMs() });
+  const format = parsed.version === 1 ? { ...parsed, packHead: formatReplica(blob.bytes) } : parsed;
   const sealedBlobcfg = await getIfPresent(store, blobcfgId, { signal });
   const blobcfg = sealedBlobcfg && openEnvelope(formatEnvelopeKey(formatKey, blob.uniqueId), sealedBlobcfg);
   if (sealedBlobcfg !== undefined && blobcfg === undefined) {

@@ -21,6 +21,8 @@ export interface FormatOptions {
   readonly keyDerivation?: KeyDerivationName | undefined;
   readonly maxPackSizeBytes?: number | undefined;
   readonly epochs?: EpochParameters | undefined;
+  /** How much larger everything may become so that damaged sectors can be mended; 0, for no error correction, unless told. */
+  readonly eccOverheadPercent?: number | undefined;
 }
 
 const mib = 1024 * 1024;
@@ -37,9 +39,12 @@ export function newFormatJson(options: FormatOptions, rng: Rng): JsonValue {
   requireLimit(maxPackSize >= 10 * mib && maxPackSize <= 120 * mib, 'the maximum pack size is 10 to 120 MiB');
   const epochs = options.epochs ?? defaultEpochs;
   requireEpochs(epochs);
+  const eccOverheadPercent = options.eccOverheadPercent ?? 0;
+  requireLimit(eccOverheadPercent >= 0 && eccOverheadPercent <= 100, 'the overhead of error correction is 0 to 100 %');
   const format = jsonObject({
     hash: options.hash ?? 'BLAKE3-256',
     encryption: options.encryption ?? 'AES256-GCM-HMAC-SHA256',
+    ...(eccOverheadPercent > 0 ? { ecc: 'REED-SOLOMON-CRC32', eccOverheadPercent } : {}),
     secret: randomKey(rng),
     masterKey: randomKey(rng),
     version: options.version ?? 3,

@@ -28,9 +28,7 @@ export class EpochReader {
   readonly #clock: Clock;
   readonly #refreshMs: number;
 
-  /** @throws {RepositoryError} `unsupported` for a repository without epochs */
   constructor(store: BlobStore, { epochs, clock }: { readonly epochs: EpochParameters; readonly clock: Clock }) {
-    if (!epochs.enabled) throw new RepositoryError('unsupported', 'index blobs without epochs (format version 1)');
     this.#store = store;
     this.#clock = clock;
     this.#refreshMs = epochs.refreshFrequencyMs > 0 ? epochs.refreshFrequencyMs : refreshDefaultMs;

@@ -23,6 +23,7 @@ export const format: ContentFormat = {
   version: 3,
   indexVersion: 2,
   maxPackSizeBytes: 20 * 1024 * 1024,
+  packHead: new Uint8Array(),
   splitter: 'FIXED-1M',
   epochs: defaultEpochs,
   eccOverheadPercent: 0,

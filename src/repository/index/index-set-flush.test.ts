@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import { BlobError, blobId } from '../../blobs/blob-store.ts';
 import { hasCode } from '../../std/dray-error.ts';
-import { fnv1a, shardEntries } from './index-flush.ts';
+import { fnv1a, shardEntries } from './index-blobs.ts';
 import { IndexSet } from './index-set.ts';
 import { bench, entry, numbers, putIndex, range, session, signal, upTo } from './index-set-bench.ts';
 

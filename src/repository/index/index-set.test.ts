@@ -8,12 +8,11 @@ import { Worker } from 'node:worker_threads';
 import { BlobError, blobId } from '../../blobs/blob-store.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import { contentId, hashOf } from '../content/content-id.ts';
-import { defaultEpochs } from '../format/content-format.ts';
 import { encodeIndex } from './encode-index.ts';
 import { spread } from './index-fixtures.ts';
 import { IndexLookup } from './index-lookup.ts';
 import { IndexSet } from './index-set.ts';
-import { bench, entry, format, numbers, putIndex, range, session, signal, upTo } from './index-set-bench.ts';
+import { bench, entry, numbers, putIndex, range, session, signal, upTo } from './index-set-bench.ts';
 
 test('index set > finds what others have written, and after a refresh what they have written since', async (context) => {
   const parts = await bench(context);
@@ -252,12 +251,6 @@ test('index set > a pass over the entries survives a refresh', async (context) =
   }
   assert.equal(seen, 3000);
   assert.deepEqual(numbers(set), upTo(10));
-});
-
-test('index set > a repository without epochs is refused', async (context) => {
-  const parts = await bench(context);
-  const without = { ...format, epochs: { ...defaultEpochs, enabled: false } };
-  await assert.rejects(IndexSet.open({ ...parts, format: without, signal }), (error) => hasCode(error, 'unsupported'));
 });
 
 test('index set > an abort surfaces as the reason and changes nothing', async (context) => {

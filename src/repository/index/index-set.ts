@@ -9,13 +9,14 @@ import type { ContentCodec } from '../content/content-codec.ts';
 import type { ContentId, ContentPrefix } from '../content/content-id.ts';
 import type { ContentFormat } from '../format/content-format.ts';
 import { RepositoryError } from '../repository-error.ts';
-import { EpochReader, type ReadEpochState } from './epoch-reader.ts';
-import { activeIndexBlobs, unsettledEpochs } from './epochs.ts';
+import { EpochBlobs } from './epoch-blobs.ts';
+import { EpochReader } from './epoch-reader.ts';
+import type { IndexBlobs } from './index-blobs.ts';
 import { IndexCache } from './index-cache.ts';
 import type { IndexEntry } from './index-entry.ts';
-import { flushIndex } from './index-flush.ts';
 import { IndexLookup, type IndexLookupLocation } from './index-lookup.ts';
 import { IndexTables } from './index-tables.ts';
+import { LegacyBlobs } from './legacy-blobs.ts';
 import { MergeCursor } from './merge.ts';
 import { OwnBlobs } from './own-blobs.ts';
 import { putMerged, removeMerged, type OwnMerge } from './own-merge.ts';
@@ -43,11 +44,10 @@ export class IndexSet implements AsyncDisposable {
   readonly #indexVersion: 1 | 2;
   readonly #clock: Clock;
   readonly #cache: IndexCache;
-  readonly #epochs: EpochReader;
+  readonly #blobs: IndexBlobs;
   readonly #tables: IndexTables;
   readonly #own = new OwnBlobs();
-  /** The newest known. The watermark is that of the tables: a newer one could hide what they do not yet know. */
-  #state!: ReadEpochState;
+  /** That of the tables: a newer one could hide what they do not yet know. */
   #watermarkSeconds: number | undefined;
   #active: ReadonlySet<BlobId> = new Set();
   #lookup!: IndexLookup;
@@ -66,13 +66,16 @@ export class IndexSet implements AsyncDisposable {
     this.#clock = clock;
     const keySize = 1 + codec.hashLengthBytes;
     this.#cache = new IndexCache({ directory: cacheDirectory, key: cacheKey, keySize, clock });
-    this.#epochs = new EpochReader(store, { epochs: format.epochs, clock });
+    const { epochs, indexVersion } = format;
+    this.#blobs = epochs.enabled
+      ? new EpochBlobs({ store, codec, indexVersion, epochs: new EpochReader(store, { epochs, clock }) })
+      : new LegacyBlobs({ store, codec, indexVersion });
     this.#tables = new IndexTables({ store, codec, cache: this.#cache });
   }
 
   /**
    * Loads the index as the store has it now.
-   * @throws {RepositoryError} `corrupt` for a damaged index blob, `index-cache`, `unsupported` without epochs; {BlobError}
+   * @throws {RepositoryError} `corrupt` for a damaged index blob, `index-cache`; {BlobError}
    */
   static async open(parts: IndexSetParts & { readonly signal: AbortSignal }): Promise<IndexSet> {
     const set = new IndexSet(parts);
@@ -175,13 +178,11 @@ export class IndexSet implements AsyncDisposable {
 
   async #load(signal: AbortSignal): Promise<void> {
     for (let attempt = 1; ; attempt++) {
-      const state = await this.#epochs.read({ signal });
-      const active = activeIndexBlobs(state);
+      const { active, lengthBytes, deletionWatermarkSeconds } = await this.#blobs.list({ signal });
       try {
         const isOwn = (blob: BlobId): boolean => this.#own.has(blob);
-        const retired = await this.#tables.load({ active, lengthBytes: state.lengthBytes, isOwn, signal });
-        this.#state = state;
-        this.#watermarkSeconds = state.deletionWatermarkSeconds;
+        const retired = await this.#tables.load({ active, lengthBytes, isOwn, signal });
+        this.#watermarkSeconds = deletionWatermarkSeconds;
         this.#active = new Set(active);
         this.#own.forget(this.#own.ids.filter((blob) => !this.#active.has(blob)));
         this.#tablesChanged(retired);
@@ -201,14 +202,11 @@ export class IndexSet implements AsyncDisposable {
     entries: readonly IndexEntry[],
     { sessionId, entriesPerShardMax, signal }: { sessionId: string; entriesPerShardMax?: number; signal: AbortSignal },
   ): Promise<void> {
-    const parts = { store: this.#store, codec: this.#codec, epochs: this.#epochs, indexVersion: this.#indexVersion };
-    const options = { sessionId, state: this.#state, entriesMax: entriesPerShardMax, signal };
-    const { state, writeEpoch, blobs } = await flushIndex(parts, entries, options);
-    this.#state = state;
+    const { epoch, blobs } = await this.#blobs.put(entries, { sessionId, entriesMax: entriesPerShardMax, signal });
     for (const { id, bytes, plain } of blobs) await this.#addOwn(id, { plain, lengthBytes: bytes.length, signal });
     // Sets of several shards belong together under one name; they are large anyway.
-    if (blobs.length > 1) this.#own.forget(blobs.map(({ id }) => id));
-    await this.#mergeOwn({ writeEpoch, sessionId, signal });
+    if (blobs.length > 1 || epoch === undefined) this.#own.forget(blobs.map(({ id }) => id));
+    if (epoch !== undefined) await this.#mergeOwn({ epoch, sessionId, signal });
   }
 
   async #addOwn(
@@ -225,16 +223,16 @@ export class IndexSet implements AsyncDisposable {
   }
 
   async #mergeOwn(options: OwnMerge): Promise<void> {
-    const { writeEpoch, signal } = options;
+    const { epoch, signal } = options;
     const parts = { store: this.#store, codec: this.#codec, cache: this.#cache, tables: this.#tables };
-    for (let merge = this.#own.nextMerge(writeEpoch); merge !== undefined; merge = this.#own.nextMerge(writeEpoch)) {
+    for (let merge = this.#own.nextMerge(epoch); merge !== undefined; merge = this.#own.nextMerge(epoch)) {
       const merged = await putMerged({ ...parts, indexVersion: this.#indexVersion }, merge, options);
       if ('gone' in merged) {
         // It is not ours any more.
         this.#own.forget([merged.gone]);
         continue;
       }
-      if ((await this.#epochs.writeEpoch({ signal })) >= writeEpoch + unsettledEpochs) {
+      if (!(await this.#blobs.mayMerge(epoch, { signal }))) {
         // The epoch may be compacted by now. Both the merged one and what it holds are there: leave it so.
         this.#own.forget(merge);
         return;

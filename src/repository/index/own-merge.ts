@@ -28,7 +28,8 @@ export interface OwnMergeParts {
 }
 
 export interface OwnMerge {
-  readonly writeEpoch: number;
+  /** The one that is being written. */
+  readonly epoch: number;
   readonly sessionId: string;
   readonly signal: AbortSignal;
 }
@@ -40,7 +41,7 @@ export type MergedBlob = (NamedBlob & { readonly plain: Uint8Array }) | { readon
 export async function putMerged(
   { store, codec, cache, tables, indexVersion }: OwnMergeParts,
   blobs: readonly BlobId[],
-  { writeEpoch, sessionId, signal }: OwnMerge,
+  { epoch, sessionId, signal }: OwnMerge,
 ): Promise<MergedBlob> {
   const files: TableFile[] = [];
   try {
@@ -52,7 +53,7 @@ export async function putMerged(
     const cursor = (): MergeCursor => new MergeCursor(files.map(({ table }) => table.cursor()));
     const plain = joinPieces(encodeCursor(cursor, indexVersion));
     await cache.verifyAgain(files);
-    const named = codec.sealNamed(`xn${writeEpoch}_`, `${sessionId}-c1`, plain);
+    const named = codec.sealNamed(`xn${epoch}_`, `${sessionId}-c1`, plain);
     await store.put(named.id, named.bytes, { signal });
     return { ...named, plain };
   } catch (error) {

@@ -11,6 +11,8 @@ export interface LeafRun {
   readonly offset: number;
   readonly lengthBytes: number;
   readonly contentId: ContentId;
+  /** The content is the compressed form of these bytes (format version 1), so its hash and length are others. */
+  readonly compressed?: boolean | undefined;
   readonly repeat: number;
 }
 
@@ -32,13 +34,12 @@ export class RunBuffer {
   #offset = 0;
   #lengthBytes = 0;
   #contentId: ContentId | undefined;
+  #compressed: boolean | undefined;
   #repeat = 0;
 
-  add(
-    offset: number,
-    leaf: { readonly lengthBytes: number; readonly contentId: ContentId; readonly repeat: number },
-  ): void {
-    if (leaf.contentId === this.#contentId && leaf.lengthBytes === this.#lengthBytes) {
+  add(offset: number, leaf: Omit<LeafRun, 'offset'>): void {
+    const same = leaf.contentId === this.#contentId && leaf.compressed === this.#compressed;
+    if (same && leaf.lengthBytes === this.#lengthBytes) {
       this.#repeat += leaf.repeat;
       return;
     }
@@ -46,6 +47,7 @@ export class RunBuffer {
     this.#offset = offset;
     this.#lengthBytes = leaf.lengthBytes;
     this.#contentId = leaf.contentId;
+    this.#compressed = leaf.compressed;
     this.#repeat = leaf.repeat;
   }
 
@@ -73,6 +75,7 @@ export class RunBuffer {
       offset: this.#offset,
       lengthBytes: this.#lengthBytes,
       contentId: this.#contentId,
+      ...(this.#compressed === true ? { compressed: true } : {}),
       repeat: this.#repeat,
     });
     this.#contentId = undefined;

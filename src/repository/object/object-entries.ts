@@ -2,15 +2,32 @@
  * Reading lists: the entries of one indirect object as a stream, however its list was cut. A list that is itself
  * indirect (`IIx…`) is read chunk by chunk and never held whole.
  */
+import { decompressChunk } from '../content/compression.ts';
 import { RepositoryError } from '../repository-error.ts';
 import type { ContentReader } from './content-access.ts';
 import { IndirectParser } from './indirect.ts';
 import type { IndirectEntry } from './indirect.ts';
-import { directContent, isIndirect, listOf } from './object-id.ts';
+import { contentOf, directContent, isCompressed, isIndirect, listOf } from './object-id.ts';
 import type { ObjectId } from './object-id.ts';
+
+/** No splitter makes longer chunks (Kopia's largest: 16 MiB); contents have 28 bits. */
+export const chunkBytesMax: number = 16 * 1024 * 1024;
 
 interface ReadOptions {
   readonly signal: AbortSignal;
+}
+
+/**
+ * Reads a direct object.
+ * @throws {RepositoryError} `corrupt`, also when what was compressed is longer than `maxBytes`; `content-missing`
+ */
+export async function readDirect(
+  reader: ContentReader,
+  object: ObjectId,
+  { maxBytes, ...options }: ReadOptions & { readonly maxBytes: number },
+): Promise<Uint8Array> {
+  if (!isCompressed(object)) return await reader.read(directContent(object), options);
+  return decompressChunk(await reader.read(contentOf(object), options), maxBytes);
 }
 
 /** Reads one entry that is a direct object. @throws {RepositoryError} `corrupt` when its length is another one */
@@ -19,7 +36,10 @@ export async function readEntry(
   entry: IndirectEntry,
   options: ReadOptions,
 ): Promise<Uint8Array> {
-  const bytes = await reader.read(directContent(entry.objectId), options);
+  const bytes = await readDirect(reader, entry.objectId, {
+    maxBytes: Math.min(entry.lengthBytes, chunkBytesMax),
+    ...options,
+  });
   if (bytes.length === entry.lengthBytes) return bytes;
   const found = `content ${entry.objectId} has ${bytes.length} bytes`;
   throw new RepositoryError('corrupt', `${found}, the list that names it says ${entry.lengthBytes}`);

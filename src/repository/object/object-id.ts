@@ -54,6 +54,11 @@ export function directContent(id: ObjectId): ContentId {
   return id as string as ContentId;
 }
 
+/** Whether the content is the compressed form of the object's bytes (format version 1). */
+export function isCompressed(id: ObjectId): boolean {
+  return id.startsWith('Z');
+}
+
 /** The one content id inside an object id of any level. */
 export function contentOf(id: ObjectId): ContentId {
   return id.replace(/^I*Z?/, '') as ContentId;

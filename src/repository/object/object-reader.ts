@@ -7,18 +7,21 @@
  */
 import type { Extent } from '../../volume/extent.ts';
 import { extentEnd } from '../../volume/extent.ts';
+import { decompressChunk } from '../content/compression.ts';
 import { RepositoryError } from '../repository-error.ts';
 import type { ContentReader } from './content-access.ts';
 import type { IndirectEntry } from './indirect.ts';
 import { RunBuffer, trimRun } from './leaf-run.ts';
 import type { LeafRun } from './leaf-run.ts';
-import { entriesOf, readEntry } from './object-entries.ts';
-import { directContent, directObjectId, isIndirect } from './object-id.ts';
+import { chunkBytesMax, entriesOf, readDirect } from './object-entries.ts';
+import { contentOf, directContent, isCompressed, isIndirect } from './object-id.ts';
 import type { ObjectId } from './object-id.ts';
 
 export interface LeavesOptions {
   /** Only leaves that touch this range; what lies before is skipped without being read. */
   readonly within?: Extent | undefined;
+  /** Leaves of format version 1 that are compressed; they are refused unless the caller undoes that. */
+  readonly compressed?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -38,16 +41,16 @@ const readAheadNodes = 4;
 export async function* leaves(
   reader: ContentReader,
   object: ObjectId,
-  { within, signal }: LeavesOptions,
+  { within, compressed = false, signal }: LeavesOptions,
 ): AsyncGenerator<readonly LeafRun[]> {
   if (!isIndirect(object)) {
-    const run = await directRun(reader, object, signal);
+    const run = await directRun(reader, leafOf(object, compressed), signal);
     const part = run === undefined || within === undefined ? run : trimRun(run, within);
     if (part !== undefined) yield [part];
     return;
   }
   const stop = new AbortController();
-  const walk = new Walk(reader, AbortSignal.any([signal, stop.signal]), within);
+  const walk = new Walk(reader, AbortSignal.any([signal, stop.signal]), { within, compressed });
   try {
     for await (const _ of walk.object(object, { base: 0, depth: 0 })) {
       while (walk.found.size >= batchRunsMax) yield* batches(walk.found.take());
@@ -81,14 +84,13 @@ export async function readObject(
     pieces.push(piece);
   };
   if (isIndirect(object)) {
-    for await (const batch of leaves(reader, object, { signal })) {
+    for await (const batch of leaves(reader, object, { compressed: true, signal })) {
       for (const run of batch) {
-        const entry = { ...run, objectId: directObjectId(run.contentId) };
-        for (let index = 0; index < run.repeat; index += 1) add(await readEntry(reader, entry, { signal }));
+        for (let index = 0; index < run.repeat; index += 1) add(await readRun(reader, run, { signal }));
       }
     }
   } else {
-    add(await reader.read(directContent(object), { signal }));
+    add(await readDirect(reader, object, { maxBytes: Math.min(maxBytes, chunkBytesMax), signal }));
   }
   return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
 }
@@ -104,13 +106,19 @@ class Walk {
   readonly #reader: ContentReader;
   readonly #signal: AbortSignal;
   readonly #within: Extent | undefined;
+  readonly #compressed: boolean;
   readonly #nodes = new Map<ObjectId, Node>();
   readonly #reading = new Map<ObjectId, Promise<Node | undefined>>();
 
-  constructor(reader: ContentReader, signal: AbortSignal, within: Extent | undefined) {
+  constructor(
+    reader: ContentReader,
+    signal: AbortSignal,
+    { within, compressed }: { readonly within: Extent | undefined; readonly compressed: boolean },
+  ) {
     this.#reader = reader;
     this.#signal = signal;
     this.#within = within;
+    this.#compressed = compressed;
   }
 
   /** Walks an indirect object that begins at `base`; yields when leaves may be taken out of `found`. */
@@ -152,8 +160,8 @@ class Walk {
     return this.#within !== undefined && offset + entry.lengthBytes <= this.#within.offset;
   }
 
-  #leaf(offset: number, { lengthBytes, objectId }: IndirectEntry): void {
-    this.#add({ offset, lengthBytes, contentId: directContent(objectId), repeat: 1 });
+  #leaf(offset: number, entry: IndirectEntry): void {
+    this.#add({ offset, ...memberOf(entry, this.#compressed) });
   }
 
   #add(run: LeafRun): void {
@@ -202,7 +210,7 @@ class Walk {
         if (isIndirect(entry.objectId) || buffer.size > cachedRunsMax) return undefined;
         lengthBytes = entry.offset + entry.lengthBytes;
         if (entry.lengthBytes === 0) continue;
-        buffer.add(entry.offset, { ...entry, contentId: directContent(entry.objectId), repeat: 1 });
+        buffer.add(entry.offset, memberOf(entry, this.#compressed));
       }
     }
     return { runs: buffer.end(), lengthBytes };
@@ -221,10 +229,48 @@ function checkLength(entry: IndirectEntry, lengthBytes: number): void {
   throw new RepositoryError('corrupt', `${found}, the list that names it says ${entry.lengthBytes}`);
 }
 
-async function directRun(reader: ContentReader, object: ObjectId, signal: AbortSignal): Promise<LeafRun | undefined> {
-  const contentId = directContent(object);
-  const { length } = await reader.read(contentId, { signal });
-  return length === 0 ? undefined : { offset: 0, lengthBytes: length, contentId, repeat: 1 };
+type Leaf = Pick<LeafRun, 'contentId' | 'compressed'>;
+
+/** @throws {RepositoryError} `unsupported` for what is compressed, unless that is wanted */
+function leafOf(object: ObjectId, compressed: boolean): Leaf {
+  if (compressed && isCompressed(object)) return { contentId: contentOf(object), compressed: true };
+  return { contentId: directContent(object) };
+}
+
+function memberOf({ lengthBytes, objectId }: IndirectEntry, compressed: boolean): Omit<LeafRun, 'offset'> {
+  const leaf = leafOf(objectId, compressed);
+  // Nothing else bounds what a list says of the length of what is compressed.
+  if (leaf.compressed === true && lengthBytes > chunkBytesMax) {
+    throw new RepositoryError('corrupt', `list: ${objectId} cannot have ${lengthBytes} bytes`);
+  }
+  return { lengthBytes, ...leaf, repeat: 1 };
+}
+
+async function directRun(reader: ContentReader, leaf: Leaf, signal: AbortSignal): Promise<LeafRun | undefined> {
+  const { length } = await readLeaf(reader, leaf, { maxBytes: chunkBytesMax, signal });
+  return length === 0 ? undefined : { offset: 0, lengthBytes: length, ...leaf, repeat: 1 };
+}
+
+/** One leaf of a run. @throws {RepositoryError} `corrupt`, also when it has another length; `content-missing` */
+export async function readRun(
+  reader: ContentReader,
+  run: LeafRun,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<Uint8Array> {
+  const maxBytes = Math.min(run.lengthBytes, chunkBytesMax);
+  const bytes = await readLeaf(reader, run, { maxBytes, signal });
+  if (bytes.length === run.lengthBytes) return bytes;
+  const found = `content ${run.contentId} has ${bytes.length} bytes`;
+  throw new RepositoryError('corrupt', `${found}, the list that names it says ${run.lengthBytes}`);
+}
+
+async function readLeaf(
+  reader: ContentReader,
+  { contentId, compressed = false }: Leaf,
+  { maxBytes, signal }: { readonly maxBytes: number; readonly signal: AbortSignal },
+): Promise<Uint8Array> {
+  const bytes = await reader.read(contentId, { signal });
+  return compressed ? decompressChunk(bytes, maxBytes) : bytes;
 }
 
 function* batches(runs: readonly LeafRun[]): Generator<readonly LeafRun[]> {

@@ -24,9 +24,7 @@ function writer(store: MemoryStore | FaultStore, packs: (readonly IndexEntry[])[
     { codec, store, clock: systemClock, rng: systemRng },
     {
       kind: 'p',
-      maxPackSizeBytes: 200 * kib,
-      formatVersion: format.version,
-      indexVersion: format.indexVersion,
+      format: { ...format, maxPackSizeBytes: 200 * kib },
       sessionId: 's0000000000000001100',
       bufferBytes: 64 * kib,
       buffers: 2,

@@ -17,12 +17,11 @@ import type { CompressorName } from '../content/compression.ts';
 import type { ContentCodec } from '../content/content-codec.ts';
 import { prefixOf, type ContentId } from '../content/content-id.ts';
 import { encodePackTail, packPreamble } from '../content/pack-format.ts';
+import type { ContentFormat } from '../format/content-format.ts';
 import { encodeIndex } from '../index/encode-index.ts';
 import type { IndexEntry } from '../index/index-entry.ts';
 import { PackBuffers } from './pack-buffers.ts';
 
-/** Bytes that a content may grow by when sealed: nonce, tag, compression header, and a margin. */
-const sealRoomBytes = 256;
 /** Packs that may be committing (flushed to the medium, renamed) while the next is being filled. */
 const committingMax = 2;
 
@@ -36,9 +35,7 @@ export interface PackWriterParts {
 export interface PackWriterOptions {
   /** First letter of the pack's name: `p` for contents without prefix, `q` for those with one. */
   readonly kind: 'p' | 'q';
-  readonly maxPackSizeBytes: number;
-  readonly formatVersion: number;
-  readonly indexVersion: 1 | 2;
+  readonly format: Pick<ContentFormat, 'version' | 'indexVersion' | 'maxPackSizeBytes' | 'packHead'>;
   /** Its marker is durable. */
   readonly sessionId: string;
   /** Size and number of the buffers; together the memory of this writer. */
@@ -92,7 +89,7 @@ export class PackWriter implements AsyncDisposable {
   ): Promise<IndexEntry> {
     this.#throwIfFailed();
     const pack = this.#pack ?? (await this.#begin());
-    const buffer = await this.#room(pack, plain.length + sealRoomBytes);
+    const buffer = await this.#room(pack, this.#parts.codec.sealedBytes(plain.length));
     const sealed = this.#parts.codec.sealInto(id, plain, compressor, buffer, this.#fillBytes);
     const nowSeconds = Math.floor(this.#parts.clock.nowMs() / 1000);
     const entry: IndexEntry = {
@@ -102,7 +99,7 @@ export class PackWriter implements AsyncDisposable {
       packedLength: sealed.packedLength,
       originalLength: plain.length,
       compression: sealed.compression,
-      formatVersion: this.#options.formatVersion,
+      formatVersion: this.#options.format.version,
       encryptionKeyId: 0,
       deleted: false,
       timestampSeconds: Math.max(nowSeconds, previousTimestampSeconds + 1),
@@ -111,7 +108,7 @@ export class PackWriter implements AsyncDisposable {
     pack.entries.push(entry);
     pack.lengthBytes += sealed.packedLength;
     this.#fillBytes += sealed.packedLength;
-    if (pack.lengthBytes >= this.#options.maxPackSizeBytes) await this.#finish(pack);
+    if (pack.lengthBytes >= this.#options.format.maxPackSizeBytes) await this.#finish(pack);
     return entry;
   }
 
@@ -147,7 +144,7 @@ export class PackWriter implements AsyncDisposable {
     const name = Buffer.from(this.#parts.rng.bytes(16)).toString('hex');
     const blob = blobId(`${this.#options.kind}${name}-${this.#options.sessionId}`);
     const buffer = this.#buffer ?? (await this.#takeBuffer());
-    const preamble = packPreamble(this.#parts.rng);
+    const preamble = packPreamble(this.#options.format.packHead, this.#parts.rng);
     buffer.set(preamble);
     this.#buffer = buffer;
     this.#fillBytes = preamble.length;
@@ -191,7 +188,7 @@ export class PackWriter implements AsyncDisposable {
   async #finish(pack: OpenPack): Promise<void> {
     const { codec, rng } = this.#parts;
     const localIndexPlain = encodeIndex(pack.entries, {
-      version: this.#options.indexVersion,
+      version: this.#options.format.indexVersion,
       hashLengthBytes: codec.hashLengthBytes,
     });
     const tail = encodePackTail({ packLengthBytes: pack.lengthBytes, localIndexPlain, codec, rng });

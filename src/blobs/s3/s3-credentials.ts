@@ -1,0 +1,89 @@
+/**
+ * Keys from where AWS's own tools look for them: environment, shared files and profiles, SSO, web identity, the roles of a
+ * container or an instance. The package that knows these places is loaded when the first request is signed, so nobody
+ * else pays for it; each thread asks for itself. Keys live in memory only.
+ */
+import { untilAborted } from '../../std/abort.ts';
+import type { Clock } from '../../std/clock.ts';
+import { BlobError } from '../blob-store.ts';
+import type { SigningKeys } from './sign-v4.ts';
+
+export interface FoundKeys extends SigningKeys {
+  readonly expiration?: Date | undefined;
+}
+
+/** Finds keys anew, reading files and asking services again. */
+export type FindKeys = () => Promise<FoundKeys>;
+
+/** Keys with less time left are replaced before a request takes them: the largest blob on a slow link. */
+const renewBeforeMs = 5 * 60_000;
+
+export class S3Credentials {
+  readonly #find: FindKeys;
+  readonly #clock: Clock;
+  #keys: FoundKeys | undefined;
+  #finding: Promise<FoundKeys> | undefined;
+
+  constructor({ clock, find }: { readonly clock: Clock; readonly find: FindKeys }) {
+    this.#clock = clock;
+    this.#find = find;
+  }
+
+  /** @throws {BlobError} `blob-credentials` when there are none */
+  async current({ signal }: { readonly signal: AbortSignal }): Promise<SigningKeys> {
+    const keys = this.#keys;
+    if (keys !== undefined && !this.#expiresWithin(keys, renewBeforeMs)) return keys;
+    try {
+      return await this.#findAgain(signal);
+    } catch (error) {
+      // A service that is away for a moment is no reason to stop while the keys at hand are good.
+      if (signal.aborted || keys === undefined || this.#expiresWithin(keys, 0)) throw error;
+      return keys;
+    }
+  }
+
+  /** After `refused` was not accepted. @returns whether there are other keys now */
+  async renew(refused: SigningKeys, { signal }: { readonly signal: AbortSignal }): Promise<boolean> {
+    const known = this.#keys;
+    const keys = known === undefined || sameKeys(known, refused) ? await this.#findAgain(signal) : known;
+    return !sameKeys(keys, refused);
+  }
+
+  async #findAgain(signal: AbortSignal): Promise<FoundKeys> {
+    this.#finding ??= this.#ask();
+    return await Promise.race([this.#finding, untilAborted(signal)]);
+  }
+
+  async #ask(): Promise<FoundKeys> {
+    try {
+      this.#keys = await this.#find();
+      return this.#keys;
+    } catch (error) {
+      throw new BlobError('blob-credentials', 'no keys for S3 were found', { cause: error });
+    } finally {
+      this.#finding = undefined;
+    }
+  }
+
+  #expiresWithin({ expiration }: FoundKeys, ms: number): boolean {
+    return expiration !== undefined && expiration.getTime() < this.#clock.nowMs() + ms;
+  }
+}
+
+function sameKeys(a: SigningKeys, b: SigningKeys): boolean {
+  return (
+    a.accessKeyId === b.accessKeyId && a.secretAccessKey === b.secretAccessKey && a.sessionToken === b.sessionToken
+  );
+}
+
+/** As AWS's command line does, with what the process was given as environment. */
+export const findAwsKeys: FindKeys = async () => {
+  const { defaultProvider } = await import('@aws-sdk/credential-provider-node');
+  // A new one each time, and no cached files: it is asked again only when what it said before is of no use any more.
+  // The keys do not depend on the region, but roles are assumed through a service that wants one.
+  return await defaultProvider({ ignoreCache: true, logger: silent })();
+};
+
+/** It would warn on the console of variables that it does not take. */
+const nothing = (): void => {};
+const silent = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing };

@@ -1,0 +1,162 @@
+/**
+ * Blobs as objects of an S3 bucket, in Kopia's layout (`repo/blob/s3`): the prefix and the name, nothing in between. Both
+ * programs use the same bucket at the same time. Times are the server's, in whole seconds. It works with every server
+ * that has ranged reads, listings after version 2 and read-after-write consistency, as S3 itself has since 2020.
+ */
+import { readFile } from 'node:fs/promises';
+import type { Clock } from '../../std/clock.ts';
+import { hasCode } from '../../std/dray-error.ts';
+import {
+  BlobError,
+  type BlobCall,
+  type BlobGet,
+  blobId,
+  type BlobId,
+  type BlobList,
+  type BlobMetadata,
+  type BlobPut,
+  type BlobStore,
+  type BlobUpload,
+} from '../blob-store.ts';
+import { HttpExchange } from './http-exchange.ts';
+import { listObjects, wholeSeconds } from './list-objects.ts';
+import { S3Client, usesTls } from './s3-client.ts';
+import { type FindKeys, findAwsKeys, S3Credentials } from './s3-credentials.ts';
+import { objectBytes, type ObjectBytes, S3Objects } from './s3-objects.ts';
+import { PieceBuffers } from './piece-buffers.ts';
+import { describeS3Place, type S3Place } from './s3-place.ts';
+import { S3Upload } from './s3-upload.ts';
+
+/** Asked for when nothing but the answer's own time matters: a repository's format, there or not. */
+const anyBlob = blobId('kopia.repository');
+
+export interface S3StoreOptions {
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  /** Where keys come from; AWS's usual places when absent. */
+  readonly findKeys?: FindKeys | undefined;
+}
+
+export class S3Store implements BlobStore {
+  readonly description: string;
+  readonly listsInOrder = true;
+  readonly #place: S3Place;
+  readonly #exchange: HttpExchange;
+  readonly #client: S3Client;
+  readonly #objects: S3Objects;
+  readonly #buffers = new PieceBuffers();
+  /** The latest time of a blob that this store has made. */
+  #latestMs = 0;
+
+  private constructor(place: S3Place, { clock, findKeys = findAwsKeys, ca }: S3StoreOptions & { ca?: string }) {
+    this.description = describeS3Place(place);
+    this.#place = place;
+    this.#exchange = new HttpExchange({ clock }, { tls: usesTls(place), ca });
+    const credentials = new S3Credentials({ clock, find: findKeys });
+    this.#client = new S3Client({ clock, exchange: this.#exchange, credentials }, place);
+    this.#objects = new S3Objects(this.#client);
+  }
+
+  /** Asks the server nothing yet. @throws {BlobError} `blob-location` when the file of authorities cannot be read */
+  static async open(place: S3Place, options: S3StoreOptions): Promise<S3Store> {
+    options.signal.throwIfAborted();
+    if (place.caFile === undefined) return new S3Store(place, options);
+    try {
+      return new S3Store(place, { ...options, ca: await readAuthorities(place.caFile) });
+    } catch (error) {
+      throw new BlobError('blob-location', `read the certificates in ${place.caFile}`, { cause: error });
+    }
+  }
+
+  async get(id: BlobId, { range, into, signal }: BlobGet): Promise<Uint8Array> {
+    const part = range === undefined ? '' : `${range.lengthBytes} bytes at ${range.offset} of `;
+    return await this.#objects.get(this.#key(id), { range, into, doing: this.#doing(`get ${part}${id}`), signal });
+  }
+
+  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, signal }: BlobPut): Promise<BlobMetadata> {
+    signal.throwIfAborted();
+    return await this.#put(id, objectBytes(bytes), { ifAbsent, signal });
+  }
+
+  /** Holds what is written until `commit`, at most 100 MiB; longer blobs travel in parts. */
+  async upload(id: BlobId, { signal }: BlobCall): Promise<BlobUpload> {
+    signal.throwIfAborted();
+    return new S3Upload(
+      {
+        client: this.#client,
+        objects: this.#objects,
+        buffers: this.#buffers,
+        put: async (bytes) => await this.#put(id, bytes, { ifAbsent: false, signal }),
+        stored: async (lengthBytes) => await this.#stored(id, lengthBytes, signal),
+      },
+      { key: this.#key(id), doing: this.#doing(`store ${id}`), hashed: !usesTls(this.#place), signal },
+    );
+  }
+
+  async stat(id: BlobId, { signal }: BlobCall): Promise<BlobMetadata> {
+    const doing = this.#doing(`look at ${id}`);
+    const { lengthBytes, timestampMs } = await this.#objects.head(this.#key(id), { doing, signal });
+    return { id, lengthBytes, timestampMs };
+  }
+
+  list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata> {
+    const from = { client: this.#client, prefix: this.#place.prefix, description: this.description };
+    return listObjects(from, prefix, options);
+  }
+
+  async remove(id: BlobId, { signal }: BlobCall): Promise<void> {
+    await this.#objects.remove(this.#key(id), { doing: this.#doing(`remove ${id}`), signal });
+  }
+
+  /** The `Date` of an answer. Servers may keep theirs for a second; a blob's time is never later than what comes after it. */
+  async serverTimeMs({ signal }: BlobCall): Promise<number> {
+    const doing = this.#doing('ask for the time');
+    const request = { method: 'GET', query: { 'list-type': '2', 'max-keys': '1', prefix: this.#key(anyBlob) }, doing };
+    const { headers } = await this.#client.send({ ...request, method: 'GET' }, { signal });
+    const dateMs = wholeSeconds(headers.date);
+    if (dateMs === undefined) throw new BlobError('blob-unavailable', `${doing}: the answer has no date`);
+    return Math.max(dateMs, this.#latestMs);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#exchange[Symbol.dispose]();
+    await Promise.resolve();
+  }
+
+  async #put(id: BlobId, bytes: ObjectBytes, { ifAbsent, signal }: BlobCall & { ifAbsent: boolean }) {
+    await this.#objects.put(this.#key(id), bytes, { doing: this.#doing(`store ${id}`), ifAbsent, signal });
+    return await this.#stored(id, bytes.lengthBytes, signal);
+  }
+
+  /** The answer to a PUT does not tell the object's time, so the object is looked at, as Kopia does. */
+  async #stored(id: BlobId, lengthBytes: number, signal: AbortSignal): Promise<BlobMetadata> {
+    let timestampMs: number;
+    try {
+      ({ timestampMs } = await this.stat(id, { signal }));
+    } catch (error) {
+      // Somebody has removed it at once; it was stored all the same.
+      if (!hasCode(error, 'blob-not-found')) throw error;
+      timestampMs = await this.serverTimeMs({ signal });
+    }
+    this.#latestMs = Math.max(this.#latestMs, timestampMs);
+    return { id, lengthBytes, timestampMs };
+  }
+
+  #key(id: BlobId): string {
+    return `${this.#place.prefix}${id}`;
+  }
+
+  #doing(what: string): string {
+    return `${what} in ${this.description}`;
+  }
+}
+
+const caFileBytesMax = 1024 * 1024;
+
+async function readAuthorities(path: string): Promise<string> {
+  const pem = await readFile(path, 'latin1');
+  if (pem.length > caFileBytesMax || !pem.includes('-----BEGIN CERTIFICATE-----')) {
+    throw new Error('it holds no certificate in PEM');
+  }
+  return pem;
+}

@@ -1,0 +1,41 @@
+/** What a compaction of an index without epochs says of itself (Kopia `compactionLogEntry`): JSON in an `m` blob. */
+import { z } from 'zod';
+
+import { blobId, BlobError, type BlobId } from '../../blobs/blob-store.ts';
+import { JsonError, parseJson, type JsonValue } from '../../std/lossless-json.ts';
+import { foldJson } from '../format/fold-json.ts';
+import { RepositoryError } from '../repository-error.ts';
+
+export interface CompactionLog {
+  readonly inputs: readonly BlobId[];
+  readonly outputs: readonly BlobId[];
+}
+
+const blobs = z.array(z.object({ id: z.string() })).nullish();
+const schema = z.object({ inputmetadata: blobs, outputmetadata: blobs });
+
+/** @throws {RepositoryError} `corrupt` */
+export function decodeCompactionLog(name: BlobId, bytes: Uint8Array): CompactionLog {
+  const parsed = schema.safeParse(foldJson(jsonOf(name, bytes)));
+  if (!parsed.success) throw new RepositoryError('corrupt', `compaction log ${name} is malformed`);
+  const { inputmetadata, outputmetadata } = parsed.data;
+  return { inputs: idsOf(name, inputmetadata), outputs: idsOf(name, outputmetadata) };
+}
+
+function idsOf(name: BlobId, list: z.infer<typeof blobs>): BlobId[] {
+  try {
+    return (list ?? []).map(({ id }) => blobId(id));
+  } catch (cause) {
+    if (!(cause instanceof BlobError)) throw cause;
+    throw new RepositoryError('corrupt', `compaction log ${name} names no blob`, { cause });
+  }
+}
+
+function jsonOf(name: BlobId, bytes: Uint8Array): JsonValue {
+  try {
+    return parseJson(Buffer.from(bytes).toString());
+  } catch (cause) {
+    if (!(cause instanceof JsonError)) throw cause;
+    throw new RepositoryError('corrupt', `compaction log ${name} is not JSON`, { cause });
+  }
+}

@@ -1,0 +1,35 @@
+/** What happens to one file of many, and what happens to all: a damaged file stops nobody else, a full disk everybody. */
+import { hasCode } from '../std/dray-error.ts';
+import { KernelError } from '../kernel/sys.ts';
+
+/** Errors of a system call behind which nothing else would succeed either. */
+const ending = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'EBADF', 'ESTALE']);
+
+export function endsRestore(error: unknown): boolean {
+  const errno = error instanceof KernelError ? error.errno : error instanceof Error && 'code' in error && error.code;
+  return typeof errno !== 'string' || !/^E[A-Z0-9]+$/.test(errno) || ending.has(errno);
+}
+
+/** What a restore of files leaves out, and why. */
+export interface Omission {
+  /** In the snapshot, from its root. */
+  readonly path: string;
+  /** `damaged`: the repository's fault. `refused`: no such thing can be made here. `kind`: nothing that is restored. */
+  readonly cause: 'damaged' | 'refused' | 'kind';
+  readonly reason: string;
+}
+
+const damageCodes = ['corrupt', 'content-missing', 'blob-not-found', 'blob-range', 'unsupported'];
+
+/** Whether the repository is to blame. */
+export function isDamage(error: unknown): boolean {
+  return damageCodes.some((code) => hasCode(error, code));
+}
+
+/** The outermost messages say where, the innermost what was found. */
+export function omission(path: string, error: Error): Omission {
+  const cause = isDamage(error) ? 'damaged' : 'refused';
+  let root: Error = error;
+  while (root.cause instanceof Error) root = root.cause;
+  return { path, cause, reason: root.message };
+}

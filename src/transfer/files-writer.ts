@@ -1,0 +1,247 @@
+/**
+ * What a fetch worker does to a tree of files. Small files and links are made whole, in batches: one read of a pack
+ * serves many, and each costs six system calls and no message of its own. Of a large file only parts are written; who
+ * opened it finishes it. What cannot be had, or cannot be made, is told and stops nobody else.
+ */
+import { ftruncateSync, readSync } from 'node:fs';
+import { threadId } from 'node:worker_threads';
+
+import { closeDescriptor } from '../kernel/folder-calls.ts';
+import { RepositoryError } from '../repository/repository-error.ts';
+import { packError } from '../std/error-transfer.ts';
+import { toError } from '../std/to-error.ts';
+import { applyAttributes, isSameTime } from '../volume/file-attributes.ts';
+import { createFile, createLink, dropFile, finishFile, lookAt, openOnly, writeAll } from '../volume/folder-entry.ts';
+import { volumeError } from '../volume/volume-errors.ts';
+import type {
+  FetchLeaf,
+  FileFailure,
+  FilesFetched,
+  FilesOutput,
+  FilesTask,
+  PartTask,
+  SmallFile,
+} from './fetch-messages.ts';
+import { endsRestore } from './file-failure.ts';
+import { isGone, type LeafFetcher } from './leaf-fetcher.ts';
+import { dataRuns } from './zero-runs.ts';
+
+export interface FilesWriterParts {
+  readonly fetcher: LeafFetcher;
+  readonly output: FilesOutput;
+}
+
+/** Linux: PATH_MAX with its NUL. */
+const linkBytesMax = 4095;
+
+/** A file on its way, and where its bytes lie among those of its task. */
+interface Wanted {
+  readonly index: number;
+  readonly file: SmallFile;
+  readonly leaf: FetchLeaf;
+}
+
+export class FilesWriter {
+  readonly #fetcher: LeafFetcher;
+  readonly #output: FilesOutput;
+  #temporaries = 0;
+
+  constructor({ fetcher, output }: FilesWriterParts) {
+    this.#fetcher = fetcher;
+    this.#output = output;
+  }
+
+  /** @throws {VolumeError} for what ends the restore, {BlobError} */
+  async files({ files, again = false }: FilesTask): Promise<FilesFetched | 'gone'> {
+    const failures: FileFailure[] = [];
+    const fail = (index: number, error: unknown): void => void failures.push({ index, error: packError(error) });
+    const placed = this.#place(files, { again, fail });
+    if (placed === 'gone') return 'gone';
+    const { wanted, kept } = placed;
+    const last = wanted.at(-1)?.leaf;
+    const lengthBytes = last === undefined ? 0 : last.offset + last.lengthBytes;
+    using output = this.#fetcher.takeSlot(lengthBytes);
+    const damaged = new Map<number, RepositoryError>();
+    const byOffset = new Map(wanted.map(({ leaf, index }) => [leaf, index]));
+    const onDamage = (leaf: FetchLeaf, error: RepositoryError): void => void damaged.set(byOffset.get(leaf)!, error);
+    const leaves = wanted.map(({ leaf }) => leaf);
+    const packedBytes = await this.#fetcher.fetch(leaves, { first: 0, output: output.bytes, onDamage });
+    if (!again && [...damaged.values()].some(isGone)) return 'gone';
+    let writtenBytes = 0;
+    for (const { index, file, leaf } of wanted) {
+      const error = damaged.get(index);
+      if (error !== undefined) {
+        fail(index, error);
+        continue;
+      }
+      try {
+        writtenBytes += this.#make(file, output.bytes.subarray(leaf.offset, leaf.offset + leaf.lengthBytes));
+      } catch (cause) {
+        const what = volumeError(cause, `make ${file.name}`);
+        if (!(cause instanceof RepositoryError) && endsRestore(cause)) throw toError(what);
+        fail(index, what);
+      }
+    }
+    return { fetchedBytes: lengthBytes, packedBytes, writtenBytes, kept, failures };
+  }
+
+  /** Where the bytes of each file will lie that has to be fetched. */
+  #place(
+    files: readonly SmallFile[],
+    { again, fail }: { readonly again: boolean; readonly fail: (index: number, error: unknown) => void },
+  ): { readonly wanted: readonly Wanted[]; readonly kept: number } | 'gone' {
+    const wanted: Wanted[] = [];
+    let offset = 0;
+    let kept = 0;
+    for (const [index, file] of files.entries()) {
+      const lengthBytes = this.#fetcher.lengthOf(file);
+      if (lengthBytes === undefined && !again) return 'gone';
+      const fault =
+        lengthBytes === undefined ? `no index entry for content ${file.contentId}` : faultOf(file, lengthBytes);
+      if (fault !== undefined || lengthBytes === undefined) {
+        fail(index, new RepositoryError('corrupt', fault ?? ''));
+        continue;
+      }
+      if (this.#isWhole(file)) {
+        kept += 1;
+        continue;
+      }
+      wanted.push({ index, file, leaf: { offset, lengthBytes, contentId: file.contentId } });
+      offset += lengthBytes;
+    }
+    return { wanted, kept };
+  }
+
+  /** Whether nothing is left to be done for this file. */
+  #isWhole(file: SmallFile): boolean {
+    const { existing } = this.#output;
+    if (existing === 'refuse') return false;
+    const stats = existing === 'trust' || file.kind === 'link' ? lookAt(file) : undefined;
+    if (stats !== undefined && isSameTime(file.attributes.modified, stats.mtimeNs)) {
+      if (existing === 'trust' && file.kind === 'link') return stats.isSymbolicLink();
+      if (existing === 'trust' && stats.isFile() && stats.size === BigInt(file.sizeBytes)) return true;
+    }
+    return file.kind === 'file' && this.#holdsBytes(file);
+  }
+
+  /** Reads the file that is there; when it has the right bytes it gets the right attributes, too. */
+  #holdsBytes(file: SmallFile): boolean {
+    const opened = openOnly(file, { write: false });
+    if (opened === undefined) return false;
+    try {
+      if (opened.stats.size !== BigInt(file.sizeBytes)) return false;
+      using present = this.#fetcher.takeSlot(file.sizeBytes);
+      const bytes = present.bytes.subarray(0, file.sizeBytes);
+      const leaf = { offset: 0, lengthBytes: file.sizeBytes, contentId: file.contentId };
+      if (readWhole(opened.fd, bytes, 0) !== bytes.length || !this.#fetcher.isLeaf(leaf, bytes)) return false;
+      applyAttributes(opened.fd, file.attributes);
+      return true;
+    } finally {
+      closeDescriptor(opened.fd);
+    }
+  }
+
+  /** @returns bytes written as data */
+  #make(file: SmallFile, bytes: Uint8Array): number {
+    const instead = this.#output.existing === 'refuse' ? undefined : this.#temporaryName();
+    if (file.kind === 'link') {
+      // The system would take what stands before it for the whole.
+      if (bytes.includes(0)) throw new RepositoryError('corrupt', 'the path that the link leads to holds a NUL');
+      createLink(file, bytes, file.attributes, instead);
+      return bytes.length;
+    }
+    const opened = createFile(file, instead);
+    let written = 0;
+    try {
+      written = writeData(opened.fd, bytes, { offset: 0, fresh: true });
+      if (written < bytes.length) ftruncateSync(opened.fd, bytes.length);
+    } catch (error) {
+      dropFile(file, opened);
+      throw error;
+    }
+    finishFile(file, opened, file.attributes);
+    return written;
+  }
+
+  #temporaryName(): string {
+    this.#temporaries += 1;
+    return `${this.#output.temporaryPrefix}${threadId}-${this.#temporaries}`;
+  }
+
+  /** @throws {VolumeError} for what ends the restore, {BlobError} */
+  async part({ fd, leaves, compare, again = false }: PartTask): Promise<FilesFetched | 'gone'> {
+    const nothing = { fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, kept: 0, failures: [] };
+    try {
+      // Before memory is taken for it: what a list says of a length may be anything.
+      for (const leaf of leaves) {
+        const lengthBytes = this.#fetcher.lengthOf(leaf);
+        if (leaf.compressed !== true && lengthBytes !== undefined && lengthBytes !== leaf.lengthBytes) {
+          throw new RepositoryError('corrupt', `content ${leaf.contentId} has another length than its list says`);
+        }
+        if (lengthBytes === undefined && !again) return 'gone';
+        if (lengthBytes === undefined) {
+          throw new RepositoryError('corrupt', `no index entry for content ${leaf.contentId}`);
+        }
+      }
+      const wanted = compare ? this.#differing(fd, leaves) : leaves;
+      if (wanted.length === 0) return nothing;
+      const first = wanted[0]!.offset;
+      const last = wanted.at(-1)!;
+      using output = this.#fetcher.takeSlot(last.offset + last.lengthBytes - first);
+      const packedBytes = await this.#fetcher.fetch(wanted, { first, output: output.bytes });
+      let writtenBytes = 0;
+      for (const { offset, lengthBytes } of wanted) {
+        const bytes = output.bytes.subarray(offset - first, offset - first + lengthBytes);
+        writtenBytes += writeData(fd, bytes, { offset, fresh: !compare });
+      }
+      const fetchedBytes = wanted.reduce((sum, leaf) => sum + leaf.lengthBytes, 0);
+      return { ...nothing, fetchedBytes, packedBytes, writtenBytes };
+    } catch (error) {
+      if (isGone(error) && !again) return 'gone';
+      if (!(error instanceof RepositoryError)) throw toError(volumeError(error, 'write a part of a file'));
+      return { ...nothing, failures: [{ index: 0, error: packError(error) }] };
+    }
+  }
+
+  /** The chunks that the file does not hold yet. */
+  #differing(fd: number, leaves: readonly FetchLeaf[]): FetchLeaf[] {
+    return leaves.filter((leaf) => {
+      using present = this.#fetcher.takeSlot(leaf.lengthBytes);
+      const bytes = present.bytes.subarray(0, leaf.lengthBytes);
+      return readWhole(fd, bytes, leaf.offset) !== bytes.length || !this.#fetcher.isLeaf(leaf, bytes);
+    });
+  }
+}
+
+function faultOf({ kind, contentId, sizeBytes }: SmallFile, lengthBytes: number): string | undefined {
+  if (kind === 'file') {
+    return lengthBytes === sizeBytes ? undefined : `content ${contentId} has ${lengthBytes} bytes, not ${sizeBytes}`;
+  }
+  return lengthBytes > 0 && lengthBytes <= linkBytesMax ? undefined : `no link leads to ${lengthBytes} bytes`;
+}
+
+/** Writes what is not zero, or everything where something else may stand. @returns bytes written */
+function writeData(fd: number, bytes: Uint8Array, { offset, fresh }: { offset: number; fresh: boolean }): number {
+  if (!fresh) {
+    writeAll(fd, bytes, offset);
+    return bytes.length;
+  }
+  let written = 0;
+  for (const { start, lengthBytes, zero } of dataRuns(bytes)) {
+    if (zero) continue;
+    writeAll(fd, bytes.subarray(start, start + lengthBytes), offset + start);
+    written += lengthBytes;
+  }
+  return written;
+}
+
+/** @returns how much of `into` the file fills */
+function readWhole(fd: number, into: Uint8Array, offset: number): number {
+  let done = 0;
+  while (done < into.length) {
+    const count = readSync(fd, into, done, into.length - done, offset + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
