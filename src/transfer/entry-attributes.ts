@@ -5,10 +5,16 @@ import { fileTime, type FileAttributes } from '../volume/file-attributes.ts';
 export function attributesOf(entry: DirEntry, { owners }: { readonly owners: boolean }): FileAttributes {
   const { uid, gid } = entry;
   return {
-    mode: posixMode(entry.mode),
+    // Who may become the owner of a file by running it, was said of its owner and group, and not of whoever restores.
+    mode: owners ? posixMode(entry.mode) : posixMode(entry.mode) & ~setIdBits(entry),
     owner: owners ? { uid, gid } : undefined,
     modified: fileTime(timeOf(entry)),
   };
+}
+
+/** Of a folder, setgid only names the group of what is made in it. */
+function setIdBits({ type }: DirEntry): number {
+  return type === 'd' ? 0 : 0o6000;
 }
 
 /** Listings that others made up give folders no time, or one before all times; their newest entry has a better one. */

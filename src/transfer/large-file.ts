@@ -48,6 +48,8 @@ export class LargeFile {
   readonly compare: boolean;
   readonly #place: LargeFilePlace;
   readonly #opened: OpenedFile;
+  /** True when it looked whole before: nobody knows better what it should hold, so it is not removed. */
+  readonly #stood: boolean;
   /** Parts under way, by offset, in that order. */
   readonly #open = new Set<number>();
   #position: number;
@@ -71,16 +73,17 @@ export class LargeFile {
       if (found === undefined) continue;
       const believed = existing === 'trust' && found.stats.size === BigInt(sizeBytes);
       const watermark = believed ? Math.min(known.watermark, sizeBytes) : 0;
-      return new LargeFile(place, { fd: found.fd, name: known.name }, { watermark, compare: true });
+      const stood = looksWhole && known.name === name;
+      return new LargeFile(place, { fd: found.fd, name: known.name }, { watermark, compare: true, stood });
     }
     const opened = createFile(place, existing === 'refuse' ? undefined : temporaryName);
-    return new LargeFile(place, opened, { watermark: 0, compare: false });
+    return new LargeFile(place, opened, { watermark: 0, compare: false, stood: false });
   }
 
   private constructor(
     place: LargeFilePlace,
     opened: OpenedFile,
-    { watermark, compare }: { readonly watermark: number; readonly compare: boolean },
+    { watermark, compare, stood }: { readonly watermark: number; readonly compare: boolean; readonly stood: boolean },
   ) {
     this.#place = place;
     this.#opened = opened;
@@ -88,8 +91,10 @@ export class LargeFile {
     this.path = place.path;
     this.fd = opened.fd;
     this.compare = compare;
+    this.#stood = stood;
     try {
-      ftruncateSync(this.fd, place.sizeBytes);
+      // One that stood has its size, and keeps its times if nothing is written to it.
+      if (!stood) ftruncateSync(this.fd, place.sizeBytes);
     } catch (error) {
       // One that was there is left as it is.
       if (compare) closeDescriptor(this.fd);
@@ -98,10 +103,11 @@ export class LargeFile {
     }
   }
 
-  /** What a later run can go on from; everything below the watermark is written. */
+  /** What a later run can go on from; everything below the watermark is written. Damage may lie anywhere below. */
   get progress(): PartialFile {
     const [first] = this.#open;
-    return { path: this.path, name: this.#opened.name, watermark: first ?? this.#position };
+    const watermark = this.#damage === undefined ? (first ?? this.#position) : 0;
+    return { path: this.path, name: this.#opened.name, watermark };
   }
 
   get damage(): Error | undefined {
@@ -148,9 +154,13 @@ export class LargeFile {
     }
   }
 
-  /** Nothing is under way any more: the file gets its attributes and its name, or is removed when it cannot be whole. */
+  /**
+   * Nothing is under way any more: the file gets its attributes and its name. When it cannot be whole it is removed, but
+   * for one that looked whole before: the repository has nothing better, and it may be the only good copy.
+   */
   finish(): void {
-    if (this.#damage !== undefined) dropFile(this.#place, this.#opened);
+    if (this.#damage !== undefined && this.#stood) closeDescriptor(this.fd);
+    else if (this.#damage !== undefined) dropFile(this.#place, this.#opened);
     else finishFile(this.#place, this.#opened, this.#place.attributes);
   }
 

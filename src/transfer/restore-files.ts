@@ -6,7 +6,7 @@
  * is reported as restored before the file system has it on stable storage.
  */
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, open, readdir, realpath, type FileHandle } from 'node:fs/promises';
+import { constants, lstat, mkdir, open, readdir, realpath, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import type { BlobStoreLocation } from '../blobs/location.ts';
@@ -65,8 +65,9 @@ export async function planRestoreFiles(request: RestoreFilesRequest): Promise<Re
     () => `look at ${path}`,
     async () => {
       if ((await lstat(path).catch(ifMissing)) === undefined) return { path, way: 'new-folder' };
-      await using folder = await open(path, 'r');
-      if (!(await folder.stat()).isDirectory()) throw new VolumeError('volume-kind', `${path} is no folder`);
+      // Looked at before it is opened, which of a pipe would not end.
+      if (!(await stat(path)).isDirectory()) throw new VolumeError('volume-kind', `${path} is no folder`);
+      await using folder = await openFolder(path);
       return await planInto(request, path, folder);
     },
   );
@@ -139,11 +140,15 @@ async function makeTarget(path: string): Promise<void> {
 async function openTarget(path: string): Promise<FileHandle> {
   const folder = await withVolumeErrors(
     () => `open ${path}`,
-    async () => await open(path, 'r'),
+    async () => await openFolder(path),
   );
   if (tryLock(folder.fd)) return folder;
   await folder.close();
   throw new VolumeError('volume-busy', `${path} is being written by another restore`);
+}
+
+async function openFolder(path: string): Promise<FileHandle> {
+  return await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
 }
 
 async function statePathOf({ stateDirectory }: RestoreFilesRequest, path: string): Promise<string> {

@@ -50,7 +50,7 @@ export interface OpenedFile {
 export function finishFile({ folder, name }: Place, file: OpenedFile, attributes: FileAttributes): void {
   try {
     applyAttributes(file.fd, attributes);
-    if (file.name !== name) renameAt(folder, file.name, name);
+    if (file.name !== name) renameOrRemove(folder, file.name, name);
   } finally {
     closeDescriptor(file.fd);
   }
@@ -76,7 +76,17 @@ export function createLink(
     if (instead === undefined || !isTaken(error)) throw error;
     makeLinkAt(target, folder, instead);
     applyLinkAttributes(folder, instead, attributes);
-    renameAt(folder, instead, name);
+    renameOrRemove(folder, instead, name);
+  }
+}
+
+/** What cannot replace the other, such as a file a folder, does not stay beside it. */
+function renameOrRemove(folder: number, name: string, newName: string): void {
+  try {
+    renameAt(folder, name, newName);
+  } catch (error) {
+    removeAt(folder, name);
+    throw error;
   }
 }
 

@@ -67,7 +67,7 @@ Written by \`npm run test:crash${process.argv.length > 2 ? ` -- ${process.argv.s
 
 After each kill of a backup: \`dray repository verify --level data\` is content${kopia === undefined ? '' : ', and so is `kopia snapshot verify --verify-files-percent=100`'};
 no half snapshot is listed; the next run, every other time with another cache as from another machine, ends, reads again at most one
-interval, and its restore is equal byte for byte. After each kill of a restore: a new target has
+interval (as the kernel counts, less 32 MiB for the program itself and for what it reads twice where the page cache has a part), and its restore is equal byte for byte. After each kill of a restore: a new target has
 no name unless it is equal, one to be overwritten is unchanged until it is replaced, and the same command again makes it equal.
 ${failures.length === 0 ? '' : `\n## Failures\n${failures.map((text) => `- ${text.split('\n')[0]}`).join('\n')}\n`}`;
 }

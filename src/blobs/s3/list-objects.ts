@@ -9,8 +9,11 @@ import { parseXml, textOf, type XmlElement } from './s3-xml.ts';
 /** Kopia's settings of storage classes, which it keeps beside its blobs and hides in the same way. */
 const hidden = new Set(['.storageconfig']);
 
+/** One after the other: a page may hold nothing but a thousand folders' names, which are left out. */
+const emptyPagesMax = 1000;
+
 export interface ListedFrom {
-  readonly client: S3Client;
+  readonly client: Pick<S3Client, 'send'>;
   /** Of the repository, in front of each blob's name. */
   readonly prefix: string;
   /** The repository, for messages. */
@@ -32,6 +35,7 @@ export async function* listObjects(
     ...(after !== undefined && { 'start-after': `${prefix}${after}` }),
   };
   let token: string | undefined;
+  let emptyPages = 0;
   for (;;) {
     const asked = token === undefined ? query : { ...query, 'continuation-token': token };
     const answer = await client.send({ method: 'GET', query: asked, doing }, { signal });
@@ -42,7 +46,8 @@ export async function* listObjects(
       if (blob !== undefined) yield blob;
     }
     if (page.next === undefined) return;
-    if (page.next === token) throw notAPage(doing, 'its pages have no end');
+    emptyPages = page.objects.length === 0 ? emptyPages + 1 : 0;
+    if (page.next === token || emptyPages > emptyPagesMax) throw notAPage(doing, 'its pages have no end');
     token = page.next;
   }
 }
