@@ -121,8 +121,8 @@ export async function restoreFiles(
     recordPartial: record,
   });
   const counts = await run.process();
-  // What could not be made may be possible the next time; that then finds the rest.
-  if (counts.omitted === 0) await forgetState(statePath);
+  // Also when something was left out: from now on the folder is its user's, and writing over it is for him to ask for.
+  await forgetState(statePath);
   return { target: path, counts, resumed: state !== undefined };
 }
 

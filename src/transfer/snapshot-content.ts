@@ -50,7 +50,12 @@ export async function openContent(
 
 function fileOf(snapshot: Snapshot, { type, object, sizeBytes }: DirEntry, path: readonly string[]): VolumeSnapshot {
   if (type === 'f') return { snapshot, object, sizeBytes, tags: {}, checkpoint: undefined };
-  throw new RepositoryError('snapshot-kind', `${path.join('/')} is neither a file nor a folder`);
+  throw new RepositoryError(
+    'snapshot-kind',
+    type === 's'
+      ? `${path.join('/')} is a link, which is restored with its folder`
+      : `${path.join('/')} is neither a file nor a folder`,
+  );
 }
 
 /** Whether a program that backs up volumes wrote it: by its tags, or by a name that is the path of a device. */

@@ -12,6 +12,8 @@ export function entryNameFault(name: string): string | undefined {
   if (name === '.' || name === '..') return 'the name means another folder';
   if (name.includes('/')) return 'the name is a path';
   if (name.includes('\0')) return 'the name holds a NUL';
+  // Two of these could be one on the disk.
+  if (!name.isWellFormed()) return 'the name is no Unicode text';
   if (Buffer.byteLength(name) > nameBytesMax) return `the name is longer than ${nameBytesMax} bytes`;
   return undefined;
 }

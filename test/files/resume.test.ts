@@ -1,11 +1,13 @@
 /** Restores of files that are killed, or find something changed, and are run again. */
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { encodeIndirect } from '../../src/repository/object/indirect.ts';
 import { directObjectId, indirectObjectId, objectId } from '../../src/repository/object/object-id.ts';
+import { hasCode } from '../../src/std/dray-error.ts';
 import { seededRng } from '../../src/std/rng.ts';
 import { setTimes } from '../../src/kernel/folder-calls.ts';
 import { fileTime } from '../../src/volume/file-attributes.ts';
@@ -14,7 +16,7 @@ import { drayJson, type DrayPlace } from '../support/run-dray.ts';
 import { runAndKill } from '../support/run-and-kill.ts';
 import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { readDisk } from './read-disk.ts';
-import { entry, file, folder, linkTo, putTree, restoreTree, type Writer } from './tree-engine.ts';
+import { entry, file, folder, linkTo, putTree, restoreTree, type TreeRestored, type Writer } from './tree-engine.ts';
 
 const mib = 1024 * 1024;
 const largeBytes = 160 * mib;
@@ -95,6 +97,30 @@ describe('a restore of files that is run again', () => {
     });
   }
 
+  /** As `restoreTree` of something that leaves out an entry, with the state that it had before its end. */
+  async function interrupted(id: string, target: string): Promise<TreeRestored> {
+    const states = join(engine.cache, 'restores');
+    const kept = new Map<string, Buffer>();
+    const onOmission = (): void => {
+      for (const name of readdirSync(states)) kept.set(name, readFileSync(join(states, name)));
+    };
+    const restored = await restoreTree(engine, id, target, { onOmission });
+    for (const [name, state] of kept) await writeFile(join(states, name), state);
+    return restored;
+  }
+
+  test('that has left something out is over: what is there then is written over only when that is asked for', async () => {
+    const missing = entry('missing', objectId('00'.repeat(32)), { sizeBytes: 4 });
+    const id = await putTree(engine, async (writer) => [await file(writer, 'small', 'small file'), missing]);
+    const target = join(place.path, 'left-out');
+    assert.equal((await restoreTree(engine, id, target)).counts.omitted, 1);
+    await writeFile(join(target, 'small'), 'edited');
+    await assert.rejects(restoreTree(engine, id, target), (error) => hasCode(error, 'volume-exists'));
+    assert.equal(await readFile(join(target, 'small'), 'utf8'), 'edited');
+    await restoreTree(engine, id, target, { overwrite: true });
+    assert.equal(await readFile(join(target, 'small'), 'utf8'), 'small file');
+  });
+
   test('believes size and time of what it made in this boot of the system, and reads everything in another', async () => {
     const missing = objectId('00'.repeat(32));
     const id = await putTree(engine, async (writer) => [
@@ -102,7 +128,7 @@ describe('a restore of files that is run again', () => {
       entry('missing', missing, { sizeBytes: 4 }),
     ]);
     const target = join(place.path, 'boots');
-    assert.equal((await restoreTree(engine, id, target)).counts.omitted, 1);
+    assert.equal((await interrupted(id, target)).counts.omitted, 1);
     const whole = await readDisk(target);
     /** As after a crash of the machine: the names, sizes and times are there, the bytes are not. */
     const lose = async (): Promise<void> => {
@@ -114,17 +140,17 @@ describe('a restore of files that is run again', () => {
       }
     };
     await lose();
-    const trusting = await restoreTree(engine, id, target);
+    const trusting = await interrupted(id, target);
     assert.deepEqual([trusting.resumed, trusting.counts.kept, trusting.counts.writtenBytes], [true, 2, 0]);
     const states = await readdir(join(engine.cache, 'restores'));
     const state = states.find((name) => name.endsWith('.json'));
     const statePath = join(engine.cache, 'restores', state!);
     const { boot: _, ...rest } = JSON.parse(await readFile(statePath, 'utf8')) as Record<string, unknown>;
     await writeFile(statePath, JSON.stringify({ ...rest, boot: 'another' }));
-    const reading = await restoreTree(engine, id, target);
+    const reading = await interrupted(id, target);
     assert.equal(reading.counts.kept, 0);
     assert.deepEqual(await readDisk(target), whole);
-    const again = await restoreTree(engine, id, target);
+    const again = await interrupted(id, target);
     assert.equal(again.counts.writtenBytes, 0);
     // What was not compared to its end in this boot is not believed.
     assert.equal((JSON.parse(await readFile(statePath, 'utf8')) as { boot: string }).boot, '');

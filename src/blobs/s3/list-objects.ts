@@ -10,7 +10,7 @@ import { parseXml, textOf, type XmlElement } from './s3-xml.ts';
 const hidden = new Set(['.storageconfig']);
 
 /** One after the other: a page may hold nothing but a thousand folders' names, which are left out. */
-const emptyPagesMax = 1000;
+const pagesInVainMax = 1000;
 
 export interface ListedFrom {
   readonly client: Pick<S3Client, 'send'>;
@@ -35,7 +35,8 @@ export async function* listObjects(
     ...(after !== undefined && { 'start-after': `${prefix}${after}` }),
   };
   let token: string | undefined;
-  let emptyPages = 0;
+  let last = '';
+  let pagesInVain = 0;
   for (;;) {
     const asked = token === undefined ? query : { ...query, 'continuation-token': token };
     const answer = await client.send({ method: 'GET', query: asked, doing }, { signal });
@@ -43,11 +44,13 @@ export async function* listObjects(
     for (const object of page.objects) {
       signal.throwIfAborted();
       const blob = readObject(object, { prefix, doing });
-      if (blob !== undefined) yield blob;
+      if (blob === undefined) continue;
+      yield blob;
+      if (blob.id > last) [last, pagesInVain] = [blob.id, 0];
     }
     if (page.next === undefined) return;
-    emptyPages = page.objects.length === 0 ? emptyPages + 1 : 0;
-    if (page.next === token || emptyPages > emptyPagesMax) throw notAPage(doing, 'its pages have no end');
+    pagesInVain += 1;
+    if (page.next === token || pagesInVain > pagesInVainMax) throw notAPage(doing, 'its pages have no end');
     token = page.next;
   }
 }

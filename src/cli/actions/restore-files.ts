@@ -44,13 +44,17 @@ export async function restoreFolder(
   if (options.dryRun) {
     const { path, way } = await planRestoreFiles(request);
     const sizeBytes = root.summary?.sizeBytes ?? 0;
+    const chosen = options.include.length + options.exclude.length > 0;
     const value = { snapshot: snapshot.id, target: path, way, sizeBytes };
-    const would = `${way}, ${formatSize(sizeBytes)} to ${path}`;
+    const would = `${way}, ${chosen ? 'what the patterns take of ' : ''}${formatSize(sizeBytes)} to ${path}`;
     await context.output.record({ ...value, dryRun: true }, { names: [path], fields: [['Would write', would]] });
     return exitCodes.done;
   }
   const { target, counts, resumed } = await run({ repository: opened.repository, rng }, request);
   context.endProgress();
+  if (options.include.length > 0 && counts.files + counts.links + counts.folders + counts.omitted === 0) {
+    throw new RepositoryError('path-missing', 'nothing in the snapshot is what --include takes');
+  }
   const ms = clock.monotonicMs() - startedMs;
   const value = {
     snapshot: snapshot.id,

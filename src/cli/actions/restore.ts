@@ -1,15 +1,19 @@
-import { open, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, stat } from 'node:fs/promises';
+import { isAbsolute, join, relative, resolve } from 'node:path';
 
+import type { BlobStoreLocation } from '../../blobs/location.ts';
 import type { DirEntry } from '../../repository/manifest/dir-entry.ts';
 import { parseSnapshotPath } from '../../repository/manifest/find-entry.ts';
+import { RepositoryError } from '../../repository/repository-error.ts';
 import { resolveSnapshot } from '../../repository/manifest/snapshot.ts';
 import type { VolumeSnapshot } from '../../transfer/backup-parent.ts';
 import { attributesOf } from '../../transfer/entry-attributes.ts';
 import { fetchWorkers, type FetchWorkers } from '../../transfer/fetch-messages.ts';
 import { planRestore, restore as run, type RestoreRequest } from '../../transfer/restore.ts';
 import { openContent } from '../../transfer/snapshot-content.ts';
+import { entryNameFault } from '../../volume/entry-name.ts';
 import { applyAttributes } from '../../volume/file-attributes.ts';
+import { volumeError } from '../../volume/volume-errors.ts';
 import type { RestoreOptions } from '../restore.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { CliError } from '../shell/cli-error.ts';
@@ -33,6 +37,7 @@ export const restore: RepositoryAction<RestoreOptions> = async (context, options
   const set = await repository.manifests.load({ signal });
   const named = parseSnapshotPath(options.snapshot);
   const snapshot = resolveSnapshot(set, named.snapshot);
+  refuseRepository(opened.store, options.target);
   const asFolder = options.target.endsWith('/') || (await isFolder(options.target));
   const content = await openContent(repository, { snapshot, path: named.path }, { asFolder, signal });
   if (content.kind === 'folder') {
@@ -42,8 +47,29 @@ export const restore: RepositoryAction<RestoreOptions> = async (context, options
     throw new CliError('usage', '--include and --exclude are for folders; this is one file or volume');
   }
   const entry = content.kind === 'file' ? content.entry : undefined;
-  return await restoreVolume(context, options, { volume: content.volume, entry, opened, workers });
+  const target = entry !== undefined && asFolder ? await inFolder(options, entry.name) : options.target;
+  return await restoreVolume(context, { ...options, target }, { volume: content.volume, entry, opened, workers });
 };
+
+/** What it would lose is the very thing that is restored. */
+function refuseRepository(store: BlobStoreLocation, target: string): void {
+  if (store.kind !== 'directory') return;
+  const way = relative(store.path, resolve(target));
+  if (way === '' || (!isAbsolute(way) && way.split('/')[0] !== '..')) {
+    throw new CliError('usage', `${target} lies in the repository ${store.path}`);
+  }
+}
+
+/** The file's own name in a folder, which is made when it is not there. */
+async function inFolder({ target: folder, dryRun }: RestoreOptions, name: string): Promise<string> {
+  const fault = entryNameFault(name);
+  if (fault !== undefined) throw new RepositoryError('corrupt', fault);
+  if (dryRun) return join(folder, name);
+  await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw volumeError(error, `make ${folder}`);
+  });
+  return join(folder, name);
+}
 
 async function isFolder(path: string): Promise<boolean> {
   return await stat(path).then(

@@ -45,7 +45,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'volume-range': 'The volume is shorter than expected; check that it is the right one.',
   'volume-changed':
     'Back up something that stands still: a snapshot of the volume, or the volume while nothing writes to it.',
-  'volume-busy': 'Unmount it, or stop what uses it. --force goes on regardless; the result may then be of no use.',
+  'volume-busy':
+    'Unmount it, or stop what uses it. With a volume, --force goes on regardless; the result may then be of no use.',
   'volume-too-small': 'Give a target of at least the snapshot\'s size; "dray snapshot show" prints it.',
   'volume-exists':
     'Use --overwrite to replace it or to write into it, or --delta to write only what differs of a volume.',
