@@ -1,28 +1,22 @@
 /**
- * One HTTP request and its answer, over connections that are kept. `node:http` and not `fetch`: bodies go out and come in
- * without a copy, and nothing is retried, redirected or unpacked in secret. Every wait has an end: a request that moves too
- * few bytes for a minute, in either direction, fails. What fails here is `blob-unavailable`, because it may pass, but for
- * a certificate that is not trusted (`blob-tls`). Whether a request that failed was carried out is unknown.
+ * One HTTP request and its answer, over connections that are kept. Nothing is retried, redirected or unpacked in secret.
+ * Every wait has an end: a request that moves too few bytes for a minute, in either direction, fails. What fails here is
+ * `blob-unavailable`, because it may pass, but for a certificate that is not trusted (`blob-tls`). Whether a request that
+ * failed was carried out is unknown.
  */
-import {
-  Agent as HttpAgent,
-  type ClientRequest,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  request,
-} from 'node:http';
-import { Agent as HttpsAgent, request as secureRequest } from 'node:https';
 import { abortReason } from '../../std/abort.ts';
 import type { Clock } from '../../std/clock.ts';
 import { Semaphore } from '../../std/semaphore.ts';
 import { BlobError } from '../blob-store.ts';
+import { HttpConnection } from './http-connection.ts';
+import type { HttpHead, HttpHeaders } from './http-response.ts';
 
 /** Requests of one store, which is of one thread, that may be under way at once; more of them wait. */
 const requestsMax = 32;
+/** A connection that lay idle for longer is not used again: servers close them after 5 seconds and more. */
+const idleMsMax = 4_000;
 /** Answers that are not written into a buffer of the caller: listings of 1,000 names, errors. */
 const textBytesMax = 8 * 1024 * 1024;
-/** A piece of a body that counts as moved when the socket has taken it. */
-const sliceBytes = 256 * 1024;
 /** What must move in each minute: a hundred times slower than a telephone line with a modem is no link. */
 const stallMs = 60_000;
 const stallBytesMin = 4 * 1024;
@@ -38,12 +32,12 @@ export interface HttpRequest {
   /** Sent in order, with the sum as Content-Length. They belong to the call until it settles. */
   readonly body?: readonly Uint8Array[] | undefined;
   /** For the body of the answer: exactly as long as it must be, or absent for an answer of text. May throw. */
-  readonly into?: ((status: number, headers: IncomingHttpHeaders) => Uint8Array | undefined) | undefined;
+  readonly into?: ((status: number, headers: HttpHeaders) => Uint8Array | undefined) | undefined;
 }
 
 export interface HttpAnswer {
   readonly status: number;
-  readonly headers: IncomingHttpHeaders;
+  readonly headers: HttpHeaders;
   readonly body: Uint8Array;
 }
 
@@ -53,17 +47,22 @@ export interface HttpExchangeOptions {
   readonly ca?: string | undefined;
 }
 
+interface Idle {
+  readonly connection: HttpConnection;
+  readonly sinceMs: number;
+}
+
 export class HttpExchange implements Disposable {
   readonly #clock: Clock;
-  readonly #agent: HttpAgent | HttpsAgent;
-  readonly #tls: boolean;
+  readonly #options: HttpExchangeOptions;
   readonly #slots = new Semaphore(requestsMax);
+  readonly #connections = new Set<HttpConnection>();
+  /** By host, the last used at the end. */
+  readonly #idle = new Map<string, Idle[]>();
 
-  constructor({ clock }: { readonly clock: Clock }, { tls, ca }: HttpExchangeOptions) {
+  constructor({ clock }: { readonly clock: Clock }, options: HttpExchangeOptions) {
     this.#clock = clock;
-    this.#tls = tls;
-    const kept = { keepAlive: true, maxFreeSockets: requestsMax, scheduling: 'lifo' } as const;
-    this.#agent = tls ? new HttpsAgent({ ...kept, ...(ca !== undefined && { ca }) }) : new HttpAgent(kept);
+    this.#options = options;
   }
 
   /**
@@ -73,38 +72,73 @@ export class HttpExchange implements Disposable {
   async send(call: HttpRequest, { signal }: { readonly signal: AbortSignal }): Promise<HttpAnswer> {
     using _slot = await this.#slots.acquire(1, { signal });
     signal.throwIfAborted();
-    const [host, port] = splitHost(call.host);
-    const length = (call.body ?? []).reduce((sum, piece) => sum + piece.length, 0);
-    const headers = call.body === undefined ? call.headers : { ...call.headers, 'content-length': String(length) };
-    const options = { method: call.method, host, port, path: call.path, headers, agent: this.#agent };
-    const sent = (this.#tls ? secureRequest : request)(options);
-    const flow = new Flow(sent);
-    const abort = (): void => flow.fail(abortReason(signal));
+    const connection = this.#connectionTo(call.host);
+    const abort = (): void => connection.close(abortReason(signal));
     signal.addEventListener('abort', abort, { once: true });
     const ended = new AbortController();
-    this.#watch(flow, ended.signal);
+    const answer = new Answer(call.into);
+    this.#watch(connection, answer, ended.signal);
     try {
-      return await flow.run(call);
+      await connection.exchange({
+        method: call.method,
+        path: call.path,
+        headers: withLength(call),
+        body: call.body ?? [],
+        onHead: (head) => answer.begin(head),
+        onBody: (piece) => answer.add(piece),
+        onMoved: (bytes) => (answer.movedBytes += bytes),
+      });
+      return answer.whole();
     } catch (error) {
       throw signal.aborted ? abortReason(signal) : transportError(error);
     } finally {
       ended.abort(over);
       signal.removeEventListener('abort', abort);
+      this.#giveBack(call.host, connection);
     }
   }
 
   /** Closes all connections. */
   [Symbol.dispose](): void {
-    this.#agent.destroy();
+    const reason = new BlobError('blob-unavailable', 'the store was closed');
+    for (const connection of this.#connections) connection.close(reason);
+    this.#idle.clear();
   }
 
-  #watch(flow: Flow, ended: AbortSignal): void {
+  #connectionTo(host: string): HttpConnection {
+    const idle = this.#idle.get(host) ?? [];
+    for (let found = idle.pop(); found !== undefined; found = idle.pop()) {
+      const { connection, sinceMs } = found;
+      if (connection.free && this.#clock.monotonicMs() - sinceMs < idleMsMax) return connection;
+      this.#connections.delete(connection);
+      connection.close(over);
+    }
+    const { tls, ca } = this.#options;
+    const [name, port = tls ? 443 : 80] = splitHost(host);
+    const made = new HttpConnection({ host: name, port, ...(tls && { tls: { ca } }) });
+    this.#connections.add(made);
+    return made;
+  }
+
+  #giveBack(host: string, connection: HttpConnection): void {
+    if (!connection.free) {
+      this.#connections.delete(connection);
+      return;
+    }
+    const idle = this.#idle.get(host) ?? [];
+    idle.push({ connection, sinceMs: this.#clock.monotonicMs() });
+    this.#idle.set(host, idle);
+  }
+
+  #watch(connection: HttpConnection, answer: Answer, ended: AbortSignal): void {
     const watching = async (): Promise<void> => {
       for (;;) {
-        const before = flow.movedBytes;
+        const before = answer.movedBytes;
         await this.#clock.sleep(stallMs, { signal: ended });
-        if (flow.movedBytes - before < stallBytesMin) {
-          flow.fail(new BlobError('blob-unavailable', `hardly anything has moved for ${stallMs / 1000} seconds`));
+        if (answer.movedBytes - before < stallBytesMin) {
+          connection.close(
+            new BlobError('blob-unavailable', `hardly anything has moved for ${stallMs / 1000} seconds`),
+          );
         }
       }
     };
@@ -113,85 +147,49 @@ export class HttpExchange implements Disposable {
   }
 }
 
-/** One request under way. */
-class Flow {
+/** The answer to one request, as far as it has come. */
+class Answer {
   /** Of both directions; the head of an answer counts as enough for a while. */
   movedBytes = 0;
-  readonly #sent: ClientRequest;
-  readonly #answer = Promise.withResolvers<HttpAnswer>();
-  #failed = false;
+  readonly #into: HttpRequest['into'];
+  #head: HttpHead = { status: 0, headers: {} };
+  #target: Uint8Array | undefined;
+  readonly #pieces: Uint8Array[] = [];
+  #at = 0;
 
-  constructor(sent: ClientRequest) {
-    this.#sent = sent;
-    sent.on('error', (error) => this.fail(error));
-    // After an answer this comes too, and changes nothing.
-    sent.on('close', () => this.fail(new BlobError('blob-unavailable', 'the connection was closed without an answer')));
+  constructor(into: HttpRequest['into']) {
+    this.#into = into;
   }
 
-  async run({ body = [], into }: HttpRequest): Promise<HttpAnswer> {
-    this.#sent.on('response', (response) => {
-      this.movedBytes += stallBytesMin;
-      this.#receive(response, into);
-    });
-    const sending = this.#send(body);
-    sending.catch((error: unknown) => this.fail(error));
-    const answer = await this.#answer.promise;
-    // An answer that came before the whole body was sent is a refusal; that connection is of no use any more.
-    if (!this.#sent.writableFinished) this.#sent.destroy();
-    return answer;
+  begin(head: HttpHead): void {
+    this.movedBytes += stallBytesMin;
+    this.#head = head;
+    this.#target = this.#into?.(head.status, head.headers);
   }
 
-  fail(error: unknown): void {
-    this.#failed = true;
-    this.#answer.reject(error);
-    this.#sent.destroy();
-  }
-
-  async #send(body: readonly Uint8Array[]): Promise<void> {
-    for (const piece of body) {
-      for (let at = 0; at < piece.length; at += sliceBytes) {
-        if (this.#sent.destroyed) return;
-        const slice = piece.subarray(at, at + sliceBytes);
-        const { promise, resolve, reject } = Promise.withResolvers<void>();
-        this.#sent.write(slice, (error) => (error ? reject(error) : resolve()));
-        await promise;
-        this.movedBytes += slice.length;
-      }
+  add(piece: Uint8Array): void {
+    if (this.#at + piece.length > (this.#target?.length ?? textBytesMax)) {
+      throw new BlobError('blob-unavailable', 'the answer is longer than it should be');
     }
-    this.#sent.end();
+    if (this.#target === undefined) this.#pieces.push(Buffer.from(piece));
+    else this.#target.set(piece, this.#at);
+    this.#at += piece.length;
   }
 
-  #receive(response: IncomingMessage, into: HttpRequest['into']): void {
-    const { statusCode: status = 0, headers } = response;
-    let target: Uint8Array | undefined;
-    try {
-      target = into?.(status, headers);
-    } catch (error) {
-      this.fail(error);
-      return;
+  whole(): HttpAnswer {
+    const target = this.#target;
+    if (target !== undefined && this.#at !== target.length) {
+      throw new BlobError('blob-unavailable', `the answer ended after ${this.#at} of ${target.length} bytes`);
     }
-    const pieces: Uint8Array[] = [];
-    let at = 0;
-    response.on('data', (piece: Buffer) => {
-      if (this.#failed) return;
-      this.movedBytes += piece.length;
-      if (at + piece.length > (target?.length ?? textBytesMax)) {
-        this.fail(new BlobError('blob-unavailable', 'the answer is longer than it should be'));
-        return;
-      }
-      if (target === undefined) pieces.push(piece);
-      else target.set(piece, at);
-      at += piece.length;
-    });
-    response.on('error', (error) => this.fail(error));
-    response.on('end', () => {
-      if (target !== undefined && at !== target.length) {
-        this.fail(new BlobError('blob-unavailable', `the answer ended after ${at} of ${target.length} bytes`));
-        return;
-      }
-      this.#answer.resolve({ status, headers, body: target ?? Buffer.concat(pieces) });
-    });
+    return { ...this.#head, body: target ?? Buffer.concat(this.#pieces) };
   }
+}
+
+/** Requests that may have a body have its length, be it 0. */
+function withLength({ method, headers, body }: HttpRequest): Readonly<Record<string, string>> {
+  if (body === undefined && method !== 'PUT' && method !== 'POST') return headers;
+  const length = (body ?? []).reduce((sum, piece) => sum + piece.length, 0);
+  return { ...headers, 'content-length': String(length) };
 }
 
 /** What OpenSSL and Node call a certificate that they do not trust, or something that does not speak TLS. */

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { BlobError } from '../blob-store.ts';
 import type { S3Client } from './s3-client.ts';
 import { S3Failure } from './s3-failure.ts';
-import { type S3Objects, textHeader } from './s3-objects.ts';
+import type { S3Objects } from './s3-objects.ts';
 import { parseXml, textOf, type XmlElement, xmlElement } from './s3-xml.ts';
 
 /** Of S3 and of those who copy it. */
@@ -62,7 +62,7 @@ export class MultipartUpload {
     const headers = { 'content-md5': md5.toString('base64') };
     const request = { method: 'PUT', key, query, headers, body: { pieces }, doing } as const;
     const answer = await this.#parts.client.send(request, { signal });
-    const etag = textHeader(answer.headers, 'etag');
+    const etag = answer.headers['etag'];
     if (!etag) throw new BlobError('blob-unavailable', `${doing}: the answer does not name the part`);
     this.#sent.push({ etag, md5 });
   }

@@ -4,10 +4,10 @@
  * had. Everything else is for whoever called; nothing is tried again because it may have been bad luck.
  */
 import { createHash } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
 import type { Clock } from '../../std/clock.ts';
 import { BlobError, type BlobCall } from '../blob-store.ts';
 import type { HttpAnswer, HttpExchange } from './http-exchange.ts';
+import type { HttpHeaders } from './http-response.ts';
 import type { S3Credentials } from './s3-credentials.ts';
 import { failureOf, S3Failure } from './s3-failure.ts';
 import type { S3Place } from './s3-place.ts';
@@ -28,7 +28,7 @@ export interface S3Request {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: S3Body | undefined;
   /** As in an HttpRequest, for success only. */
-  readonly into?: ((status: number, headers: IncomingHttpHeaders) => Uint8Array) | undefined;
+  readonly into?: ((status: number, headers: HttpHeaders) => Uint8Array) | undefined;
   /** What is attempted, for messages. */
   readonly doing: string;
 }
@@ -86,7 +86,7 @@ export class S3Client {
       path: search === '' ? path : `${path}?${search}`,
       headers: signed,
       body: body?.pieces,
-      into: into && ((status: number, got: IncomingHttpHeaders) => (isSuccess(status) ? into(status, got) : undefined)),
+      into: into && ((status: number, got: HttpHeaders) => (isSuccess(status) ? into(status, got) : undefined)),
     };
     try {
       return await this.#parts.exchange.send(call, { signal });

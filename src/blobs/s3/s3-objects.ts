@@ -7,10 +7,10 @@
  * ETag, are those of the bytes that were sent. Otherwise the failure stands, and whoever called may send the same again.
  */
 import { createHash } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
 import { crc32 } from 'node:zlib';
 import { hasCode } from '../../std/dray-error.ts';
 import { BlobError, type BlobCall } from '../blob-store.ts';
+import type { HttpHeaders } from './http-response.ts';
 import { wholeSeconds } from './list-objects.ts';
 import type { S3Client } from './s3-client.ts';
 import { S3Failure } from './s3-failure.ts';
@@ -102,7 +102,7 @@ export class S3Objects {
       lengthBytes: wholeLength(answer.headers, doing),
       timestampMs,
       etag: etagOf(answer.headers),
-      crc32: textHeader(answer.headers, 'x-amz-checksum-crc32'),
+      crc32: answer.headers['x-amz-checksum-crc32'],
     };
   }
 
@@ -139,7 +139,7 @@ export class S3Objects {
   async remove(key: string, { doing, signal }: ObjectCall): Promise<void> {
     try {
       const { headers } = await this.#client.send({ method: 'DELETE', key, doing }, { signal });
-      if (textHeader(headers, 'content-type')?.startsWith('text/html') === true) throw notS3(headers, doing);
+      if (headers['content-type']?.startsWith('text/html') === true) throw notS3(headers, doing);
     } catch (error) {
       if (!hasCode(error, 'blob-not-found')) throw error;
     }
@@ -178,13 +178,8 @@ export function objectBytes(bytes: Uint8Array): ObjectBytes {
   return { pieces: [bytes], lengthBytes: bytes.length, crc32: crc32(bytes) };
 }
 
-export function etagOf(headers: IncomingHttpHeaders): string {
-  return (headers.etag ?? '').replaceAll('"', '').toLowerCase();
-}
-
-export function textHeader(headers: IncomingHttpHeaders, name: string): string | undefined {
-  const value = headers[name];
-  return typeof value === 'string' ? value : undefined;
+export function etagOf(headers: HttpHeaders): string {
+  return (headers['etag'] ?? '').replaceAll('"', '').toLowerCase();
 }
 
 /** Base64 of the four bytes, the highest first. */
@@ -204,17 +199,17 @@ function isNotImplemented({ s3Code, status }: S3Failure): boolean {
   return s3Code === 'NotImplemented' || status === 501;
 }
 
-function checkIsObject(headers: IncomingHttpHeaders, doing: string): void {
+function checkIsObject(headers: HttpHeaders, doing: string): void {
   if (etagOf(headers) === '') throw notS3(headers, doing);
 }
 
-function notS3(headers: IncomingHttpHeaders, doing: string): BlobError {
-  const type = textHeader(headers, 'content-type') ?? 'of no type';
+function notS3(headers: HttpHeaders, doing: string): BlobError {
+  const type = headers['content-type'] ?? 'of no type';
   const what = `no S3 server answered but something in between, such as a proxy (${type.slice(0, 80)})`;
   return new BlobError('blob-unavailable', `${doing}: ${what}`);
 }
 
-function wholeLength(headers: IncomingHttpHeaders, doing: string): number {
+function wholeLength(headers: HttpHeaders, doing: string): number {
   const length = lengthHeader(headers);
   if (length === undefined) throw new BlobError('blob-unavailable', `${doing}: the answer does not tell the length`);
   if (length > wholeObjectBytesMax) throw tooLarge(length, doing);
@@ -224,9 +219,9 @@ function wholeLength(headers: IncomingHttpHeaders, doing: string): number {
 /** Believes nothing but exactly the range that was asked for, before anything is allocated for it. */
 function rangeLength(
   { offset, lengthBytes }: { readonly offset: number; readonly lengthBytes: number },
-  { status, got, doing }: { readonly status: number; readonly got: IncomingHttpHeaders; readonly doing: string },
+  { status, got, doing }: { readonly status: number; readonly got: HttpHeaders; readonly doing: string },
 ): number {
-  const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(textHeader(got, 'content-range') ?? '');
+  const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(got['content-range'] ?? '');
   if (status !== 206 || match === null) {
     throw new BlobError('blob-unavailable', `${doing}: the server, or a proxy, sends another part than was asked for`);
   }
@@ -240,8 +235,8 @@ function rangeLength(
   return lengthBytes;
 }
 
-function lengthHeader(headers: IncomingHttpHeaders): number | undefined {
-  const text = textHeader(headers, 'content-length') ?? '';
+function lengthHeader(headers: HttpHeaders): number | undefined {
+  const text = headers['content-length'] ?? '';
   return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 

@@ -112,7 +112,7 @@ export class S3Store implements BlobStore {
     const doing = this.#doing('ask for the time');
     const request = { method: 'GET', query: { 'list-type': '2', 'max-keys': '1', prefix: this.#key(anyBlob) }, doing };
     const { headers } = await this.#client.send({ ...request, method: 'GET' }, { signal });
-    const dateMs = wholeSeconds(headers.date);
+    const dateMs = wholeSeconds(headers['date']);
     if (dateMs === undefined) throw new BlobError('blob-unavailable', `${doing}: the answer has no date`);
     return Math.max(dateMs, this.#latestMs);
   }

@@ -1,0 +1,158 @@
+/**
+ * One connection to a server, over which requests go one after the other. All that arrives is read into the same buffer and
+ * handed on from there: with a fresh buffer for each 16 KiB, and streams between, as `node:http` has them, receiving takes
+ * more than twice the processor's time. What fails closes the connection, and whether the request was carried out is unknown.
+ */
+import assert from 'node:assert/strict';
+import { connect, isIP, type Socket } from 'node:net';
+import { connect as connectSecurely } from 'node:tls';
+import { BlobError } from '../blob-store.ts';
+import { type HttpHead, ResponseReader } from './http-response.ts';
+
+/** A TLS record holds 16 KiB, and is all that is read at once; without TLS there may be more. */
+const readBytes = 64 * 1024;
+/** A piece of a body that counts as moved when the socket has taken it. */
+const sliceBytes = 256 * 1024;
+const keepAliveProbeMs = 30_000;
+
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+  /** Absent: no TLS. `ca`: PEM; absent: the authorities that Node carries. */
+  readonly tls?: { readonly ca?: string | undefined } | undefined;
+}
+
+export interface ConnectionCall {
+  readonly method: string;
+  /** With the query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Sent in order. They belong to the call until it settles. */
+  readonly body: readonly Uint8Array[];
+  readonly onHead: (head: HttpHead) => void;
+  /** A piece of the body of the answer, good until this returns. */
+  readonly onBody: (piece: Uint8Array) => void;
+  /** Told of what has moved, in either direction. */
+  readonly onMoved: (bytes: number) => void;
+}
+
+interface Current {
+  readonly reader: ResponseReader;
+  readonly onMoved: (bytes: number) => void;
+  readonly done: PromiseWithResolvers<void>;
+}
+
+export class HttpConnection {
+  readonly #socket: Socket;
+  #current: Current | undefined;
+  #closed = false;
+
+  constructor({ host, port, tls }: ServerAddress) {
+    const onread = {
+      buffer: Buffer.allocUnsafeSlow(readBytes),
+      callback: (bytes: number, buffer: Uint8Array) => this.#read(bytes, buffer),
+    };
+    const options = { host, port, onread, keepAlive: true, keepAliveInitialDelay: keepAliveProbeMs, noDelay: true };
+    this.#socket =
+      tls === undefined
+        ? connect(options)
+        : connectSecurely({
+            ...options,
+            ...(tls.ca !== undefined && { ca: tls.ca }),
+            servername: isIP(host) === 0 ? host : '',
+          });
+    this.#socket.on('error', (error) => this.close(error));
+    this.#socket.on('end', () => this.#ended());
+    this.#socket.on('close', () => this.#ended());
+  }
+
+  /** Whether another request may be sent: nothing is under way, and the other side has not closed. */
+  get free(): boolean {
+    return !this.#closed && this.#current === undefined;
+  }
+
+  /**
+   * Resolves when the answer is complete. The connection is free then, or closed, when it is of no more use.
+   * @throws what the socket or a callback throws, or the reason that `close` was given; nothing is called back any more
+   */
+  async exchange(call: ConnectionCall): Promise<void> {
+    assert(this.free);
+    const { method, onHead, onBody, onMoved } = call;
+    const done = Promise.withResolvers<void>();
+    const reader = new ResponseReader({ onHead, onBody, onEnd: () => done.resolve() }, { method });
+    this.#current = { reader, onMoved, done };
+    this.#socket.ref();
+    let sent = false;
+    const sending = this.#send(call).then(() => (sent = true));
+    sending.catch((error: unknown) => this.close(error));
+    await done.promise;
+    this.#current = undefined;
+    // An answer that came before the whole body was sent is a refusal; that connection is of no use any more.
+    if (!sent || !reader.reusable) this.close(new Error('the connection is of no more use'));
+    // What is kept for later holds up no program that is done.
+    else this.#socket.unref();
+  }
+
+  /** Fails what is under way. Harmless when it is closed already. */
+  close(reason: unknown): void {
+    this.#closed = true;
+    this.#current?.done.reject(reason);
+    this.#current = undefined;
+    this.#socket.destroy();
+  }
+
+  async #send({ method, path, headers, body }: ConnectionCall): Promise<void> {
+    const lines = [
+      `${method} ${path} HTTP/1.1`,
+      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    ];
+    // What ends a line in the middle would be a header, or a request, of whoever has chosen the name.
+    if (lines.some((line) => /[^\t\x20-\x7e]/.test(line))) {
+      throw new BlobError('blob-unavailable', 'a name that cannot stand in a request');
+    }
+    this.#socket.cork();
+    this.#socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+    process.nextTick(() => this.#socket.uncork());
+    for (const piece of body) {
+      for (let at = 0; at < piece.length; at += sliceBytes) {
+        if (this.#closed) return;
+        await this.#write(piece.subarray(at, at + sliceBytes));
+      }
+    }
+  }
+
+  async #write(slice: Uint8Array): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#socket.write(slice, (error) => (error ? reject(error) : resolve()));
+    await promise;
+    this.#current?.onMoved(slice.length);
+  }
+
+  /** @returns whether to go on reading */
+  #read(bytes: number, buffer: Uint8Array): boolean {
+    if (this.#closed) return false;
+    if (this.#current === undefined) {
+      // Bytes that no request has asked for.
+      this.close(new Error('the server speaks out of turn'));
+      return false;
+    }
+    try {
+      this.#current.onMoved(bytes);
+      this.#current.reader.push(Buffer.from(buffer.buffer, buffer.byteOffset, bytes));
+    } catch (error) {
+      this.close(error);
+    }
+    return !this.#closed;
+  }
+
+  #ended(): void {
+    if (this.#closed) return;
+    const current = this.#current;
+    try {
+      current?.reader.close();
+      this.close(new BlobError('blob-unavailable', 'the connection was closed without an answer'));
+    } catch (error) {
+      this.close(error);
+    }
+  }
+}
