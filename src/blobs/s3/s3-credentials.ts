@@ -78,6 +78,15 @@ function sameKeys(a: SigningKeys, b: SigningKeys): boolean {
 
 /** As AWS's command line does, with what the process was given as environment. */
 export const findAwsKeys: FindKeys = async () => {
+  // The package reads these there as well.
+  // oxlint-disable-next-line no-restricted-properties
+  const { env } = process;
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
+  const { AWS_PROFILE: profile, AWS_CREDENTIAL_EXPIRATION: expiration, AWS_SESSION_TOKEN: sessionToken } = env;
+  if (accessKeyId && secretAccessKey && !profile && !expiration) {
+    // What the package would find first; loading it takes longer than many a request.
+    return { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) };
+  }
   const { defaultProvider } = await import('@aws-sdk/credential-provider-node');
   // A new one each time, and no cached files: it is asked again only when what it said before is of no use any more.
   // The keys do not depend on the region, but roles are assumed through a service that wants one.
