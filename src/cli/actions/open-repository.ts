@@ -52,6 +52,9 @@ export function requestsText({ gets, getBytes, puts, putBytes, lists, stats, rem
   return `${gets} reads (${formatSize(getBytes)}), ${puts} writes (${formatSize(putBytes)}), ${others} others`;
 }
 
+/** Each worker takes about 45 MiB; with so many, all of it stays below 256 MiB above an idle Node. */
+const defaultWorkersMax = 4;
+
 export function workersOf({ parallel }: { readonly parallel: number | undefined }): number {
-  return parallel ?? availableParallelism();
+  return parallel ?? Math.min(availableParallelism(), defaultWorkersMax);
 }

@@ -52,7 +52,10 @@ export interface PaceOptions {
 }
 
 export const parallelOption = (): Option =>
-  countOption('--parallel <n>', 'worker threads (default: one per core)', { min: 1, max: 256 });
+  countOption('--parallel <n>', 'worker threads, about 45 MiB each (default: one per core, up to 4)', {
+    min: 1,
+    max: 256,
+  });
 export const rateLimitOption = (): Option =>
   rateOption('--rate-limit <rate>', 'at most this many bytes a second to or from the repository, such as 100M');
 
