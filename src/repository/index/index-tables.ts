@@ -6,6 +6,8 @@
  */
 import type { BlobId, BlobStore } from '../../blobs/blob-store.ts';
 import type { ContentCodec } from '../content/content-codec.ts';
+import { mapConcurrent } from '../../std/map-concurrent.ts';
+import { Semaphore } from '../../std/semaphore.ts';
 import type { IndexCache } from './index-cache.ts';
 import { planMerge } from './plan-merge.ts';
 import type { TableFile } from './table-file.ts';
@@ -15,8 +17,8 @@ const otherTablesMax = 7;
 const ownTablesMax = 5;
 /** Tables open at once while a set is put together. */
 const pendingMax = 32;
-/** Blobs fetched at once, and their bytes together. */
-const fetchesMax = 8;
+/** Tables being opened at once, of which most are fetched on the first occasion; and the bytes of what is fetched. */
+const openingsMax = 32;
 const fetchBytesMax = 16 * 1024 * 1024;
 
 export interface IndexTablesParts {
@@ -113,10 +115,8 @@ export class IndexTables {
 
   /** The table of one blob, from disk or from the store; the caller releases it. */
   async openBlob(blob: BlobId, { signal }: { readonly signal: AbortSignal }): Promise<TableFile> {
-    const cached = await this.#cache.open([blob]);
-    if (cached !== undefined) return cached;
-    const sealed = await this.#store.get(blob, { signal });
-    return await this.#cache.add(blob, this.#codec.openNamed(blob, sealed), { signal });
+    const fetching = { lengthBytes: new Map(), room: new Semaphore(fetchBytesMax), signal };
+    return (await this.#cache.open([blob])) ?? (await this.#fetch(blob, fetching));
   }
 
   #replace(next: { readonly own: readonly TableFile[]; readonly others: readonly TableFile[] }): readonly TableFile[] {
@@ -132,27 +132,18 @@ export class IndexTables {
     const missing = new Set(blobs);
     const files: TableFile[] = [];
     if (missing.size > 1) await this.#openMerged(missing, files, opened);
-    let toFetch: BlobId[] = [];
     let pending: TableFile[] = [];
-    const add = async (file: TableFile): Promise<void> => {
+    const room = new Semaphore(fetchBytesMax);
+    const tables = mapConcurrent(missing, { limit: openingsMax, signal }, async (blob, call) => {
+      const file = (await this.#cache.open([blob])) ?? (await this.#fetch(blob, { lengthBytes, room, ...call }));
       opened.add(file);
+      return file;
+    });
+    for await (const file of tables) {
       pending.push(file);
-      if (pending.length < pendingMax) return;
+      if (pending.length < pendingMax) continue;
       files.push(await this.#merge(pending, { opened, signal }));
       pending = [];
-    };
-    for (const blob of missing) {
-      const cached = await this.#cache.open([blob]);
-      if (cached === undefined) toFetch.push(blob);
-      else await add(cached);
-    }
-    while (toFetch.length > 0) {
-      const batch = fetchBatch(toFetch, lengthBytes);
-      toFetch = toFetch.slice(batch.length);
-      const fetched = await this.#fetch(batch, signal);
-      for (const [blob, sealed] of fetched) {
-        await add(await this.#cache.add(blob, this.#codec.openNamed(blob, sealed), { signal }));
-      }
     }
     return [...files, ...pending];
   }
@@ -170,15 +161,10 @@ export class IndexTables {
     }
   }
 
-  /** Waits for all, also when one fails, so that no read outlives the call. */
-  async #fetch(blobs: readonly BlobId[], signal: AbortSignal): Promise<(readonly [BlobId, Uint8Array])[]> {
-    const results = await Promise.allSettled(
-      blobs.map(async (blob) => [blob, await this.#store.get(blob, { signal })] as const),
-    );
-    return results.map((result) => {
-      if (result.status === 'rejected') throw result.reason as unknown;
-      return result.value;
-    });
+  async #fetch(blob: BlobId, { lengthBytes, room, signal }: Fetching): Promise<TableFile> {
+    using _room = await room.acquire(lengthBytes.get(blob) ?? 0, { signal });
+    const sealed = await this.#store.get(blob, { signal });
+    return await this.#cache.add(blob, this.#codec.openNamed(blob, sealed), { signal });
   }
 
   async #consolidate(
@@ -224,13 +210,9 @@ interface Opening extends Merging {
   readonly lengthBytes: ReadonlyMap<BlobId, number>;
 }
 
-function fetchBatch(blobs: readonly BlobId[], lengthBytes: ReadonlyMap<BlobId, number>): readonly BlobId[] {
-  let bytes = 0;
-  let count = 0;
-  for (const blob of blobs.slice(0, fetchesMax)) {
-    bytes += lengthBytes.get(blob) ?? 0;
-    if (count > 0 && bytes > fetchBytesMax) break;
-    count++;
-  }
-  return blobs.slice(0, count);
+interface Fetching {
+  readonly lengthBytes: ReadonlyMap<BlobId, number>;
+  /** For the bytes of what is being fetched. */
+  readonly room: Semaphore;
+  readonly signal: AbortSignal;
 }
