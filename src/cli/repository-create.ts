@@ -43,6 +43,19 @@ export const compressionChoices: readonly CompressorName[] = [
   'zstd',
   'zstd-better-compression',
   'zstd-best-compression',
+  's2-default',
+  's2-better',
+  's2-parallel-4',
+  's2-parallel-8',
+  'gzip',
+  'gzip-best-speed',
+  'gzip-best-compression',
+  'pgzip',
+  'pgzip-best-speed',
+  'pgzip-best-compression',
+  'deflate-default',
+  'deflate-best-speed',
+  'deflate-best-compression',
 ];
 const eccHelp = 'room for error correction, so that damaged sectors can be mended; 1 or 2 are enough for a few';
 const keyDerivationChoices: readonly KeyDerivationName[] = ['scrypt-65536-8-1', 'pbkdf2-sha256-600000'];

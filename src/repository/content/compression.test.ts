@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { deflateRawSync, gzipSync, zstdDecompressSync } from 'node:zlib';
+import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
 
 import { zstdContext } from '../../kernel/zstd.ts';
@@ -10,8 +10,15 @@ import { compress, compressionHeaderId, compressionName, compressorNames, decomp
 
 const text = Buffer.from('a line of text that repeats, '.repeat(400));
 
+/** What Node has; S2 is read by a real kopia in test/interop. */
+const readers = [
+  ['zstd', zstdDecompressSync],
+  ['gzip', gunzipSync],
+  ['deflate', inflateRawSync],
+] as const;
+
 describe('compression', () => {
-  it('puts the header id before one frame that anybody can read', () => {
+  it('puts the header id before one stream that anybody can read', () => {
     const expected = { none: 0, zstd: 0x1100, 'zstd-fastest': 0x1101, 'zstd-better-compression': 0x1102 };
     for (const [name, id] of Object.entries(expected)) assert.equal(compressionName(id), name);
     for (const name of compressorNames) {
@@ -22,7 +29,8 @@ describe('compression', () => {
       }
       assert.ok(packed !== undefined && packed.length < text.length);
       assert.equal(Buffer.from(packed).readUInt32BE(), compressionHeaderId(name));
-      assert.ok(text.equals(zstdDecompressSync(packed.subarray(4))));
+      const read = readers.find(([family]) => name.includes(family))?.[1];
+      if (read !== undefined) assert.ok(text.equals(read(packed.subarray(4))));
     }
   });
 

@@ -1,66 +1,88 @@
 /**
  * Compression of single contents (Kopia `repo/compression`): a big-endian header id, then the algorithm's own stream.
  * Ids of contents are hashes of what is uncompressed, so the stream need not equal Kopia's. All that Kopia has ever
- * written is read; zstd is what this program writes.
+ * written is read; all but LZ4, which it advises against, is written.
  */
-import { gunzipSync, inflateRawSync } from 'node:zlib';
+import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from 'node:zlib';
 
 import { zstdContext } from '../../kernel/zstd.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { decompressLz4 } from './lz4.ts';
+import { compressS2 } from './s2-encode.ts';
 import { decompressS2 } from './s2.ts';
 
 /** What this program writes. */
-export type CompressorName = 'none' | 'zstd-fastest' | 'zstd' | 'zstd-better-compression' | 'zstd-best-compression';
+export type CompressorName =
+  | 'none'
+  | `zstd${'' | '-fastest' | '-better-compression' | '-best-compression'}`
+  | `s2-${'default' | 'better' | 'parallel-4' | 'parallel-8'}`
+  | `${'gzip' | 'pgzip'}${'' | '-best-speed' | '-best-compression'}`
+  | `deflate-${'default' | 'best-speed' | 'best-compression'}`;
 
-interface ZstdSetting {
-  readonly headerId: number;
-  /** Up to 11 the window stays at 4 MiB or less, whatever the length; Kopia's own reach 8 MiB. */
-  readonly level: number;
-}
-
-const zstdSettings: Readonly<Record<Exclude<CompressorName, 'none'>, ZstdSetting>> = {
-  zstd: { headerId: 0x1100, level: 3 },
-  'zstd-fastest': { headerId: 0x1101, level: 1 },
-  'zstd-better-compression': { headerId: 0x1102, level: 7 },
-  'zstd-best-compression': { headerId: 0x1103, level: 11 },
-};
-
+/** Writes the stream to the beginning of `out`; undefined when it does not fit. */
+type Encoder = (plain: Uint8Array, out: Uint8Array) => number | undefined;
 /** Writes the content to the beginning of `out`; undefined when the stream is damaged or holds more than that. */
 type Decoder = (stream: Uint8Array, out: Uint8Array) => number | undefined;
 
-const zstd: Decoder = (stream, out) => zstdContext().decompressInto(stream, out);
-const gzip: Decoder = nodeDecoder(gunzipSync);
-const deflate: Decoder = nodeDecoder(inflateRawSync);
+interface Algorithm {
+  readonly headerId: number;
+  readonly decode: Decoder;
+  /** Absent: read, but not written. */
+  readonly encode?: Encoder;
+}
 
-const algorithms: ReadonlyMap<number, readonly [name: string, decoder: Decoder]> = new Map([
-  [0x1000, ['gzip', gzip]],
-  [0x1001, ['gzip-best-speed', gzip]],
-  [0x1002, ['gzip-best-compression', gzip]],
-  [0x1100, ['zstd', zstd]],
-  [0x1101, ['zstd-fastest', zstd]],
-  [0x1102, ['zstd-better-compression', zstd]],
-  [0x1103, ['zstd-best-compression', zstd]],
-  [0x1200, ['s2-default', decompressS2]],
-  [0x1201, ['s2-better', decompressS2]],
-  [0x1202, ['s2-parallel-4', decompressS2]],
-  [0x1203, ['s2-parallel-8', decompressS2]],
-  [0x1300, ['pgzip', gzip]],
-  [0x1301, ['pgzip-best-speed', gzip]],
-  [0x1302, ['pgzip-best-compression', gzip]],
-  [0x1400, ['lz4', decompressLz4]],
-  [0x1500, ['deflate-default', deflate]],
-  [0x1501, ['deflate-best-speed', deflate]],
-  [0x1502, ['deflate-best-compression', deflate]],
-]);
+/** Up to level 11 the window stays at 4 MiB or less, whatever the length; Kopia's own reach 8 MiB. */
+const zstd = (headerId: number, level: number): Required<Algorithm> => ({
+  headerId,
+  decode: (stream, out) => zstdContext().decompressInto(stream, out),
+  encode: (plain, out) => zstdContext().compressInto(level, plain, out),
+});
+const gzip = (headerId: number, level: number): Required<Algorithm> => ({
+  headerId,
+  decode: nodeDecoder(gunzipSync),
+  encode: nodeEncoder(gzipSync, level),
+});
+const deflate = (headerId: number, level: number): Required<Algorithm> => ({
+  headerId,
+  decode: nodeDecoder(inflateRawSync),
+  encode: nodeEncoder(deflateRawSync, level),
+});
+/** Kopia's kinds differ in how hard and in how many threads they look for matches. */
+const s2 = (headerId: number): Required<Algorithm> => ({ headerId, decode: decompressS2, encode: compressS2 });
+
+const written: Readonly<Record<Exclude<CompressorName, 'none'>, Required<Algorithm>>> = {
+  zstd: zstd(0x1100, 3),
+  'zstd-fastest': zstd(0x1101, 1),
+  'zstd-better-compression': zstd(0x1102, 7),
+  'zstd-best-compression': zstd(0x1103, 11),
+  's2-default': s2(0x1200),
+  's2-better': s2(0x1201),
+  's2-parallel-4': s2(0x1202),
+  's2-parallel-8': s2(0x1203),
+  gzip: gzip(0x1000, 6),
+  'gzip-best-speed': gzip(0x1001, 1),
+  'gzip-best-compression': gzip(0x1002, 9),
+  pgzip: gzip(0x1300, 6),
+  'pgzip-best-speed': gzip(0x1301, 1),
+  'pgzip-best-compression': gzip(0x1302, 9),
+  'deflate-default': deflate(0x1500, 6),
+  'deflate-best-speed': deflate(0x1501, 1),
+  'deflate-best-compression': deflate(0x1502, 9),
+};
+
+const algorithms: ReadonlyMap<number, readonly [name: string, decode: Decoder]> = new Map(
+  Object.entries<Algorithm>({ ...written, lz4: { headerId: 0x1400, decode: decompressLz4 } }).map(
+    ([name, { headerId, decode }]) => [headerId, [name, decode]],
+  ),
+);
 
 /** The header id, 4 bytes before the stream. */
 export const compressionHeaderBytes = 4;
 
-export const compressorNames: readonly CompressorName[] = ['none', ...(Object.keys(zstdSettings) as CompressorName[])];
+export const compressorNames: readonly CompressorName[] = ['none', ...(Object.keys(written) as CompressorName[])];
 
 export function isCompressorName(name: string): name is CompressorName {
-  return name === 'none' || Object.hasOwn(zstdSettings, name);
+  return name === 'none' || Object.hasOwn(written, name);
 }
 
 /** Kopia's name of an algorithm. */
@@ -69,7 +91,7 @@ export function compressionName(headerId: number): string | undefined {
 }
 
 export function compressionHeaderId(name: CompressorName): number {
-  return name === 'none' ? 0 : zstdSettings[name].headerId;
+  return name === 'none' ? 0 : written[name].headerId;
 }
 
 /**
@@ -78,11 +100,11 @@ export function compressionHeaderId(name: CompressorName): number {
  */
 export function compressInto(name: CompressorName, plain: Uint8Array, out: Uint8Array): number | undefined {
   if (name === 'none') return undefined;
-  const { headerId, level } = zstdSettings[name];
-  // The room is what makes it strictly smaller: zstd gives up as soon as it is used up.
+  const { headerId, encode } = written[name];
+  // The room is what makes it strictly smaller: encoders give up as soon as it is used up.
   const end = Math.min(out.length, plain.length - 1);
   if (end <= compressionHeaderBytes) return undefined;
-  const streamBytes = zstdContext().compressInto(level, plain, out.subarray(compressionHeaderBytes, end));
+  const streamBytes = encode(plain, out.subarray(compressionHeaderBytes, end));
   if (streamBytes === undefined) return undefined;
   new DataView(out.buffer, out.byteOffset).setUint32(0, headerId);
   return compressionHeaderBytes + streamBytes;
@@ -170,5 +192,18 @@ function nodeDecoder(decode: typeof gunzipSync): Decoder {
     if (plain.length > out.length) return undefined;
     out.set(plain);
     return plain.length;
+  };
+}
+
+function nodeEncoder(encode: typeof gzipSync, level: number): Encoder {
+  return (plain, out) => {
+    let stream: Buffer;
+    try {
+      stream = encode(plain, { level, chunkSize: Math.max(64, out.length), maxOutputLength: out.length });
+    } catch {
+      return undefined;
+    }
+    out.set(stream);
+    return stream.length;
   };
 }

@@ -10,8 +10,8 @@
 import { copyMatch } from './copy-match.ts';
 import { crc32c } from './crc32c.ts';
 
-const chunkCompressed = 0x00;
-const chunkRaw = 0x01;
+/** What the types of chunks with data are. */
+export const s2Chunk = { compressed: 0x00, raw: 0x01 } as const;
 const chunkIdentifier = 0xff;
 /** From here on a decoder may pass over what it does not know. */
 const chunkSkippable = 0x80;
@@ -32,7 +32,7 @@ export function decompressS2(stream: Uint8Array, out: Uint8Array): number | unde
       if (!identifiers.includes(String.fromCharCode(...body.subarray(0, 16)))) return undefined;
     } else if (at === 0) {
       return undefined;
-    } else if (type === chunkCompressed || type === chunkRaw) {
+    } else if (type === s2Chunk.compressed || type === s2Chunk.raw) {
       const length = decodeChunk(type, body, out.subarray(done));
       if (length === undefined) return undefined;
       done += length;
@@ -48,18 +48,18 @@ function decodeChunk(type: number, body: Uint8Array, out: Uint8Array): number | 
   if (body.length < 4) return undefined;
   const data = body.subarray(4);
   let length: number | undefined;
-  if (type === chunkCompressed) {
+  if (type === s2Chunk.compressed) {
     length = decodeBlock(data, out);
   } else if (data.length <= out.length) {
     out.set(data);
     length = data.length;
   }
-  if (length === undefined || masked(crc32c(out.subarray(0, length))) !== littleEndian(body, 0, 4)) return undefined;
+  if (length === undefined || maskedCrc(crc32c(out.subarray(0, length))) !== littleEndian(body, 0, 4)) return undefined;
   return length;
 }
 
 /** So that a CRC of data that holds CRCs is no weaker (Snappy framing, section 3). */
-function masked(crc: number): number {
+export function maskedCrc(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
 
