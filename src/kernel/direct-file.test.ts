@@ -8,6 +8,7 @@ import { nextTurn } from '../std/next-turn.ts';
 import { seededRng } from '../std/rng.ts';
 import { AlignedMemory } from './aligned-memory.ts';
 import { DirectFile } from './direct-file.ts';
+import { cachedBytes } from './page-cache.ts';
 
 const flags = constants.O_RDWR | constants.O_CREAT;
 
@@ -31,6 +32,20 @@ describe('a direct file', () => {
     assert.equal(await file.read(back.subarray(0, 5), 65_530), 5);
     assert.equal(await file.read(back, 65_536), 0);
     assert.equal(file.direct, true);
+  });
+
+  test('writes to any position past the cache, from memory that lies as the position does', async (context) => {
+    await using place = await folder();
+    await using file = await DirectFile.open(place.file, { flags, direct: true });
+    const memory = AlignedMemory.allocate({ slotBytes: 2 ** 20 + 8192, slots: 1 }).slot(0);
+    memory.set(seededRng(2).bytes(memory.length));
+    const position = 3 * 4096 + 777;
+    await file.write(memory.subarray(777, 777 + 2 ** 20), position);
+    const cached = cachedBytes(file.fd);
+    if (!file.direct || cached === undefined) return context.skip('the file system refuses O_DIRECT, or does not tell');
+    assert.ok(cached < 2 ** 18, `${cached} bytes went through the cache`);
+    const expected = Buffer.concat([Buffer.alloc(position), memory.subarray(777, 777 + 2 ** 20)]);
+    assert.ok(expected.equals(await readFile(place.file)));
   });
 
   test('goes on through the cache when a direct transfer is refused', async () => {

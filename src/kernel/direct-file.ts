@@ -147,8 +147,15 @@ export class DirectFile implements AsyncDisposable {
     await closeFile(this.fd);
   }
 
-  /** One system call: the aligned beginning of `bytes` directly where possible, else buffered. */
+  /**
+   * One system call: the aligned beginning of `bytes` directly where possible, else buffered; of memory that is as far
+   * from a block's beginning as the position is, what comes before the next block, so that the rest can go directly.
+   */
   async #piece(bytes: Uint8Array, position: number, transfer: Transfer): Promise<number> {
+    const before = (directAlignmentBytes - (position % directAlignmentBytes)) % directAlignmentBytes;
+    if (this.#direct && before > 0 && before < bytes.length && isDirectAligned(bytes.subarray(before))) {
+      return await transfer(this.fd, bytes.subarray(0, before), position);
+    }
     const aligned = bytes.length - (bytes.length % directAlignmentBytes);
     const direct = this.#direct && aligned > 0 && position % directAlignmentBytes === 0 && isDirectAligned(bytes);
     if (!direct || this.#directFd === undefined) return await transfer(this.fd, bytes, position);

@@ -107,6 +107,8 @@ export interface SmallFile {
 export interface PartTask {
   readonly kind: 'part';
   readonly fd: number;
+  /** Of the same file, past the page cache, where there is one. */
+  readonly directFd: number | undefined;
   readonly leaves: readonly FetchLeaf[];
   readonly compare: boolean;
   readonly again?: boolean;

@@ -14,6 +14,7 @@ import { reopenTarget } from '../volume/file-target.ts';
 import type { FetchOutput, FetchTask, FetchWorkerData } from './fetch-messages.ts';
 import { FilesWriter } from './files-writer.ts';
 import { LeafFetcher } from './leaf-fetcher.ts';
+import { PartWriter } from './part-writer.ts';
 import { VolumeWriter } from './volume-writer.ts';
 
 const data = await taskData<FetchWorkerData>();
@@ -23,6 +24,7 @@ const codec = new ContentCodec(data.format);
 const lookup = await prepared(() => new IndexLookup(data.index));
 const store = await prepared(() => openBlobStore(data.store, { signal, clock: systemClock, rng: systemRng }));
 const fetcher = new LeafFetcher({ codec, store, lookup, signal });
+const parts = new PartWriter(fetcher);
 const writer = await prepared(async () => await openWriter(data.output));
 
 serveTasks<FetchTask>({
@@ -42,8 +44,7 @@ serveTasks<FetchTask>({
         assert(writer instanceof FilesWriter);
         return await writer.files(task);
       case 'part':
-        assert(writer instanceof FilesWriter);
-        return await writer.part(task);
+        return await parts.part(task);
     }
   },
   async close() {

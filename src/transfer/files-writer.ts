@@ -1,9 +1,9 @@
 /**
- * What a fetch worker does to a tree of files. Small files and links are made whole, in batches: one read of a pack
- * serves many, and each costs six system calls and no message of its own. Of a large file only parts are written; who
- * opened it finishes it. What cannot be had, or cannot be made, is told and stops nobody else.
+ * What a fetch worker does for the small files and links of a tree: they are made whole, in batches. One read of a pack
+ * serves many, and each costs six system calls and no message of its own. What cannot be had, or cannot be made, is told
+ * and stops nobody else.
  */
-import { ftruncateSync, readSync } from 'node:fs';
+import { ftruncateSync } from 'node:fs';
 import { threadId } from 'node:worker_threads';
 
 import { closeDescriptor } from '../kernel/folder-calls.ts';
@@ -13,17 +13,10 @@ import { toError } from '../std/to-error.ts';
 import { applyAttributes, isSameTime } from '../volume/file-attributes.ts';
 import { createFile, createLink, dropFile, finishFile, lookAt, openOnly, writeAll } from '../volume/folder-entry.ts';
 import { volumeError } from '../volume/volume-errors.ts';
-import type {
-  FetchLeaf,
-  FileFailure,
-  FilesFetched,
-  FilesOutput,
-  FilesTask,
-  PartTask,
-  SmallFile,
-} from './fetch-messages.ts';
+import type { FetchLeaf, FileFailure, FilesFetched, FilesOutput, FilesTask, SmallFile } from './fetch-messages.ts';
 import { endsRestore } from './file-failure.ts';
 import { isGone, type LeafFetcher } from './leaf-fetcher.ts';
+import { readWhole } from './part-writer.ts';
 import { dataRuns } from './zero-runs.ts';
 
 export interface FilesWriterParts {
@@ -153,7 +146,7 @@ export class FilesWriter {
     const opened = createFile(file, instead);
     let written = 0;
     try {
-      written = writeData(opened.fd, bytes, { offset: 0, fresh: true });
+      written = writeData(opened.fd, bytes);
       if (written < bytes.length) ftruncateSync(opened.fd, bytes.length);
     } catch (error) {
       dropFile(file, opened);
@@ -167,50 +160,6 @@ export class FilesWriter {
     this.#temporaries += 1;
     return `${this.#output.temporaryPrefix}${threadId}-${this.#temporaries}`;
   }
-
-  /** @throws {VolumeError} for what ends the restore, {BlobError} */
-  async part({ fd, leaves, compare, again = false }: PartTask): Promise<FilesFetched | 'gone'> {
-    const nothing = { fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, kept: 0, failures: [] };
-    try {
-      // Before memory is taken for it: what a list says of a length may be anything.
-      for (const leaf of leaves) {
-        const lengthBytes = this.#fetcher.lengthOf(leaf);
-        if (leaf.compressed !== true && lengthBytes !== undefined && lengthBytes !== leaf.lengthBytes) {
-          throw new RepositoryError('corrupt', `content ${leaf.contentId} has another length than its list says`);
-        }
-        if (lengthBytes === undefined && !again) return 'gone';
-        if (lengthBytes === undefined) {
-          throw new RepositoryError('corrupt', `no index entry for content ${leaf.contentId}`);
-        }
-      }
-      const wanted = compare ? this.#differing(fd, leaves) : leaves;
-      if (wanted.length === 0) return nothing;
-      const first = wanted[0]!.offset;
-      const last = wanted.at(-1)!;
-      using output = this.#fetcher.takeSlot(last.offset + last.lengthBytes - first);
-      const packedBytes = await this.#fetcher.fetch(wanted, { first, output: output.bytes });
-      let writtenBytes = 0;
-      for (const { offset, lengthBytes } of wanted) {
-        const bytes = output.bytes.subarray(offset - first, offset - first + lengthBytes);
-        writtenBytes += writeData(fd, bytes, { offset, fresh: !compare });
-      }
-      const fetchedBytes = wanted.reduce((sum, leaf) => sum + leaf.lengthBytes, 0);
-      return { ...nothing, fetchedBytes, packedBytes, writtenBytes };
-    } catch (error) {
-      if (isGone(error) && !again) return 'gone';
-      if (!(error instanceof RepositoryError)) throw toError(volumeError(error, 'write a part of a file'));
-      return { ...nothing, failures: [{ index: 0, error: packError(error) }] };
-    }
-  }
-
-  /** The chunks that the file does not hold yet. */
-  #differing(fd: number, leaves: readonly FetchLeaf[]): FetchLeaf[] {
-    return leaves.filter((leaf) => {
-      using present = this.#fetcher.takeSlot(leaf.lengthBytes);
-      const bytes = present.bytes.subarray(0, leaf.lengthBytes);
-      return readWhole(fd, bytes, leaf.offset) !== bytes.length || !this.#fetcher.isLeaf(leaf, bytes);
-    });
-  }
 }
 
 function faultOf({ kind, contentId, sizeBytes }: SmallFile, lengthBytes: number): string | undefined {
@@ -220,28 +169,13 @@ function faultOf({ kind, contentId, sizeBytes }: SmallFile, lengthBytes: number)
   return lengthBytes > 0 && lengthBytes <= linkBytesMax ? undefined : `no link leads to ${lengthBytes} bytes`;
 }
 
-/** Writes what is not zero, or everything where something else may stand. @returns bytes written */
-function writeData(fd: number, bytes: Uint8Array, { offset, fresh }: { offset: number; fresh: boolean }): number {
-  if (!fresh) {
-    writeAll(fd, bytes, offset);
-    return bytes.length;
-  }
+/** Writes to a new file what is not zero. @returns bytes written */
+function writeData(fd: number, bytes: Uint8Array): number {
   let written = 0;
   for (const { start, lengthBytes, zero } of dataRuns(bytes)) {
     if (zero) continue;
-    writeAll(fd, bytes.subarray(start, start + lengthBytes), offset + start);
+    writeAll(fd, bytes.subarray(start, start + lengthBytes), start);
     written += lengthBytes;
   }
   return written;
-}
-
-/** @returns how much of `into` the file fills */
-function readWhole(fd: number, into: Uint8Array, offset: number): number {
-  let done = 0;
-  while (done < into.length) {
-    const count = readSync(fd, into, done, into.length - done, offset + done);
-    if (count === 0) break;
-    done += count;
-  }
-  return done;
 }

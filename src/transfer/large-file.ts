@@ -3,7 +3,7 @@
  * part is there. An interrupted one goes on: below the recorded watermark everything is written; above it, what a part of
  * the file holds is compared with what it should, because parts are written in no order.
  */
-import { ftruncateSync } from 'node:fs';
+import { constants, ftruncateSync, openSync } from 'node:fs';
 
 import { closeDescriptor } from '../kernel/folder-calls.ts';
 import { fallocate } from '../kernel/sys.ts';
@@ -44,6 +44,8 @@ const zeroWriteBytes = 1024 * 1024;
 export class LargeFile {
   readonly path: string;
   readonly fd: number;
+  /** For writing past the page cache, where the file system can. */
+  readonly directFd: number | undefined;
   /** True when the file may hold something. */
   readonly compare: boolean;
   readonly #place: LargeFilePlace;
@@ -101,6 +103,7 @@ export class LargeFile {
       else dropFile(place, opened);
       throw error;
     }
+    this.directFd = openDirect(this.fd);
   }
 
   /** What a later run can go on from; everything below the watermark is written. Damage may lie anywhere below. */
@@ -159,6 +162,7 @@ export class LargeFile {
    * for one that looked whole before: the repository has nothing better, and it may be the only good copy.
    */
   finish(): void {
+    this.#closeDirect();
     if (this.#damage !== undefined && this.#stood) closeDescriptor(this.fd);
     else if (this.#damage !== undefined) dropFile(this.#place, this.#opened);
     else finishFile(this.#place, this.#opened, this.#place.attributes);
@@ -166,6 +170,20 @@ export class LargeFile {
 
   /** Leaves it as it is, for a later run. */
   close(): void {
+    this.#closeDirect();
     closeDescriptor(this.fd);
+  }
+
+  #closeDirect(): void {
+    if (this.directFd !== undefined) closeDescriptor(this.directFd);
+  }
+}
+
+/** The same file once more. Where that is refused, everything goes through the page cache. */
+function openDirect(fd: number): number | undefined {
+  try {
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_DIRECT);
+  } catch {
+    return undefined;
   }
 }

@@ -153,8 +153,8 @@ export class LargeFiles implements AsyncDisposable {
     }
     await queue.ready();
     file.begin(offset, lengthBytes);
-    const { fd, compare } = file;
-    await queue.submit({ kind: 'part', fd, leaves: task.leaves, compare }, (outcome) => {
+    const { fd, directFd, compare } = file;
+    await queue.submit({ kind: 'part', fd, directFd, leaves: task.leaves, compare }, (outcome) => {
       track(outcome.then((answer) => this.#written(item, task, filesFetched(answer))));
     });
   }

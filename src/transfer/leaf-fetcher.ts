@@ -4,7 +4,7 @@
  * the opened bytes before anybody sees them.
  */
 import type { BlobStore } from '../blobs/blob-store.ts';
-import { AlignedMemory } from '../kernel/aligned-memory.ts';
+import { AlignedMemory, directAlignmentBytes } from '../kernel/aligned-memory.ts';
 import { decompressChunk } from '../repository/content/compression.ts';
 import type { ContentCodec } from '../repository/content/content-codec.ts';
 import { hashOf, prefixOf } from '../repository/content/content-id.ts';
@@ -17,6 +17,9 @@ import { packReads, type LocatedLeaf, type PackRead } from './pack-reads.ts';
 
 /** Two slots a task: what is read from packs, and what is written to the volume. */
 const slotBytes = fetchTaskBytes + 64 * 1024;
+const slots = fetchTasksPerWorker * 2;
+/** What Kopia's splitters make of 4 MiB on average is at most 8 MiB long. Larger ones are not kept. */
+const largeSlotBytes = 8 * 1024 * 1024 + 128 * 1024;
 
 export interface LeafFetcherParts {
   readonly codec: ContentCodec;
@@ -32,12 +35,13 @@ export class LeafFetcher {
   readonly #parts: Omit<LeafFetcherParts, 'lookup'>;
   #lookup: IndexLookup;
   readonly #freeSlots: Uint8Array[];
+  readonly #largeSlots: Uint8Array[] = [];
 
   constructor({ lookup, ...parts }: LeafFetcherParts) {
     this.#parts = parts;
     this.#lookup = lookup;
-    const memory = AlignedMemory.allocate({ slotBytes, slots: fetchTasksPerWorker * 2 });
-    this.#freeSlots = Array.from({ length: fetchTasksPerWorker * 2 }, (_, slot) => memory.slot(slot));
+    const memory = AlignedMemory.allocate({ slotBytes, slots });
+    this.#freeSlots = Array.from({ length: slots }, (_, slot) => memory.slot(slot));
   }
 
   /** Leaves are located all at once, with nothing awaited in between: no task is in the middle of the old tables. */
@@ -45,11 +49,24 @@ export class LeafFetcher {
     this.#lookup = lookup;
   }
 
-  /** A slot of this worker's memory, or a buffer of its own for a foreign chunk that is larger than any of ours. */
-  takeSlot(lengthBytes: number): Disposable & { readonly bytes: Uint8Array } {
-    const slot = lengthBytes <= slotBytes ? this.#freeSlots.pop() : undefined;
-    if (slot === undefined) return { bytes: new Uint8Array(lengthBytes), [Symbol.dispose]: () => undefined };
-    return { bytes: slot, [Symbol.dispose]: () => void this.#freeSlots.push(slot) };
+  /**
+   * A slot of this worker's memory, or, for what is larger than any chunk of ours, one that is kept for the next.
+   * `phase`: how far its first byte is to lie from a page's beginning, for writing to an offset that does the same.
+   */
+  takeSlot(
+    lengthBytes: number,
+    { phase = 0 }: { readonly phase?: number } = {},
+  ): Disposable & { readonly bytes: Uint8Array } {
+    const neededBytes = phase + lengthBytes;
+    const free = neededBytes <= slotBytes ? this.#freeSlots : this.#largeSlots;
+    const slot = takeOf(free, neededBytes) ?? largeSlot(neededBytes);
+    return {
+      bytes: slot.subarray(phase),
+      [Symbol.dispose]: () => {
+        if (slot.length === slotBytes) this.#freeSlots.push(slot);
+        else if (slot.length === largeSlotBytes && this.#largeSlots.length < slots) this.#largeSlots.push(slot);
+      },
+    };
   }
 
   /**
@@ -159,4 +176,14 @@ function damaged(leaf: FetchLeaf, cause: unknown): RepositoryError {
 
 function raise(_leaf: FetchLeaf, error: RepositoryError): never {
   throw error;
+}
+
+function takeOf(free: Uint8Array[], neededBytes: number): Uint8Array | undefined {
+  const at = free.findLastIndex(({ length }) => length >= neededBytes);
+  return at < 0 ? undefined : free.splice(at, 1)[0];
+}
+
+function largeSlot(neededBytes: number): Uint8Array {
+  const pages = Math.ceil(Math.max(neededBytes, largeSlotBytes) / directAlignmentBytes);
+  return AlignedMemory.allocate({ slotBytes: pages * directAlignmentBytes, slots: 1 }).slot(0);
 }

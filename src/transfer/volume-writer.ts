@@ -6,6 +6,7 @@ import type { BlockTarget } from '../volume/block-target.ts';
 import { extent } from '../volume/extent.ts';
 import { fetchTaskBytes, type Fetched, type FetchLeaf, type LeavesTask, type ZeroTask } from './fetch-messages.ts';
 import { isGone, type LeafFetcher } from './leaf-fetcher.ts';
+import { touching } from './leaf-stretches.ts';
 import { dataRuns, isZero } from './zero-runs.ts';
 
 export interface VolumeWriterParts {
@@ -106,17 +107,4 @@ export class VolumeWriter {
       return !fetcher.isLeaf(leaf, bytes);
     });
   }
-}
-
-function* touching(leaves: readonly FetchLeaf[]): Generator<{ offset: number; lengthBytes: number }> {
-  let run: { offset: number; lengthBytes: number } | undefined;
-  for (const leaf of leaves) {
-    if (run !== undefined && run.offset + run.lengthBytes === leaf.offset) {
-      run.lengthBytes += leaf.lengthBytes;
-    } else {
-      if (run !== undefined) yield run;
-      run = { offset: leaf.offset, lengthBytes: leaf.lengthBytes };
-    }
-  }
-  if (run !== undefined) yield run;
 }
