@@ -10,6 +10,7 @@ import type { Clock } from '../std/clock.ts';
 import type { Rng } from '../std/rng.ts';
 import { ContentCodec } from './content/content-codec.ts';
 import type { ContentId } from './content/content-id.ts';
+import { lockingStore } from './format/blobcfg.ts';
 import { openFormat, type OpenedFormat } from './format/format-store.ts';
 import type { IndexEntry } from './index/index-entry.ts';
 import { IndexSet } from './index/index-set.ts';
@@ -71,13 +72,14 @@ export class Repository implements ContentReader, AsyncDisposable {
     opened: OpenedFormat,
     { cacheDirectory, signal }: Omit<RepositoryOpen, 'password'>,
   ): Promise<Repository> {
-    const { store, clock } = parts;
+    const { clock } = parts;
+    const store = lockingStore(parts.store, opened.retention);
     const codec = new ContentCodec(opened.format);
     const directory = join(cacheDirectory, Buffer.from(opened.uniqueId).toString('hex').slice(0, 16));
     const cacheKey = opened.deriveKey('dray index cache', 32);
     const { format } = opened;
     const index = await IndexSet.open({ store, codec, format, cacheDirectory: directory, cacheKey, clock, signal });
-    return new Repository(parts, opened, codec, index);
+    return new Repository({ ...parts, store }, opened, codec, index);
   }
 
   async read(id: ContentId, { signal }: { readonly signal: AbortSignal }): Promise<Uint8Array> {

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 
 import { createCounts, readCounts, type StoreCounts } from '../../blobs/count.ts';
 import type { BlobStoreLocation } from '../../blobs/location.ts';
+import { lockOptions } from '../../repository/format/blobcfg.ts';
 import { openFormatBlob } from '../../repository/format/format-store.ts';
 import { Repository } from '../../repository/repository.ts';
 import type { CliContext } from '../shell/cli-context.ts';
@@ -34,7 +35,7 @@ export async function openRepository(context: CliContext, opening: RepositoryOpe
     const repository = await Repository.openWith({ store, clock, rng }, opened, { cacheDirectory, signal });
     return {
       repository,
-      store: location,
+      store: { ...location, lock: lockOptions(opened.retention) },
       requests: () => readCounts(location.count?.counts ?? createCounts()),
       async [Symbol.asyncDispose]() {
         await repository[Symbol.asyncDispose]();
@@ -47,9 +48,19 @@ export async function openRepository(context: CliContext, opening: RepositoryOpe
 }
 
 /** For people. */
-export function requestsText({ gets, getBytes, puts, putBytes, lists, stats, removes }: StoreCounts): string {
+export function requestsText({
+  gets,
+  getBytes,
+  puts,
+  putBytes,
+  lists,
+  stats,
+  removes,
+  lockedRemoves,
+}: StoreCounts): string {
   const others = lists + stats + removes;
-  return `${gets} reads (${formatSize(getBytes)}), ${puts} writes (${formatSize(putBytes)}), ${others} others`;
+  const refused = lockedRemoves === 0 ? '' : `, ${lockedRemoves} removals refused by a lock`;
+  return `${gets} reads (${formatSize(getBytes)}), ${puts} writes (${formatSize(putBytes)}), ${others} others${refused}`;
 }
 
 export function workersOf({ parallel }: { readonly parallel: number | undefined }): number {
