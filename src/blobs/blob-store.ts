@@ -72,6 +72,8 @@ export interface BlobGet extends BlobCall {
    * The bytes may begin anywhere in it. Only with `range`.
    */
   readonly into?: Uint8Array | undefined;
+  /** From the store itself, not from what a cache has kept: what came before was damaged. */
+  readonly fresh?: boolean | undefined;
 }
 
 /** A time in which nobody may remove or overwrite what a blob holds: S3's object lock. */

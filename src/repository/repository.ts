@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 
-import type { BlobStore } from '../blobs/blob-store.ts';
+import type { BlobGet, BlobStore } from '../blobs/blob-store.ts';
 import { hasCode } from '../std/dray-error.ts';
 import type { Clock } from '../std/clock.ts';
 import type { Rng } from '../std/rng.ts';
@@ -84,12 +84,14 @@ export class Repository implements ContentReader, AsyncDisposable {
 
   async read(id: ContentId, { signal }: { readonly signal: AbortSignal }): Promise<Uint8Array> {
     try {
-      return await this.#read(id, signal);
+      return await this.#read(id, { signal });
     } catch (error) {
+      // What a cache has kept of an answer that was damaged on its way would be damaged for ever.
+      if (hasCode(error, 'corrupt')) return await this.#read(id, { fresh: true, signal });
       // Maintenance may have moved the content since the index was loaded.
       if (!hasCode(error, 'content-missing') && !hasCode(error, 'blob-not-found')) throw error;
       await this.index.refresh({ signal });
-      return await this.#read(id, signal);
+      return await this.#read(id, { signal });
     }
   }
 
@@ -115,10 +117,10 @@ export class Repository implements ContentReader, AsyncDisposable {
     await this.store[Symbol.asyncDispose]();
   }
 
-  async #read(id: ContentId, signal: AbortSignal): Promise<Uint8Array> {
+  async #read(id: ContentId, options: Pick<BlobGet, 'fresh' | 'signal'>): Promise<Uint8Array> {
     const entry = this.#entry(id);
     const range = { offset: entry.packOffset, lengthBytes: entry.packedLength };
-    const sealed = await this.store.get(entry.packBlob, { range, signal });
+    const sealed = await this.store.get(entry.packBlob, { ...options, range });
     return this.codec.open(entry, sealed, { verify: true });
   }
 
