@@ -29,7 +29,8 @@ export function isBlobName(text: string): boolean {
  *   `blob-denied`, `blob-read-only`, `blob-no-space`, `blob-name`: permanent. So are `blob-location` (not a place that
  *   this version can open), `blob-layout` (the store's own parameters are damaged), `blob-store-missing` (not a blob but
  *   all of the store, such as its bucket, is not there), `blob-credentials` (none, or not accepted), `blob-clock` (so wrong
- *   that the server refuses requests) and `blob-tls` (the server's certificate is not trusted).
+ *   that the server refuses requests), `blob-tls` (the server's certificate is not trusted), `blob-locked` (a retention that
+ *   has not passed forbids it) and `blob-no-lock` (the store cannot lock blobs, or not in this way).
  * - `blob-unavailable`: anything that may pass. The retry layer repeats only this one.
  */
 export class BlobError extends DrayError<
@@ -46,6 +47,8 @@ export class BlobError extends DrayError<
   | 'blob-credentials'
   | 'blob-clock'
   | 'blob-tls'
+  | 'blob-locked'
+  | 'blob-no-lock'
   | 'blob-unavailable'
 > {}
 
@@ -69,9 +72,24 @@ export interface BlobGet extends BlobCall {
    * The bytes may begin anywhere in it. Only with `range`.
    */
   readonly into?: Uint8Array | undefined;
+  /** From the store itself, not from what a cache has kept: what came before was damaged. */
+  readonly fresh?: boolean | undefined;
 }
 
-export interface BlobPut extends BlobCall {
+/** A time in which nobody may remove or overwrite what a blob holds: S3's object lock. */
+export interface BlobRetention {
+  /** The provider's word; on S3 `GOVERNANCE` or `COMPLIANCE`. */
+  readonly mode: string;
+  /** From the moment in which the store is asked, milliseconds. */
+  readonly periodMs: number;
+}
+
+export interface BlobUploadOptions extends BlobCall {
+  /** Lock what is stored. A store that cannot refuses with `blob-no-lock` instead of storing it unlocked. */
+  readonly retention?: BlobRetention | undefined;
+}
+
+export interface BlobPut extends BlobUploadOptions {
   /** Fail with `blob-exists` instead of replacing. */
   readonly ifAbsent?: boolean | undefined;
 }
@@ -97,7 +115,7 @@ export interface BlobStore extends AsyncDisposable {
   put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<void>;
 
   /** Stores a blob piece by piece. Nothing is visible before `commit`. */
-  upload(id: BlobId, options: BlobCall): Promise<BlobUpload>;
+  upload(id: BlobId, options: BlobUploadOptions): Promise<BlobUpload>;
 
   /** @throws {BlobError} `blob-not-found` */
   stat(id: BlobId, options: BlobCall): Promise<BlobMetadata>;
@@ -105,7 +123,17 @@ export interface BlobStore extends AsyncDisposable {
   /** All blobs whose name starts with `prefix`, in no order unless `listsInOrder`, each at most once. */
   list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata>;
 
-  /** Deletes; a blob that is not there counts as deleted. Durable when resolved. */
+  /**
+   * Has a blob stay locked for the whole period from now on; a lock that lasts longer is left as it is.
+   * @throws {BlobError} `blob-not-found`, `blob-no-lock`, …
+   */
+  extendRetention(id: BlobId, retention: BlobRetention, options: BlobCall): Promise<void>;
+
+  /**
+   * Deletes; a blob that is not there counts as deleted. Durable when resolved. Where old versions are kept, as in every
+   * bucket with object lock, the blob is hidden and its space not given back.
+   * @throws {BlobError} `blob-locked` where a lock forbids even that, …
+   */
   remove(id: BlobId, options: BlobCall): Promise<void>;
 
   /** The store's present time, milliseconds since the Unix epoch. */

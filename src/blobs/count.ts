@@ -2,6 +2,7 @@
  * The counting layer: how often a store was asked for what, and how many bytes went which way, by all threads of the process
  * together. It stands below the other layers, so that what is tried again counts again: that is what a store charges for.
  */
+import { hasCode } from '../std/dray-error.ts';
 import type {
   BlobCall,
   BlobGet,
@@ -9,8 +10,10 @@ import type {
   BlobList,
   BlobMetadata,
   BlobPut,
+  BlobRetention,
   BlobStore,
   BlobUpload,
+  BlobUploadOptions,
 } from './blob-store.ts';
 
 /** Structured-clonable; the counts are shared, not copied. */
@@ -19,10 +22,23 @@ export interface CountOptions {
   readonly counts: SharedArrayBuffer;
 }
 
-const names = ['gets', 'getBytes', 'puts', 'putBytes', 'lists', 'listedBlobs', 'stats', 'removes'] as const;
+const names = [
+  'gets',
+  'getBytes',
+  'puts',
+  'putBytes',
+  'lists',
+  'listedBlobs',
+  'stats',
+  'removes',
+  'lockedRemoves',
+] as const;
 type CountName = (typeof names)[number];
 
-/** `puts` are blobs, however many pieces they came in; `lists` are listings, however many pages the store needed. */
+/**
+ * `lockedRemoves` are those of `removes` that a lock refused; nobody tries them again. `puts` are blobs, however many pieces they came in; `lists` are listings, however many pages the store
+ * needed; extending a retention counts with `stats`.
+ */
 export type StoreCounts = Readonly<Record<CountName, number>>;
 
 export function createCounts(): SharedArrayBuffer {
@@ -61,7 +77,7 @@ export class CountStore implements BlobStore {
     await this.#store.put(id, bytes, options);
   }
 
-  async upload(id: BlobId, options: BlobCall): Promise<BlobUpload> {
+  async upload(id: BlobId, options: BlobUploadOptions): Promise<BlobUpload> {
     this.#count('puts');
     const upload = await this.#store.upload(id, options);
     return {
@@ -87,9 +103,19 @@ export class CountStore implements BlobStore {
     }
   }
 
+  async extendRetention(id: BlobId, retention: BlobRetention, options: BlobCall): Promise<void> {
+    this.#count('stats');
+    await this.#store.extendRetention(id, retention, options);
+  }
+
   async remove(id: BlobId, options: BlobCall): Promise<void> {
     this.#count('removes');
-    await this.#store.remove(id, options);
+    try {
+      await this.#store.remove(id, options);
+    } catch (error) {
+      if (hasCode(error, 'blob-locked')) this.#count('lockedRemoves');
+      throw error;
+    }
   }
 
   async serverTimeMs(options: BlobCall): Promise<number> {

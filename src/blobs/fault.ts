@@ -14,12 +14,24 @@ import {
   type BlobList,
   type BlobMetadata,
   type BlobPut,
+  type BlobRetention,
   type BlobStore,
   type BlobUpload,
+  type BlobUploadOptions,
 } from './blob-store.ts';
 
 /** `write` and `commit` are those of an upload. */
-export type BlobOperation = 'get' | 'put' | 'upload' | 'write' | 'commit' | 'stat' | 'list' | 'remove' | 'serverTime';
+export type BlobOperation =
+  | 'get'
+  | 'put'
+  | 'upload'
+  | 'write'
+  | 'commit'
+  | 'stat'
+  | 'list'
+  | 'remove'
+  | 'extend'
+  | 'serverTime';
 
 export type Fault =
   /** The store is not asked. */
@@ -93,9 +105,10 @@ export class FaultStore implements BlobStore {
     await this.#run(asked, () => this.#store.put(id, bytes, options));
   }
 
-  async upload(id: BlobId, { signal }: BlobCall): Promise<BlobUpload> {
+  async upload(id: BlobId, options: BlobUploadOptions): Promise<BlobUpload> {
+    const { signal } = options;
     const after = await this.#before({ operation: 'upload', name: id, signal });
-    const upload = await this.#store.upload(id, { signal });
+    const upload = await this.#store.upload(id, options);
     try {
       after();
     } catch (error) {
@@ -121,6 +134,11 @@ export class FaultStore implements BlobStore {
     const after = await this.#before({ operation: 'list', name: prefix, signal: options.signal });
     yield* this.#store.list(prefix, options);
     after();
+  }
+
+  async extendRetention(id: BlobId, retention: BlobRetention, options: BlobCall): Promise<void> {
+    const asked = { operation: 'extend', name: id, ...options } as const;
+    await this.#run(asked, () => this.#store.extendRetention(id, retention, options));
   }
 
   async remove(id: BlobId, options: BlobCall): Promise<void> {

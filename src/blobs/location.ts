@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { BlobError } from './blob-store.ts';
 import type { CountOptions } from './count.ts';
 import type { FaultOptions } from './fault.ts';
+import type { LockOptions } from './lock.ts';
 import type { RateOptions } from './rate.ts';
 import type { RetryOptions } from './retry.ts';
 import { describeS3Place, parseS3Url, type S3Place, type S3UrlOptions } from './s3/s3-place.ts';
@@ -13,6 +14,8 @@ interface StoreLayers {
   readonly retry?: RetryOptions | undefined;
   readonly rate?: RateOptions | undefined;
   readonly count?: CountOptions | undefined;
+  /** Above all others. */
+  readonly lock?: LockOptions | undefined;
   /** For tests: below all other layers. */
   readonly fault?: FaultOptions | undefined;
 }

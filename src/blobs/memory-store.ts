@@ -7,13 +7,16 @@ import {
   type BlobId,
   type BlobMetadata,
   type BlobPut,
+  type BlobRetention,
   type BlobStore,
   type BlobUpload,
+  type BlobUploadOptions,
 } from './blob-store.ts';
 
 interface Stored {
   readonly bytes: Uint8Array;
   readonly timestampMs: number;
+  readonly retention: BlobRetention | undefined;
 }
 
 export class MemoryStore implements BlobStore {
@@ -39,13 +42,13 @@ export class MemoryStore implements BlobStore {
     return into.subarray(0, lengthBytes);
   }
 
-  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, signal }: BlobPut): Promise<void> {
+  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, retention, signal }: BlobPut): Promise<void> {
     signal.throwIfAborted();
     if (ifAbsent && this.#blobs.has(id)) throw new BlobError('blob-exists', `put ${id}`);
-    this.#blobs.set(id, { bytes: bytes.slice(), timestampMs: this.#clock.nowMs() });
+    this.#blobs.set(id, { bytes: bytes.slice(), timestampMs: this.#clock.nowMs(), retention });
   }
 
-  async upload(id: BlobId, { signal }: BlobCall): Promise<BlobUpload> {
+  async upload(id: BlobId, { retention, signal }: BlobUploadOptions): Promise<BlobUpload> {
     signal.throwIfAborted();
     const pieces: Uint8Array[] = [];
     let committed = false;
@@ -55,7 +58,7 @@ export class MemoryStore implements BlobStore {
         pieces.push(piece.slice());
       },
       commit: async () => {
-        if (!committed) await this.put(id, Buffer.concat(pieces), { signal });
+        if (!committed) await this.put(id, Buffer.concat(pieces), { retention, signal });
         committed = true;
       },
       [Symbol.asyncDispose]: async () => void pieces.splice(0),
@@ -75,6 +78,11 @@ export class MemoryStore implements BlobStore {
     }
   }
 
+  async extendRetention(id: BlobId, retention: BlobRetention, { signal }: BlobCall): Promise<void> {
+    signal.throwIfAborted();
+    this.#blobs.set(id, { ...(await this.#find(id)), retention });
+  }
+
   async remove(id: BlobId, { signal }: BlobCall): Promise<void> {
     signal.throwIfAborted();
     this.#blobs.delete(id);
@@ -83,6 +91,11 @@ export class MemoryStore implements BlobStore {
   async serverTimeMs({ signal }: BlobCall): Promise<number> {
     signal.throwIfAborted();
     return this.#clock.nowMs();
+  }
+
+  /** What the blob was last locked with; locks bind nobody here. */
+  retentionOf(id: BlobId): BlobRetention | undefined {
+    return this.#blobs.get(id)?.retention;
   }
 
   /** Makes a blob look as if it had been stored at this time. */

@@ -5,6 +5,7 @@ import { CountStore } from './count.ts';
 import { DirectoryStore } from './directory/directory-store.ts';
 import { FaultStore } from './fault.ts';
 import type { BlobStoreLocation } from './location.ts';
+import { LockStore } from './lock.ts';
 import { RateStore } from './rate.ts';
 import { RetryStore } from './retry.ts';
 
@@ -18,7 +19,7 @@ export interface OpenBlobStoreOptions {
 
 /**
  * Opens a store with the layers that its location names: faults innermost, then counts and the rate (each attempt costs),
- * then retries. Disposing of the result closes all of it.
+ * then retries, then locks. Disposing of the result closes all of it.
  * @throws {BlobError}
  */
 export async function openBlobStore(location: BlobStoreLocation, options: OpenBlobStoreOptions): Promise<BlobStore> {
@@ -28,6 +29,7 @@ export async function openBlobStore(location: BlobStoreLocation, options: OpenBl
   if (location.count !== undefined) store = new CountStore(store, location.count);
   if (location.rate !== undefined) store = new RateStore({ store, clock }, location.rate);
   if (location.retry !== undefined) store = new RetryStore({ store, clock, rng }, location.retry);
+  if (location.lock !== undefined) store = new LockStore(store, location.lock);
   return store;
 }
 

@@ -11,8 +11,10 @@ import type {
   BlobList,
   BlobMetadata,
   BlobPut,
+  BlobRetention,
   BlobStore,
   BlobUpload,
+  BlobUploadOptions,
 } from './blob-store.ts';
 
 /** Structured-clonable; the bucket is shared, not copied. */
@@ -62,7 +64,7 @@ export class RateStore implements BlobStore {
     await this.#store.put(id, bytes, options);
   }
 
-  async upload(id: BlobId, options: BlobCall): Promise<BlobUpload> {
+  async upload(id: BlobId, options: BlobUploadOptions): Promise<BlobUpload> {
     const upload = await this.#store.upload(id, options);
     return {
       write: async (piece) => {
@@ -80,6 +82,10 @@ export class RateStore implements BlobStore {
 
   list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata> {
     return this.#store.list(prefix, options);
+  }
+
+  async extendRetention(id: BlobId, retention: BlobRetention, options: BlobCall): Promise<void> {
+    await this.#store.extendRetention(id, retention, options);
   }
 
   async remove(id: BlobId, options: BlobCall): Promise<void> {

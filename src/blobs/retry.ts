@@ -14,8 +14,10 @@ import type {
   BlobList,
   BlobMetadata,
   BlobPut,
+  BlobRetention,
   BlobStore,
   BlobUpload,
+  BlobUploadOptions,
 } from './blob-store.ts';
 
 /** Structured-clonable. */
@@ -70,7 +72,7 @@ export class RetryStore implements BlobStore {
     });
   }
 
-  async upload(id: BlobId, options: BlobCall): Promise<BlobUpload> {
+  async upload(id: BlobId, options: BlobUploadOptions): Promise<BlobUpload> {
     const upload = await this.#retry.run(options.signal, () => this.#store.upload(id, options));
     return {
       write: (piece) => this.#retry.run(options.signal, () => upload.write(piece)),
@@ -126,6 +128,10 @@ export class RetryStore implements BlobStore {
         await pause(error);
       }
     }
+  }
+
+  async extendRetention(id: BlobId, retention: BlobRetention, options: BlobCall): Promise<void> {
+    await this.#retry.run(options.signal, () => this.#store.extendRetention(id, retention, options));
   }
 
   async remove(id: BlobId, options: BlobCall): Promise<void> {

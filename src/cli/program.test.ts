@@ -112,6 +112,8 @@ test('command line > each command turns its words into typed options', async () 
     encryption: 'AES256-GCM-HMAC-SHA256',
     splitter: 'DYNAMIC-4M-BUZHASH',
     eccOverheadPercent: 0,
+    retentionMode: undefined,
+    retentionPeriodMs: undefined,
     compression: 'zstd-fastest',
     keyDerivation: 'scrypt-65536-8-1',
   };

@@ -5,7 +5,7 @@ import type { HashName } from '../repository/format/hashing.ts';
 import type { KeyDerivationName } from '../repository/format/key-derivation.ts';
 import { type Action, examples, run } from './command.ts';
 import type { CliContext } from './shell/cli-context.ts';
-import { countOption } from './shell/option-values.ts';
+import { countOption, periodOption } from './shell/option-values.ts';
 
 export interface RepositoryCreateOptions {
   /** Where, when it is not `--repository` or DRAY_REPOSITORY that says so. */
@@ -20,7 +20,12 @@ export interface RepositoryCreateOptions {
   readonly keyDerivation: KeyDerivationName;
   /** 0 for no error correction. */
   readonly eccOverheadPercent: number;
+  /** Both or none. */
+  readonly retentionMode: RetentionMode | undefined;
+  readonly retentionPeriodMs: number | undefined;
 }
+
+export type RetentionMode = 'governance' | 'compliance';
 
 // Written out, so that reading the command line loads no cipher and no addon; a test compares them with the originals.
 export const hashChoices: readonly HashName[] = [
@@ -58,6 +63,7 @@ export const compressionChoices: readonly CompressorName[] = [
   'deflate-best-compression',
 ];
 const eccHelp = 'room for error correction, so that damaged sectors can be mended; 1 or 2 are enough for a few';
+const modeHelp = 'lock what is stored (in a bucket with object lock); governance can be passed over by permission';
 const keyDerivationChoices: readonly KeyDerivationName[] = ['scrypt-65536-8-1', 'pbkdf2-sha256-600000'];
 
 export function registerRepositoryCreate(
@@ -81,22 +87,27 @@ export function registerRepositoryCreate(
     .addOption(choice('--key-derivation <name>', 'password to key', keyDerivationChoices, 'scrypt-65536-8-1'))
     .addOption(choice('--format-version <n>', "kopia's format version", ['2', '3'], '3'))
     .addOption(countOption('--ecc-overhead-percent <n>', eccHelp, { min: 0, max: 100 }).default(0))
+    .addOption(new Option('--retention-mode <mode>', modeHelp).choices(['governance', 'compliance']))
+    .addOption(periodOption('--retention-period <time>', 'how long what is stored stays locked, such as 30d'))
     .addHelpText(
       'after',
       examples(
         'dray repository create /backups --password-file ~/.dray-password',
         "dray repository create 's3://backups/volumes?region=eu-central-1'",
         "dray repository create 's3://backups/volumes?endpoint=https://minio.example:9000&ca=minio-ca.pem'",
+        "dray repository create 's3://locked/volumes' --retention-mode governance --retention-period 30d",
         'DRAY_PASSWORD=… dray repository create file:///mnt/nas/volumes --hash BLAKE2B-256-128',
       ),
     )
     .action(async (url: string | undefined, flags: Flags) => {
-      const { formatVersion, ...others } = flags;
-      await run(context, action, { url, ...others, formatVersion: formatVersion === '2' ? 2 : 3 });
+      const { formatVersion, retentionMode, retentionPeriod: retentionPeriodMs, ...others } = flags;
+      const retention = { retentionMode, retentionPeriodMs };
+      await run(context, action, { url, ...others, ...retention, formatVersion: formatVersion === '2' ? 2 : 3 });
     });
 }
 
-interface Flags extends Omit<RepositoryCreateOptions, 'url' | 'formatVersion'> {
+interface Flags extends Omit<RepositoryCreateOptions, 'url' | 'formatVersion' | 'retentionPeriodMs'> {
+  readonly retentionPeriod: number | undefined;
   readonly formatVersion: string;
 }
 

@@ -13,6 +13,7 @@
  * packs are gone: what was waiting that long is looked for before an index names it.
  */
 import type { BlobId, BlobStore } from '../blobs/blob-store.ts';
+import { removeUnlessLocked } from '../blobs/remove-unless-locked.ts';
 import type { Clock } from '../std/clock.ts';
 import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
@@ -128,7 +129,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   async finish(options: FlushOptions = {}): Promise<void> {
     await this.#inTurn(async () => {
       await this.#flush(options);
-      await this.#parts.store.remove(this.#session.marker, { signal: this.#signal });
+      await removeUnlessLocked(this.#parts.store, this.#session.marker, { signal: this.#signal });
     });
   }
 
@@ -180,7 +181,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
   async #renewMarker(): Promise<void> {
     const old = this.#session.marker;
     this.#session = await putMarker(this.#parts, this.#session, this.#signal);
-    await this.#parts.store.remove(old, { signal: this.#signal });
+    await removeUnlessLocked(this.#parts.store, old, { signal: this.#signal });
   }
 
   #pack(prefix: ContentPrefix): PackWriter {

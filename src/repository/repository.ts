@@ -4,12 +4,13 @@
  */
 import { join } from 'node:path';
 
-import type { BlobStore } from '../blobs/blob-store.ts';
+import type { BlobGet, BlobStore } from '../blobs/blob-store.ts';
 import { hasCode } from '../std/dray-error.ts';
 import type { Clock } from '../std/clock.ts';
 import type { Rng } from '../std/rng.ts';
 import { ContentCodec } from './content/content-codec.ts';
 import type { ContentId } from './content/content-id.ts';
+import { lockingStore } from './format/blobcfg.ts';
 import { openFormat, type OpenedFormat } from './format/format-store.ts';
 import type { IndexEntry } from './index/index-entry.ts';
 import { IndexSet } from './index/index-set.ts';
@@ -71,23 +72,26 @@ export class Repository implements ContentReader, AsyncDisposable {
     opened: OpenedFormat,
     { cacheDirectory, signal }: Omit<RepositoryOpen, 'password'>,
   ): Promise<Repository> {
-    const { store, clock } = parts;
+    const { clock } = parts;
+    const store = lockingStore(parts.store, opened.retention);
     const codec = new ContentCodec(opened.format);
     const directory = join(cacheDirectory, Buffer.from(opened.uniqueId).toString('hex').slice(0, 16));
     const cacheKey = opened.deriveKey('dray index cache', 32);
     const { format } = opened;
     const index = await IndexSet.open({ store, codec, format, cacheDirectory: directory, cacheKey, clock, signal });
-    return new Repository(parts, opened, codec, index);
+    return new Repository({ ...parts, store }, opened, codec, index);
   }
 
   async read(id: ContentId, { signal }: { readonly signal: AbortSignal }): Promise<Uint8Array> {
     try {
-      return await this.#read(id, signal);
+      return await this.#read(id, { signal });
     } catch (error) {
+      // What a cache has kept of an answer that was damaged on its way would be damaged for ever.
+      if (hasCode(error, 'corrupt')) return await this.#read(id, { fresh: true, signal });
       // Maintenance may have moved the content since the index was loaded.
       if (!hasCode(error, 'content-missing') && !hasCode(error, 'blob-not-found')) throw error;
       await this.index.refresh({ signal });
-      return await this.#read(id, signal);
+      return await this.#read(id, { signal });
     }
   }
 
@@ -113,10 +117,10 @@ export class Repository implements ContentReader, AsyncDisposable {
     await this.store[Symbol.asyncDispose]();
   }
 
-  async #read(id: ContentId, signal: AbortSignal): Promise<Uint8Array> {
+  async #read(id: ContentId, options: Pick<BlobGet, 'fresh' | 'signal'>): Promise<Uint8Array> {
     const entry = this.#entry(id);
     const range = { offset: entry.packOffset, lengthBytes: entry.packedLength };
-    const sealed = await this.store.get(entry.packBlob, { range, signal });
+    const sealed = await this.store.get(entry.packBlob, { ...options, range });
     return this.codec.open(entry, sealed, { verify: true });
   }
 

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { blobId } from '../../src/blobs/blob-store.ts';
+import { CacheFile } from '../../src/blobs/cache-file.ts';
 import { ErrorCorrection } from '../../src/repository/ecc/error-correction.ts';
 import { ShardLayouts } from '../../src/repository/ecc/shard-layout.ts';
 import { decodeShards, encodeShards, shardedPath } from '../../src/blobs/directory/shards.ts';
@@ -140,6 +141,18 @@ export const decoders: Readonly<Record<string, Decoder>> = {
       const { id, startTime, rootEntry, tags, incomplete } = decodeSnapshot(entry);
       return { id, startTime, root: rootEntry.object, incomplete, tags: decodeVolumeTags(tags) };
     });
+  },
+  'read-cache': async ({ bytes, options }) => {
+    await using folder = await temporaryFolder('formats');
+    const path = join(folder.path, 'cache');
+    const slotBytes = 4096;
+    await writeFile(path, Buffer.concat([Buffer.alloc(slotBytes * Number(options['slot'])), bytes]));
+    const sizeBytes = slotBytes * Number(options['slots']);
+    const clock = { ...systemClock, nowMs: () => bytes.readUInt32LE(8) * 1000 };
+    await using file = await CacheFile.open({ path, sizeBytes, clock });
+    const key = '2a6c0f/q3f2e-s1/100+24';
+    const found = await file?.get(key, bytes.readUInt32LE(4));
+    return { key, text: found && Buffer.from(found).toString() };
   },
   'restore-state': async ({ bytes }) => {
     await using folder = await temporaryFolder('formats');

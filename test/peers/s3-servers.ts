@@ -31,7 +31,8 @@ export interface S3Server extends AsyncDisposable {
   /** `s3://bucket/prefix?…` as a user writes it. */
   url(bucket: string, prefix?: string): string;
   place(bucket: string, prefix?: string): S3Place;
-  makeBucket(bucket: string): Promise<void>;
+  /** With `objectLock` it keeps versions and can lock them. */
+  makeBucket(bucket: string, options?: { readonly objectLock?: boolean }): Promise<void>;
   /** Ends the server and starts it again on the same port and folder. */
   restart(): Promise<void>;
 }
@@ -74,12 +75,13 @@ export async function startS3Server(
       const query = new URLSearchParams({ endpoint, region, ...(secure && { ca: authorityFile }) });
       return `s3://${bucket}/${prefix}?${query.toString()}`;
     },
-    makeBucket: async (bucket) => {
+    makeBucket: async (bucket, { objectLock = false } = {}) => {
       await using bare = await bareClient(place(bucket));
       const signal = AbortSignal.timeout(30_000);
       for (;;) {
         try {
-          await bare.client.send({ method: 'PUT', doing: `make ${bucket}` }, { signal });
+          const headers = objectLock ? { 'x-amz-bucket-object-lock-enabled': 'true' } : undefined;
+          await bare.client.send({ method: 'PUT', headers, doing: `make ${bucket}` }, { signal });
           return;
         } catch (error) {
           // It answers before it has initialised itself.
@@ -122,10 +124,16 @@ interface Wanted {
 
 async function versitygw(folder: string, { secure, region }: Wanted): Promise<ServerCommand> {
   await mkdir(join(folder, 'data'), { recursive: true });
+  await mkdir(join(folder, 'old'), { recursive: true });
   const keys = { ROOT_ACCESS_KEY: testKeys.accessKeyId, ROOT_SECRET_KEY: testKeys.secretAccessKey };
   const certificate = secure ? ['--cert', certificateFile, '--key', certificateKeyFile] : [];
   const before = ['--region', region, '--quiet', '--keep-alive', ...certificate];
-  return { before, addressFlag: '--port', after: ['posix', join(folder, 'data')], env: keys };
+  return {
+    before,
+    addressFlag: '--port',
+    after: ['posix', '--versioning-dir', join(folder, 'old'), join(folder, 'data')],
+    env: keys,
+  };
 }
 
 async function minio(folder: string, { secure, region }: Wanted): Promise<ServerCommand> {

@@ -1,13 +1,16 @@
 /** What servers refuse, and why: mended where that is possible, told by name where not. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { describe, test } from 'node:test';
 import { BlobError, blobId } from '../../src/blobs/blob-store.ts';
+import { RetryStore } from '../../src/blobs/retry.ts';
 import { S3Client } from '../../src/blobs/s3/s3-client.ts';
 import { type FindKeys, S3Credentials } from '../../src/blobs/s3/s3-credentials.ts';
 import type { S3Place } from '../../src/blobs/s3/s3-place.ts';
 import { S3Store } from '../../src/blobs/s3/s3-store.ts';
 import { type Clock, systemClock } from '../../src/std/clock.ts';
+import { seededRng } from '../../src/std/rng.ts';
 import { whyWithout } from '../peers/peers.ts';
 import { type S3Server, startS3Server, testKeys } from '../peers/s3-servers.ts';
 import { refuse, startStub, type StubScript, type StubServer } from './stub-server.ts';
@@ -236,6 +239,41 @@ describe('refusals', () => {
     const message = '<Message>We encountered an internal error: cause(no space left on device)</Message>';
     await using on = await onStub((_request, response) => refuse(response, 500, 'InternalError', message));
     await assert.rejects(on.store.put(id, bytes, { signal }), coded('blob-no-space', /full/));
+  });
+
+  for (const [s3Code, message, code] of [
+    ['AccessDenied', 'Access Denied because object protected by object lock.', 'blob-locked'],
+    ['InvalidRequest', 'Object is WORM protected and cannot be overwritten', 'blob-locked'],
+    ['InvalidRequest', 'Bucket is missing Object Lock Configuration', 'blob-no-lock'],
+    ['ObjectLockConfigurationNotFoundError', 'none', 'blob-no-lock'],
+  ] as const) {
+    test(`of a lock, "${message}", are told as what they are, and asked once`, async () => {
+      const said = `<Message>${message}</Message>`;
+      await using on = await onStub((_request, response) => refuse(response, 400, s3Code, said));
+      const options = { attemptsMax: 5, firstPauseMs: 1, pauseMsMax: 1, budgetMs: 60_000 };
+      const retried = new RetryStore({ store: on.store, clock: systemClock, rng: seededRng(1) }, options);
+      await assert.rejects(retried.remove(id, { signal }), coded(code));
+      assert.equal(on.stub.requests.length, 1);
+    });
+  }
+
+  test('a put that is to be locked says so, with the checksums that servers want with it', async () => {
+    await using on = await onStub(() => 'serve');
+    const retention = { mode: 'COMPLIANCE', periodMs: 86_400_000 };
+    const before = systemClock.nowMs();
+    await on.store.put(id, bytes, { retention, signal });
+    const { headers } = on.stub.requests[0]!;
+    const until = Date.parse(String(headers['x-amz-object-lock-retain-until-date']));
+    assert.equal(headers['x-amz-object-lock-mode'], 'COMPLIANCE');
+    assert.ok(until >= before + retention.periodMs && until <= systemClock.nowMs() + retention.periodMs + 1000);
+    assert.equal(headers['content-md5'], createHash('md5').update(bytes).digest('base64'));
+    assert.ok(headers['x-amz-checksum-crc32']);
+    assert.match(
+      headers.authorization ?? '',
+      /content-md5;.*x-amz-object-lock-mode;x-amz-object-lock-retain-until-date/,
+    );
+    await on.store.put(id, bytes, { signal });
+    assert.equal(on.stub.requests[1]!.headers['x-amz-object-lock-mode'], undefined);
   });
 
   test('never make a blob missing, unless the server says that this very key is', async () => {

@@ -17,6 +17,7 @@ Object.assign(process.env, {
 
 interface Checked {
   readonly kept: boolean;
+  readonly objectLock: { readonly works: boolean; readonly reason?: string };
   readonly promises: readonly { readonly promise: string; readonly kept: boolean; readonly without?: string }[];
 }
 
@@ -28,7 +29,14 @@ test('a bucket of a real server keeps every promise', async (context) => {
   const place = { repository: server.url('checked', 'volumes'), cache: join(folder.path, 'cache'), password: '' };
   const checked = await runDray(place, ['store', 'check', '-o', 'json']);
   assert.equal(checked.exitCode, 0, checked.stderr + checked.stdout);
-  assert.ok((JSON.parse(checked.stdout) as Checked).promises.every(({ kept }) => kept));
+  const { promises, objectLock } = JSON.parse(checked.stdout) as Checked;
+  assert.ok(promises.every(({ kept }) => kept));
+  assert.equal(objectLock.works, false);
+  assert.match(objectLock.reason ?? '', /made without object lock/);
+  await server.makeBucket('locked', { objectLock: true });
+  const locking = await runDray({ ...place, repository: server.url('locked') }, ['store', 'check', '-o', 'json']);
+  assert.equal(locking.exitCode, 0, locking.stderr + locking.stdout);
+  assert.deepEqual((JSON.parse(locking.stdout) as Checked).objectLock, { works: true });
 });
 
 test('a server that ignores conditions is found out, and nothing is left in its bucket', async () => {

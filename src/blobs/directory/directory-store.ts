@@ -16,8 +16,10 @@ import {
   type BlobId,
   type BlobMetadata,
   type BlobPut,
+  type BlobRetention,
   type BlobStore,
   type BlobUpload,
+  type BlobUploadOptions,
 } from '../blob-store.ts';
 import { BlobDirectories } from './blob-directories.ts';
 import { blobError, withBlobErrors } from './directory-errors.ts';
@@ -80,13 +82,15 @@ export class DirectoryStore implements BlobStore {
     });
   }
 
-  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, signal }: BlobPut): Promise<void> {
+  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, retention, signal }: BlobPut): Promise<void> {
+    this.#refuseLock(id, retention);
     await using upload = await this.#upload(id, { signal, direct: false });
     await upload.write(bytes);
     await upload.finish({ ifAbsent });
   }
 
-  async upload(id: BlobId, { signal }: BlobCall): Promise<BlobUpload> {
+  async upload(id: BlobId, { retention, signal }: BlobUploadOptions): Promise<BlobUpload> {
+    this.#refuseLock(id, retention);
     return await this.#upload(id, { signal, direct: true });
   }
 
@@ -107,6 +111,12 @@ export class DirectoryStore implements BlobStore {
     } catch (error) {
       throw blobError(error, `list ${prefix}* in ${this.#root}`);
     }
+  }
+
+  async extendRetention(id: BlobId, retention: BlobRetention, { signal }: BlobCall): Promise<void> {
+    signal.throwIfAborted();
+    this.#refuseLock(id, retention);
+    await Promise.resolve();
   }
 
   async remove(id: BlobId, { signal }: BlobCall): Promise<void> {
@@ -148,6 +158,12 @@ export class DirectoryStore implements BlobStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#packs[Symbol.asyncDispose]();
+  }
+
+  /** As Kopia's: a folder that were written to without the locks that its owner relies on would look like one with them. */
+  #refuseLock(id: BlobId, retention: BlobRetention | undefined): void {
+    if (retention === undefined) return;
+    throw new BlobError('blob-no-lock', `lock ${id} for a time: ${this.description} is a folder, which cannot`);
   }
 
   async #upload(id: BlobId, { signal, direct }: BlobCall & { direct: boolean }): Promise<DirectoryUpload> {

@@ -44,6 +44,12 @@ const elsewhere: Meaning = { code: 'blob-location', what: 'the bucket is in anot
 /** MinIO calls a full disk an internal error, with the system's words as its cause; trying again frees nothing. */
 const fullDisk = /no space left on device|disk quota exceeded/i;
 
+/** Servers have no code of their own for a lock that forbids, and give it as one of several. */
+const lockForbids = /object protected by object lock|WORM protected/i;
+const noLocks = /missing object ?lock ?configuration/i;
+const locked: Meaning = { code: 'blob-locked', what: 'its retention forbids that until it has passed' };
+const noLock: Meaning = { code: 'blob-no-lock', what: 'the bucket was made without object lock' };
+
 /** What each code means (Amazon S3 API Reference, "Error responses"; MinIO's own begin with X). */
 const meanings: Readonly<Record<string, Meaning>> = {
   NoSuchKey: { code: 'blob-not-found', what: 'it is not there' },
@@ -86,6 +92,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   RequestTimeout: busy,
   InternalError: busy,
   ServiceUnavailable: busy,
+  ObjectLockConfigurationNotFoundError: noLock,
   InsufficientCapacity: noSpace,
   QuotaExceeded: noSpace,
   XMinioStorageFull: noSpace,
@@ -125,14 +132,20 @@ export function failureOf(answer: HttpAnswer, { doing, nowMs }: { doing: string;
     return new S3Failure('blob-unavailable', `${doing}: ${what}`, said);
   }
   const redirected = region !== undefined && (status === 301 || status === 307 || status === 400);
-  const full = xml !== undefined && fullDisk.test(xml.message);
-  const known = full ? noSpace : (meanings[s3Code] ?? (redirected ? elsewhere : meaningOfStatus[status]));
+  const known =
+    meaningOfMessage(xml?.message ?? '') ?? meanings[s3Code] ?? (redirected ? elsewhere : meaningOfStatus[status]);
   const meaning = known ?? (status >= 500 && status !== 501 ? busy : refused(status));
   return new S3Failure(
     meaning.code,
     `${doing}: ${meaning.what}${detail(meaning.code, answer, { region, nowMs })}`,
     said,
   );
+}
+
+function meaningOfMessage(message: string): Meaning | undefined {
+  if (fullDisk.test(message)) return noSpace;
+  if (lockForbids.test(message)) return locked;
+  return noLocks.test(message) ? noLock : undefined;
 }
 
 function refused(status: number): Meaning {

@@ -12,6 +12,7 @@ import { hasCode } from '../../std/dray-error.ts';
 import { BlobError, type BlobCall } from '../blob-store.ts';
 import type { HttpHeaders } from './http-response.ts';
 import { wholeSeconds } from './list-objects.ts';
+import { lockHeaders, type ObjectLock } from './object-lock.ts';
 import type { S3Client } from './s3-client.ts';
 import { S3Failure } from './s3-failure.ts';
 
@@ -52,6 +53,11 @@ export interface ObjectGet extends BlobCall {
 
 export interface ObjectCall extends BlobCall {
   readonly doing: string;
+}
+
+export interface ObjectPut extends ObjectCall {
+  readonly ifAbsent: boolean;
+  readonly lock?: ObjectLock | undefined;
 }
 
 export class S3Objects {
@@ -112,8 +118,8 @@ export class S3Objects {
    * may win there. One that ignores the condition silently cannot be told from one that obeys.
    * @throws {BlobError} `blob-exists` with `ifAbsent`, …
    */
-  async put(key: string, bytes: ObjectBytes, call: ObjectCall & { readonly ifAbsent: boolean }): Promise<void> {
-    const { doing, ifAbsent, signal } = call;
+  async put(key: string, bytes: ObjectBytes, call: ObjectPut): Promise<void> {
+    const { doing, ifAbsent, lock, signal } = call;
     if (ifAbsent && this.#unconditional) {
       await this.#refuseIfThere(key, call);
       return await this.put(key, bytes, { ...call, ifAbsent: false });
@@ -122,6 +128,8 @@ export class S3Objects {
       'content-type': 'application/x-kopia',
       'x-amz-checksum-crc32': encodeCrc32(bytes.crc32),
       ...(ifAbsent && { 'if-none-match': '*' }),
+      // A request that locks must carry one of S3's older checksums; some servers know only this.
+      ...(lock && { ...lockHeaders(lock), 'content-md5': md5Of(bytes).toString('base64') }),
     };
     try {
       const answer = await this.#client.send({ method: 'PUT', key, headers, body: bytes, doing }, { signal });
@@ -167,9 +175,7 @@ export class S3Objects {
     }
     if (head.lengthBytes !== bytes.lengthBytes) return false;
     if (head.crc32 !== undefined) return head.crc32 === encodeCrc32(bytes.crc32);
-    const md5 = createHash('md5');
-    for (const piece of bytes.pieces) md5.update(piece);
-    return head.etag === md5.digest('hex');
+    return head.etag === md5Of(bytes).toString('hex');
   }
 }
 
@@ -180,6 +186,12 @@ export function objectBytes(bytes: Uint8Array): ObjectBytes {
 
 export function etagOf(headers: HttpHeaders): string {
   return (headers['etag'] ?? '').replaceAll('"', '').toLowerCase();
+}
+
+function md5Of({ pieces }: ObjectBytes): Buffer {
+  const hash = createHash('md5');
+  for (const piece of pieces) hash.update(piece);
+  return hash.digest();
 }
 
 /** Base64 of the four bytes, the highest first. */

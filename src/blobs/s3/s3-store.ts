@@ -14,17 +14,21 @@ import {
   type BlobList,
   type BlobMetadata,
   type BlobPut,
+  type BlobRetention,
   type BlobStore,
   type BlobUpload,
+  type BlobUploadOptions,
 } from '../blob-store.ts';
 import { HttpExchange } from './http-exchange.ts';
 import { listObjects, wholeSeconds } from './list-objects.ts';
 import { S3Client, usesTls } from './s3-client.ts';
 import { type FindKeys, findAwsKeys, S3Credentials } from './s3-credentials.ts';
 import { objectBytes, type ObjectBytes, S3Objects } from './s3-objects.ts';
+import { extendLock, lockFrom, lockHeaders, type ObjectLock } from './object-lock.ts';
 import { PieceBuffers } from './piece-buffers.ts';
 import { describeS3Place, type S3Place } from './s3-place.ts';
 import { S3Upload } from './s3-upload.ts';
+import { type LockTrial, tryLock } from './try-lock.ts';
 
 /** Asked for when nothing but the answer's own time matters: a repository's format, there or not. */
 const anyBlob = blobId('kopia.repository');
@@ -41,6 +45,7 @@ export class S3Store implements BlobStore {
   readonly listsInOrder = true;
   readonly #place: S3Place;
   readonly #exchange: HttpExchange;
+  readonly #clock: Clock;
   readonly #client: S3Client;
   readonly #objects: S3Objects;
   readonly #buffers = new PieceBuffers();
@@ -50,6 +55,7 @@ export class S3Store implements BlobStore {
   private constructor(place: S3Place, { clock, findKeys = findAwsKeys, ca }: S3StoreOptions & { ca?: string }) {
     this.description = describeS3Place(place);
     this.#place = place;
+    this.#clock = clock;
     this.#exchange = new HttpExchange({ clock }, { tls: usesTls(place), ca });
     const credentials = new S3Credentials({ clock, find: findKeys });
     this.#client = new S3Client({ clock, exchange: this.#exchange, credentials }, place);
@@ -72,22 +78,31 @@ export class S3Store implements BlobStore {
     return await this.#objects.get(this.#key(id), { range, into, doing: this.#doing(`get ${part}${id}`), signal });
   }
 
-  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, signal }: BlobPut): Promise<void> {
+  async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, retention, signal }: BlobPut): Promise<void> {
     signal.throwIfAborted();
-    await this.#put(id, objectBytes(bytes), { ifAbsent, signal });
+    await this.#put(id, objectBytes(bytes), { ifAbsent, retention, signal });
   }
 
   /** Holds what is written until `commit`, at most 100 MiB; longer blobs travel in parts. */
-  async upload(id: BlobId, { signal }: BlobCall): Promise<BlobUpload> {
+  async upload(id: BlobId, { retention, signal }: BlobUploadOptions): Promise<BlobUpload> {
     signal.throwIfAborted();
     return new S3Upload(
       {
         client: this.#client,
         objects: this.#objects,
         buffers: this.#buffers,
-        put: async (bytes) => await this.#put(id, bytes, { ifAbsent: false, signal }),
+        put: async (bytes) => await this.#put(id, bytes, { ifAbsent: false, retention, signal }),
       },
-      { key: this.#key(id), doing: this.#doing(`store ${id}`), hashed: !usesTls(this.#place), signal },
+      {
+        key: this.#key(id),
+        doing: this.#doing(`store ${id}`),
+        hashed: !usesTls(this.#place),
+        lockHeaders: () => {
+          const lock = this.#lock(retention, `store ${id}`);
+          return lock && lockHeaders(lock);
+        },
+        signal,
+      },
     );
   }
 
@@ -101,6 +116,20 @@ export class S3Store implements BlobStore {
   list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata> {
     const from = { client: this.#client, prefix: this.#place.prefix, description: this.description };
     return listObjects(from, prefix, options);
+  }
+
+  async extendRetention(id: BlobId, retention: BlobRetention, { signal }: BlobCall): Promise<void> {
+    const doing = this.#doing(`extend the retention of ${id}`);
+    await extendLock(this.#client, this.#key(id), lockFrom(retention, { nowMs: this.#clock.nowMs(), doing }), {
+      doing,
+      signal,
+    });
+  }
+
+  /** Whether the bucket can lock; the place must be empty, and is left so. */
+  async tryLock({ signal }: BlobCall): Promise<LockTrial> {
+    const doing = this.#doing('try a lock');
+    return await tryLock({ client: this.#client, clock: this.#clock }, this.#key(anyBlob), { doing, signal });
   }
 
   async remove(id: BlobId, { signal }: BlobCall): Promise<void> {
@@ -122,8 +151,14 @@ export class S3Store implements BlobStore {
     await Promise.resolve();
   }
 
-  async #put(id: BlobId, bytes: ObjectBytes, { ifAbsent, signal }: BlobCall & { ifAbsent: boolean }): Promise<void> {
-    await this.#objects.put(this.#key(id), bytes, { doing: this.#doing(`store ${id}`), ifAbsent, signal });
+  async #put(id: BlobId, bytes: ObjectBytes, { ifAbsent = false, retention, signal }: BlobPut): Promise<void> {
+    const lock = this.#lock(retention, `store ${id}`);
+    await this.#objects.put(this.#key(id), bytes, { doing: this.#doing(`store ${id}`), ifAbsent, lock, signal });
+  }
+
+  /** From the moment of the request on, which for a pack is long after its upload has begun. */
+  #lock(retention: BlobRetention | undefined, what: string): ObjectLock | undefined {
+    return retention && lockFrom(retention, { nowMs: this.#clock.nowMs(), doing: this.#doing(what) });
   }
 
   #key(id: BlobId): string {

@@ -1,8 +1,13 @@
 /** From an opening that may have begun already to the open repository, with its cache. */
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 
+import type { BlobStore } from '../../blobs/blob-store.ts';
+import { CacheFile } from '../../blobs/cache-file.ts';
+import { CacheStore } from '../../blobs/cache.ts';
 import { createCounts, readCounts, type StoreCounts } from '../../blobs/count.ts';
 import type { BlobStoreLocation } from '../../blobs/location.ts';
+import { lockOptions } from '../../repository/format/blobcfg.ts';
 import { openFormatBlob } from '../../repository/format/format-store.ts';
 import { Repository } from '../../repository/repository.ts';
 import type { CliContext } from '../shell/cli-context.ts';
@@ -25,16 +30,30 @@ export interface OpenRepository extends AsyncDisposable {
   readonly requests: () => StoreCounts;
 }
 
-export async function openRepository(context: CliContext, opening: RepositoryOpening): Promise<OpenRepository> {
+export interface OpenOptions {
+  /**
+   * Read metadata through the local cache, where the store is far away. Only for commands that read and refer to nothing
+   * anew: what a cache has kept may be lost in the store.
+   */
+  readonly cached?: boolean;
+}
+
+export async function openRepository(
+  context: CliContext,
+  opening: RepositoryOpening,
+  { cached = false }: OpenOptions = {},
+): Promise<OpenRepository> {
   const { clock, rng, signal } = context;
   const cacheDirectory = context.cacheDirectory();
-  const { location, store, ...keyed } = await opening.take();
+  const { location, store: bare, ...keyed } = await opening.take();
+  const uniqueId = Buffer.from(keyed.blob.uniqueId).toString('hex');
+  const store = cached && location.kind === 's3' ? await cachedStore(context, bare, uniqueId) : bare;
   try {
     const opened = await openFormatBlob(store, keyed, { clock, signal });
     const repository = await Repository.openWith({ store, clock, rng }, opened, { cacheDirectory, signal });
     return {
       repository,
-      store: location,
+      store: { ...location, lock: lockOptions(opened.retention) },
       requests: () => readCounts(location.count?.counts ?? createCounts()),
       async [Symbol.asyncDispose]() {
         await repository[Symbol.asyncDispose]();
@@ -46,10 +65,27 @@ export async function openRepository(context: CliContext, opening: RepositoryOpe
   }
 }
 
+/** Of Kopia's packs only those of metadata: folders, lists and manifests. */
+async function cachedStore(context: CliContext, store: BlobStore, scope: string): Promise<BlobStore> {
+  const path = join(context.cacheDirectory(), 'read-cache');
+  const file = await CacheFile.open({ path, sizeBytes: context.cacheSizeBytes(), clock: context.clock });
+  return file === undefined ? store : new CacheStore({ store, file }, { prefixes: ['q'], scope });
+}
+
 /** For people. */
-export function requestsText({ gets, getBytes, puts, putBytes, lists, stats, removes }: StoreCounts): string {
+export function requestsText({
+  gets,
+  getBytes,
+  puts,
+  putBytes,
+  lists,
+  stats,
+  removes,
+  lockedRemoves,
+}: StoreCounts): string {
   const others = lists + stats + removes;
-  return `${gets} reads (${formatSize(getBytes)}), ${puts} writes (${formatSize(putBytes)}), ${others} others`;
+  const refused = lockedRemoves === 0 ? '' : `, ${lockedRemoves} removals refused by a lock`;
+  return `${gets} reads (${formatSize(getBytes)}), ${puts} writes (${formatSize(putBytes)}), ${others} others${refused}`;
 }
 
 /** Each worker takes about 45 MiB; with so many, all of it stays below 256 MiB above an idle Node. */

@@ -1,25 +1,32 @@
+import type { BlobRetention } from '../../blobs/blob-store.ts';
 import { openBlobStore } from '../../blobs/open-blob-store.ts';
+import { retentionMsMin } from '../../repository/format/blobcfg.ts';
 import { createFormat } from '../../repository/format/format-store.ts';
 import { defaultMaintenanceParams, maintenanceLabels } from '../../repository/manifest/maintenance-params.ts';
 import { defaultGlobalPolicy, policyLabels } from '../../repository/manifest/policy.ts';
 import { Repository } from '../../repository/repository.ts';
 import type { Action } from '../command.ts';
 import type { RepositoryCreateOptions } from '../repository-create.ts';
+import { CliError } from '../shell/cli-error.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { storeLocation } from './begin-opening.ts';
 import { describeRepository } from './repository-status.ts';
+import { requireLock } from './try-lock.ts';
 
 /** The format first, then the global policy and the owner of maintenance: without an owner nobody may maintain. */
 export const repositoryCreate: Action<RepositoryCreateOptions> = async (context, options) => {
   const { clock, rng, signal, identity } = context;
   const location = storeLocation(context, { url: options.url });
+  const retention = retentionOf(options);
   const password = await context.password({ isNew: true });
+  if (retention !== undefined) await requireLock(location, context);
   {
     await using store = await openBlobStore(location, { create: true, signal, clock, rng });
     const { hash, encryption, splitter, formatVersion: version, keyDerivation, eccOverheadPercent } = options;
     await createFormat(store, {
       password,
       options: { hash, encryption, splitter, version, keyDerivation, eccOverheadPercent },
+      retention,
       rng,
       signal,
     });
@@ -37,3 +44,13 @@ export const repositoryCreate: Action<RepositoryCreateOptions> = async (context,
   await describeRepository(context, repository);
   return exitCodes.done;
 };
+
+/** Kopia's limits, told before anything is asked or made. */
+function retentionOf({ retentionMode, retentionPeriodMs }: RepositoryCreateOptions): BlobRetention | undefined {
+  if (retentionMode === undefined && retentionPeriodMs === undefined) return undefined;
+  if (retentionMode === undefined || retentionPeriodMs === undefined) {
+    throw new CliError('usage', '--retention-mode and --retention-period are given together, or neither');
+  }
+  if (retentionPeriodMs < retentionMsMin) throw new CliError('usage', '--retention-period is a day or more');
+  return { mode: retentionMode.toUpperCase(), periodMs: retentionPeriodMs };
+}

@@ -15,7 +15,7 @@ export const repositoryStatus: RepositoryAction<RepositoryStatusOptions> = async
 
 export async function describeRepository(context: CliContext, repository: Repository): Promise<void> {
   const { signal } = context;
-  const { format, uniqueId } = repository.opened;
+  const { format, uniqueId, retention } = repository.opened;
   const set = await repository.manifests.load({ signal });
   const { snapshots, damaged } = listSnapshots(set);
   const complete = snapshots.filter(({ incomplete }) => incomplete === undefined).length;
@@ -36,6 +36,7 @@ export async function describeRepository(context: CliContext, repository: Reposi
     encryption: format.encryption,
     eccOverheadPercent: format.eccOverheadPercent,
     splitter: format.splitter,
+    retention: retention && { mode: retention.mode, periodMs: retention.periodMs },
     maxPackSizeBytes: format.maxPackSizeBytes,
     maintenanceOwner: maintenanceOwner(set),
     snapshots: complete,
@@ -57,6 +58,12 @@ export async function describeRepository(context: CliContext, repository: Reposi
       ['Hash', value.hash],
       ['Encryption', value.encryption],
       ['Error correction', value.eccOverheadPercent > 0 ? `${value.eccOverheadPercent} %` : 'none'],
+      [
+        'Immutable',
+        retention === undefined
+          ? 'no'
+          : `${retention.mode.toLowerCase()}, for ${days(retention.periodMs)} from when it is stored`,
+      ],
       ['Splitter', `${value.splitter} (files; volumes are cut at every MiB)`],
       ['Maintenance owner', value.maintenanceOwner ?? 'nobody'],
       ['Snapshots', `${complete}, ${value.incompleteSnapshots} unfinished`],
@@ -65,4 +72,8 @@ export async function describeRepository(context: CliContext, repository: Reposi
       ['Data', `${formatSize(value.contentBytes)}, stored in ${formatSize(value.storedBytes)}`],
     ],
   });
+}
+
+function days(ms: number): string {
+  return `${Number((ms / 86_400_000).toFixed(2))} d`;
 }

@@ -32,7 +32,7 @@ export const restore: RepositoryAction<RestoreOptions> = async (context, options
   const { signal } = context;
   // Threads load while the repository is opened.
   await using workers = fetchWorkers(workersOf(options));
-  await using opened = await openRepository(context, opening);
+  await using opened = await openRepository(context, opening, { cached: true });
   const { repository } = opened;
   const set = await repository.manifests.load({ signal });
   const named = parseSnapshotPath(options.snapshot);

@@ -16,7 +16,7 @@ const readAhead = 4;
 
 export const snapshotCat: RepositoryAction<SnapshotCatOptions> = async (context, options, opening) => {
   const { signal } = context;
-  await using opened = await openRepository(context, opening);
+  await using opened = await openRepository(context, opening, { cached: true });
   const { repository } = opened;
   const set = await repository.manifests.load({ signal });
   const named = parseSnapshotPath(options.snapshot);

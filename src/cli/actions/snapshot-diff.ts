@@ -10,7 +10,7 @@ import { openRepository, type RepositoryAction } from './open-repository.ts';
 /** In JSON, the form that `dray backup --changes` reads. */
 export const snapshotDiff: RepositoryAction<SnapshotDiffOptions> = async (context, options, opening) => {
   const { signal } = context;
-  await using opened = await openRepository(context, opening);
+  await using opened = await openRepository(context, opening, { cached: true });
   const { repository } = opened;
   const set = await repository.manifests.load({ signal });
   const side = async (name: string) => {

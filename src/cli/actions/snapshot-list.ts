@@ -11,7 +11,7 @@ import type { SnapshotListOptions } from '../snapshot-list.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
 
 export const snapshotList: RepositoryAction<SnapshotListOptions> = async (context, options, opening) => {
-  await using opened = await openRepository(context, opening);
+  await using opened = await openRepository(context, opening, { cached: true });
   const set = await opened.repository.manifests.load({ signal: context.signal });
   const source = options.source === undefined ? undefined : sourceOf(context, options.source);
   const { snapshots, damaged } = listSnapshots(set, source);

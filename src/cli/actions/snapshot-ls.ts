@@ -30,7 +30,7 @@ const depthMax = 1000;
 
 export const snapshotLs: RepositoryAction<SnapshotLsOptions> = async (context, options, opening) => {
   const { signal } = context;
-  await using opened = await openRepository(context, opening);
+  await using opened = await openRepository(context, opening, { cached: true });
   const { repository } = opened;
   const set = await repository.manifests.load({ signal });
   const named = parseSnapshotPath(options.snapshot);

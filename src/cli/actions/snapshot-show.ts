@@ -8,7 +8,7 @@ import { describeSnapshot } from './snapshot-list.ts';
 const kinds = { volume: 'a volume', file: 'one file, or the image of a volume' } as const;
 
 export const snapshotShow: RepositoryAction<SnapshotShowOptions> = async (context, options, opening) => {
-  await using opened = await openRepository(context, opening);
+  await using opened = await openRepository(context, opening, { cached: true });
   const set = await opened.repository.manifests.load({ signal: context.signal });
   const row = describeSnapshot(resolveSnapshot(set, options.snapshot));
   const fields: [string, string | undefined][] = [

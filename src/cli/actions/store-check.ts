@@ -16,6 +16,7 @@ import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import type { StoreCheckOptions } from '../store-check.ts';
 import { storeLocation } from './begin-opening.ts';
+import { tryLock } from './try-lock.ts';
 
 /** Beyond it, Kopia's rules and ours about what is old enough to be deleted do not hold (Kopia `maxClockSkew`). */
 const clockSkewMsMax = 5 * 60 * 1000;
@@ -37,6 +38,7 @@ export const storeCheck: Action<StoreCheckOptions> = async (context, { url }) =>
     const place = { ...location, ...placeWithin(location, `${name}-${index}`) };
     tried.push(await tryPromise(promise, place, context));
   }
+  const { works: locks, reason } = await tryLock(location, context);
   const onTime = Math.abs(clockSkewMs) <= clockSkewMsMax;
   if (!onTime) {
     context.log.warn(`this machine and the store differ by ${Math.round(clockSkewMs / 1000)} s: set the clock`);
@@ -46,6 +48,7 @@ export const storeCheck: Action<StoreCheckOptions> = async (context, { url }) =>
     store: describeLocation(location),
     kept: broken.length === 0 && onTime,
     clockSkewMs,
+    objectLock: { works: locks, reason },
     promises: tried,
   };
   await context.output.record(value, {
@@ -53,6 +56,7 @@ export const storeCheck: Action<StoreCheckOptions> = async (context, { url }) =>
     fields: [
       ['Store', value.store],
       ['Clock', `${(clockSkewMs / 1000).toFixed(1)} s from this machine's`],
+      ['Object lock', locks ? 'works: repositories can be immutable' : `none: ${reason}`],
       ...broken.flatMap(({ promise, reason = '', without = '' }): [string, string][] => [
         ['Broken', `${promise}: ${reason}`],
         ['', `so ${without}`],

@@ -13,6 +13,7 @@ import { Output, type OutputFormat, type TextSink } from './output.ts';
 import { readPassword } from './password.ts';
 import { createProgress, type Progress, type ProgressSink } from './progress.ts';
 import { promptSecret } from './prompt-secret.ts';
+import { parseSize } from './sizes.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -45,6 +46,9 @@ export interface GlobalOptions {
   readonly quiet?: boolean;
   readonly logLevel: LogLevel;
 }
+
+/** Metadata is about a thousandth of the data; this holds that of several TiB. */
+const cacheSizeBytes = 1024 ** 3;
 
 /** Who writes, in Kopia's words: `userName@host` is the owner of a snapshot's source. */
 export interface ClientIdentity {
@@ -161,6 +165,18 @@ export class CliContext {
     // The XDG rules say that a relative path is to be ignored.
     const base = xdg && isAbsolute(xdg) ? xdg : join(this.#parts.homeDirectory, '.cache');
     return join(base, 'drayage');
+  }
+
+  /** What may be kept of a store that is far away, from DRAY_CACHE_SIZE; 0 for nothing. @throws {CliError} `usage` */
+  cacheSizeBytes(): number {
+    const named = this.env['DRAY_CACHE_SIZE'];
+    if (!named) return cacheSizeBytes;
+    try {
+      return parseSize(named);
+    } catch (cause) {
+      if (!(cause instanceof CliError)) throw cause;
+      throw new CliError('usage', `DRAY_CACHE_SIZE: ${cause.message}`);
+    }
   }
 
   /** `--identity user@host`, or the user and the short host name in lower case, as Kopia has them. */

@@ -37,6 +37,9 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'blob-tls':
     'Give the authority that signed its certificate with ca=FILE in the URL. An endpoint without TLS begins with http:// ' +
     'and needs --no-tls.',
+  'blob-locked': 'Nobody can remove it before its retention has passed; then run the command again.',
+  'blob-no-lock':
+    'Use a bucket that was made with object lock, or a repository without a retention; "dray store check" tells what a bucket can do.',
   'blob-unavailable': 'The store did not answer in time: check the disk or the network, then run the command again.',
 
   'volume-not-found': 'Check the path.',

@@ -61,6 +61,8 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'blob-credentials': failed,
   'blob-clock': failed,
   'blob-tls': failed,
+  'blob-locked': failed,
+  'blob-no-lock': failed,
   'blob-unavailable': failed,
 
   'volume-not-found': notFound,

@@ -1,6 +1,7 @@
 /** Adapters between commander, which wants an error of its own, and the parsers of values, which know nothing of it. */
 import { InvalidArgumentError, Option } from 'commander';
 import { CliError } from './cli-error.ts';
+import { parsePeriod } from './durations.ts';
 import { parsePercent, parseRate, parseSize } from './sizes.ts';
 
 /** `--flag <size>`, parsed to bytes. */
@@ -16,6 +17,11 @@ export function rateOption(flags: string, description: string): Option {
 /** `--flag <percent>`, parsed to a share of 1. */
 export function percentOption(flags: string, description: string): Option {
   return new Option(flags, description).argParser(adapt(parsePercent));
+}
+
+/** `--flag <period>`, parsed to milliseconds. */
+export function periodOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser(adapt(parsePeriod));
 }
 
 /** `--flag <n>`, a whole number of at least `min`. */

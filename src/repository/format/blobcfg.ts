@@ -1,34 +1,69 @@
 /** The blob `kopia.blobcfg`: whether stored blobs are locked against deletion (Kopia `blobcfg_blob.go`). */
 import { z } from 'zod';
 
-import { blobId, type BlobId } from '../../blobs/blob-store.ts';
-import { JsonError, parseJson, type JsonValue } from '../../std/lossless-json.ts';
+import { blobId, type BlobId, type BlobRetention, type BlobStore } from '../../blobs/blob-store.ts';
+import { LockStore, type LockOptions } from '../../blobs/lock.ts';
+import { JsonError, jsonObject, parseJson, type JsonValue } from '../../std/lossless-json.ts';
+import { stringifyJson } from '../../std/write-json.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { foldJson } from './fold-json.ts';
 
 export const blobcfgId: BlobId = blobId('kopia.blobcfg');
 
-/** What a repository without retention stores. */
-export const noRetentionJson = '{}';
+/** What is locked where anything is (Kopia `locking_storage.go`): all but sessions, logs and the schedule of maintenance. */
+export const lockedPrefixes: readonly string[] = ['n', 'x', 'kopia.repository', 'kopia.blobcfg', 'p', 'q'];
 
-export interface Retention {
-  /** `GOVERNANCE` or `COMPLIANCE`; kept as text, the provider knows what it can do. */
-  readonly mode: string;
-  readonly periodMs: number;
+/** Kopia takes no shorter one. */
+export const retentionMsMin: number = 24 * 60 * 60 * 1000;
+
+/** For stores that are opened elsewhere; undefined when nothing is locked. */
+export function lockOptions(retention: BlobRetention | undefined): LockOptions | undefined {
+  return retention && { prefixes: lockedPrefixes, retention };
 }
 
-const schema = z.object({ retentionmode: z.string().default(''), retentionperiod: z.int().nonnegative().default(0) });
+/** The same store, which locks what this repository wants locked. */
+export function lockingStore(store: BlobStore, retention: BlobRetention | undefined): BlobStore {
+  const options = lockOptions(retention);
+  return options === undefined ? store : new LockStore(store, options);
+}
+
+/**
+ * The JSON to encrypt. The mode is the provider's word, kept as text: who stores knows what it can do.
+ * @throws {RepositoryError} `unsupported` for a period that Kopia would not take
+ */
+export function encodeBlobcfg(retention: BlobRetention | undefined): Uint8Array {
+  if (retention === undefined) return Buffer.from('{}');
+  const { mode, periodMs } = retention;
+  if (mode === '' || !(periodMs >= retentionMsMin)) {
+    throw new RepositoryError('unsupported', 'a retention without a mode, or of less than a day');
+  }
+  const json = { retentionMode: mode, retentionPeriod: BigInt(Math.round(periodMs)) * 1_000_000n };
+  return Buffer.from(stringifyJson(jsonObject(json)));
+}
+
+/** Nanoseconds; from 105 days on no safe integer. */
+const period = z
+  .union([
+    z.int().nonnegative(),
+    z
+      .bigint()
+      .nonnegative()
+      .max(2n ** 63n - 1n),
+  ])
+  .transform(Number)
+  .default(0);
+const schema = z.object({ retentionmode: z.string().default(''), retentionperiod: period });
 
 /**
  * Parses the decrypted JSON.
  * @returns undefined when nothing is locked.
  * @throws {RepositoryError} `corrupt`
  */
-export function decodeBlobcfg(plain: Uint8Array): Retention | undefined {
+export function decodeBlobcfg(plain: Uint8Array): BlobRetention | undefined {
   const parsed = schema.safeParse(foldJson(blobcfgJson(plain)));
   if (!parsed.success) throw new RepositoryError('corrupt', `malformed ${blobcfgId}`, { cause: parsed.error });
   const { retentionmode: mode, retentionperiod: periodNs } = parsed.data;
-  return mode === '' || periodNs === 0 ? undefined : { mode, periodMs: periodNs / 1e6 };
+  return mode === '' || periodNs === 0 ? undefined : { mode, periodMs: Math.round(periodNs / 1e6) };
 }
 
 function blobcfgJson(plain: Uint8Array): JsonValue {

@@ -3,14 +3,14 @@
  * `kopia.repository` makes a store a repository, so it is written last, and never replaced without having been read
  * just before. Kopia caches both blobs for up to 15 minutes.
  */
-import type { BlobStore } from '../../blobs/blob-store.ts';
+import type { BlobRetention, BlobStore } from '../../blobs/blob-store.ts';
 import type { Clock } from '../../std/clock.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import { JsonError, parseJson, type JsonValue } from '../../std/lossless-json.ts';
 import { stringifyJson } from '../../std/write-json.ts';
 import type { Rng } from '../../std/rng.ts';
 import { RepositoryError } from '../repository-error.ts';
-import { blobcfgId, decodeBlobcfg, noRetentionJson, type Retention } from './blobcfg.ts';
+import { blobcfgId, decodeBlobcfg, encodeBlobcfg, lockingStore } from './blobcfg.ts';
 import { parseContentFormat, type ContentFormat } from './content-format.ts';
 import { formatEnvelopeKey, openEnvelope, sealEnvelope } from './envelope.ts';
 import { decodeFormatBlob, encodeFormatBlob, formatBlobId, withSealedConfig, type FormatBlob } from './format-blob.ts';
@@ -27,7 +27,8 @@ export interface OpenedFormat {
   readonly formatKey: Uint8Array;
   /** A key for one purpose, independent of the password where the format allows to change it. */
   readonly deriveKey: (purpose: string, lengthBytes: number) => Uint8Array;
-  readonly retention?: Retention | undefined;
+  /** What is stored under `lockedPrefixes` is locked so. */
+  readonly retention?: BlobRetention | undefined;
 }
 
 const uniqueIdBytes = 32;
@@ -35,6 +36,8 @@ const uniqueIdBytes = 32;
 export interface FormatCreate {
   readonly password: string;
   readonly options?: FormatOptions | undefined;
+  /** Lock what is stored; the store must be able to. */
+  readonly retention?: BlobRetention | undefined;
   readonly rng: Rng;
   readonly signal: AbortSignal;
 }
@@ -43,13 +46,14 @@ export interface FormatCreate {
  * Makes an empty store a repository. An abort or a crash in between may leave `kopia.blobcfg` alone, which this and
  * Kopia then refuse to overwrite: it must be deleted by hand.
  * @throws {RepositoryError} `repository-exists`, `repository-foreign` for a store that is not empty, `unsupported` for
- *   options outside the limits; {BlobError}
+ *   options outside the limits; {BlobError} `blob-no-lock`, …
  */
 export async function createFormat(
   store: BlobStore,
-  { password, options = {}, rng, signal }: FormatCreate,
+  { password, options = {}, retention, rng, signal }: FormatCreate,
 ): Promise<OpenedFormat> {
   const config = newFormatJson(options, rng);
+  const blobcfgPlain = encodeBlobcfg(retention);
   await requireEmpty(store, signal);
   const uniqueId = rng.bytes(uniqueIdBytes);
   const keyDerivation = options.keyDerivation ?? 'scrypt-65536-8-1';
@@ -58,9 +62,10 @@ export async function createFormat(
   const sealedConfig = sealEnvelope(key, Buffer.from(stringifyJson(config)), rng);
   const format = parseContentFormat(config, { nowMs: 0 });
   try {
-    const blobcfg = sealEnvelope(key, Buffer.from(noRetentionJson), rng);
-    await store.put(blobcfgId, blobcfg, { ifAbsent: true, signal });
-    await store.put(formatBlobId, encodeFormatBlob({ uniqueId, keyDerivation, sealedConfig }), {
+    const locking = lockingStore(store, retention);
+    const blobcfg = sealEnvelope(key, blobcfgPlain, rng);
+    await locking.put(blobcfgId, blobcfg, { ifAbsent: true, signal });
+    await locking.put(formatBlobId, encodeFormatBlob({ uniqueId, keyDerivation, sealedConfig }), {
       ifAbsent: true,
       signal,
     });
@@ -70,7 +75,7 @@ export async function createFormat(
       cause,
     });
   }
-  return openedFormat({ uniqueId, formatKey, format, retention: undefined });
+  return openedFormat({ uniqueId, formatKey, format, retention });
 }
 
 async function requireEmpty(store: BlobStore, signal: AbortSignal): Promise<void> {
@@ -160,8 +165,9 @@ export async function changePassword(store: BlobStore, change: PasswordChange): 
   }
   const after = withSealedConfig(latest, sealEnvelope(newKey, latestConfig, rng));
   requireSameConfig(decodeFormatBlob(after), newKey, latestConfig);
-  if (blobcfg !== undefined) await store.put(blobcfgId, sealEnvelope(newKey, blobcfg, rng), { signal });
-  await store.put(formatBlobId, after, { signal });
+  const locking = lockingStore(store, blobcfg && decodeBlobcfg(blobcfg));
+  if (blobcfg !== undefined) await locking.put(blobcfgId, sealEnvelope(newKey, blobcfg, rng), { signal });
+  await locking.put(formatBlobId, after, { signal });
   await openFormat(store, { password: newPassword, clock, signal });
 }
 
@@ -176,7 +182,7 @@ interface OpenParts {
   readonly uniqueId: Uint8Array;
   readonly formatKey: Uint8Array;
   readonly format: ContentFormat;
-  readonly retention: Retention | undefined;
+  readonly retention: BlobRetention | undefined;
 }
 
 function openedFormat({ uniqueId, formatKey, format, retention }: OpenParts): OpenedFormat {

@@ -12,7 +12,7 @@ const sizesBytes: Readonly<Record<string, number>> = {
   '8M': 8 * 1024 * 1024,
 };
 
-const pattern = /^(?:FIXED-(\d+[KM])|DYNAMIC-(\d+[KM])-(?:BUZHASH|RABINKARP))$/;
+const pattern = /^(?:FIXED-(\d+[KM])|DYNAMIC-(\d+[KM])-(BUZHASH|RABINKARP))$/;
 
 export function isSplitterName(name: string): boolean {
   if (name === 'FIXED' || name === 'DYNAMIC') return true;
@@ -25,4 +25,14 @@ export function fixedSplitterSizeBytes(name: string): number | undefined {
   if (name === 'FIXED') return sizesBytes['4M'];
   const size = pattern.exec(name)?.[1];
   return size === undefined ? undefined : sizesBytes[size];
+}
+
+/** The hash, and the average length of a chunk, of `DYNAMIC` and `DYNAMIC-*`; undefined for every other name. */
+export function dynamicSplitter(
+  name: string,
+): { readonly family: 'BUZHASH' | 'RABINKARP'; readonly averageBytes: number } | undefined {
+  const match = pattern.exec(name === 'DYNAMIC' ? 'DYNAMIC-4M-BUZHASH' : name);
+  const averageBytes = sizesBytes[match?.[2] ?? ''];
+  if (averageBytes === undefined) return undefined;
+  return { family: match?.[3] === 'RABINKARP' ? 'RABINKARP' : 'BUZHASH', averageBytes };
 }

@@ -5,6 +5,7 @@
  * once more at the end.
  */
 import type { BlobId, BlobStore } from '../../blobs/blob-store.ts';
+import { removeUnlessLocked } from '../../blobs/remove-unless-locked.ts';
 import type { ContentCodec, NamedBlob } from '../content/content-codec.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { encodeIndex } from './encode-index.ts';
@@ -95,5 +96,5 @@ export class EpochBlobs implements IndexBlobs {
 }
 
 async function removeAll(store: BlobStore, blobs: readonly BlobId[], signal: AbortSignal): Promise<void> {
-  for (const blob of blobs) await store.remove(blob, { signal });
+  for (const blob of blobs) await removeUnlessLocked(store, blob, { signal });
 }

@@ -55,6 +55,10 @@ export class HookedStore implements BlobStore {
     }
   }
 
+  extendRetention(): Promise<void> {
+    throw new BlobError('blob-no-lock', 'nothing is locked here');
+  }
+
   async remove(id: BlobId): Promise<void> {
     this.beforeRemove?.(id);
     this.blobs.delete(id);
