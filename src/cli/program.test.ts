@@ -43,6 +43,7 @@ async function dray(line: string | readonly string[], body: Run = done, parts: P
     repositoryCreate: action('repository create'),
     repositoryStatus: action('repository status'),
     repositoryVerify: action('repository verify'),
+    repositoryMaintain: action('repository maintain'),
     repositoryPassword: action('repository password'),
     snapshotList: action('snapshot list'),
     snapshotShow: action('snapshot show'),

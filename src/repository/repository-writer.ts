@@ -18,7 +18,7 @@ import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
 import type { CompressorName } from './content/compression.ts';
 import type { ContentCodec } from './content/content-codec.ts';
-import { contentIdOf, type ContentId, type ContentPrefix } from './content/content-id.ts';
+import { contentIdOf, prefixOf, type ContentId, type ContentPrefix } from './content/content-id.ts';
 import { encodeSessionMarker, newSessionId } from './content/session.ts';
 import type { ContentFormat } from './format/content-format.ts';
 import type { IndexEntry } from './index/index-entry.ts';
@@ -102,10 +102,26 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     for (const { packBlob } of entries) this.#unnamedPacks.set(packBlob, nowMs);
   }
 
+  /**
+   * Stores a content once more, in a new pack and with a later time, for maintenance. `sealed` is what stands at the
+   * entry's place, and free again when the promise resolves.
+   * @throws {RepositoryError} `corrupt` when it is not what its id says
+   */
+  async copy(entry: IndexEntry, sealed: Uint8Array, { deleted }: { readonly deleted: boolean }): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#pack(prefixOf(entry.contentId)).copy(entry, sealed, { deleted });
+    });
+  }
+
   /** Marks a content as deleted from the next flush on. Unknown or deleted contents are left alone. */
   delete(id: ContentId): void {
     const known = this.#parts.index.find(id);
-    if (known === undefined || known.deleted) return;
+    if (known !== undefined) this.deleteEntry(known);
+  }
+
+  /** As `delete`, of a content whose present entry is this one. */
+  deleteEntry(known: IndexEntry): void {
+    if (known.deleted) return;
     const nowSeconds = Math.floor(this.#parts.clock.nowMs() / 1000);
     const timestampSeconds = Math.max(nowSeconds, known.timestampSeconds + 1);
     this.#pendingEntries.push({ ...known, deleted: true, timestampSeconds });

@@ -9,12 +9,14 @@ import type { ContentCodec } from '../content/content-codec.ts';
 import type { ContentId, ContentPrefix } from '../content/content-id.ts';
 import type { ContentFormat } from '../format/content-format.ts';
 import { RepositoryError } from '../repository-error.ts';
+import { putCompacted, type CompactOptions } from './compact-blobs.ts';
 import { EpochBlobs } from './epoch-blobs.ts';
 import { EpochReader } from './epoch-reader.ts';
 import type { IndexBlobs } from './index-blobs.ts';
 import { IndexCache } from './index-cache.ts';
 import type { IndexEntry } from './index-entry.ts';
 import { IndexLookup, type IndexLookupLocation } from './index-lookup.ts';
+import { IndexMarks } from './index-marks.ts';
 import { IndexTables } from './index-tables.ts';
 import { LegacyBlobs } from './legacy-blobs.ts';
 import { MergeCursor } from './merge.ts';
@@ -136,6 +138,35 @@ export class IndexSet implements AsyncDisposable {
     } finally {
       for (const file of files) file.release();
     }
+  }
+
+  /** What the index says now, held for as long as the marks are. */
+  marks(): IndexMarks {
+    return new IndexMarks(this.#tables.files, { watermarkSeconds: this.#watermarkSeconds });
+  }
+
+  /**
+   * Puts one set of blobs that says what these say; for maintenance, which alone may. Reads those that are not on the
+   * local disk. The index here is the same afterwards: no blob is removed.
+   * @throws {BlobError} `blob-not-found` when one has gone; as `putCompacted`
+   */
+  async compact(
+    blobs: readonly BlobId[],
+    { lengthBytes, ...options }: CompactOptions & { readonly lengthBytes: ReadonlyMap<BlobId, number> },
+  ): Promise<readonly BlobId[]> {
+    return await this.#inTurn(async () => {
+      const files = await this.#tables.openTogether(blobs, { lengthBytes, signal: options.signal });
+      try {
+        const filled = files.filter(({ table }) => table.layout.count > 0);
+        const parts = { store: this.#store, codec: this.#codec, cache: this.#cache, indexVersion: this.#indexVersion };
+        return await putCompacted(parts, filled, options);
+      } catch (error) {
+        if (hasCode(error, 'corrupt')) await this.#cache.verifyAgain(files);
+        throw error;
+      } finally {
+        for (const file of files) file.release();
+      }
+    });
   }
 
   /**
