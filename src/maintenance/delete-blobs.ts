@@ -4,7 +4,8 @@
  *
  * The order makes it safe next to writers. Markers are read first, then packs are listed, then the index is loaded anew:
  * a writer that has ended its session in between had its index in the store before that, and so its packs are named in
- * what is loaded last. (Kopia goes by an index that may be older, and by the age of the packs alone.)
+ * what is loaded last. (Kopia goes by an index that may be older, and by the age of the packs alone.) Markers are listed
+ * once more behind the packs, for one that was being replaced by the next of its session while they were listed first.
  *
  * A crash leaves blobs that the next run removes. Removing needs no room.
  */
@@ -26,27 +27,29 @@ const sessionPrefix = 's';
 export async function deleteBlobs(context: TaskContext, dropSeconds?: number): Promise<TaskOutcome> {
   const { repository, startMs, dryRun, signal } = context;
   const { store, codec, index } = repository;
-  const sessions = await activeSessions(store, codec, { signal });
-  const [retained, unreferenced] = [new Sum(), new Sum()];
-  const isOld = ({ id, timestampMs }: BlobMetadata): boolean => {
-    const sessionCheckpointMs = sessions.get(sessionIdOf(id) ?? '');
-    return isRemovable(timestampMs, { startMs, sessionCheckpointMs });
-  };
-  const old: BlobMetadata[] = [];
-  const young: BlobMetadata[] = [];
-  for (const prefix of [...packPrefixes, sessionPrefix]) {
-    for await (const blob of store.list(prefix, { signal })) (isOld(blob) ? old : young).push(blob);
-  }
+  const sessions = new ActiveSessions(store, codec);
+  const markersBefore = await Array.fromAsync(store.list(sessionPrefix, { signal }));
+  await sessions.read(markersBefore, { signal });
+  const blobs: BlobMetadata[] = [];
+  for (const prefix of packPrefixes) for await (const blob of store.list(prefix, { signal })) blobs.push(blob);
+  const markers = await Array.fromAsync(store.list(sessionPrefix, { signal }));
+  await sessions.read(markers, { signal });
+  blobs.push(...markers);
   await index.refresh({ signal });
   const usage = new PackUsage();
   for (const { packBlob, packedLength, deleted, timestampSeconds } of index.entries()) {
     if (deleted && dropSeconds !== undefined && timestampSeconds <= dropSeconds) continue;
     usage.add(packBlob, packedLength);
   }
-  const isUnused = ({ id }: BlobMetadata): boolean => usage.bytesIn(id) === undefined;
-  const candidates = old.filter(isUnused);
-  for (const { lengthBytes } of candidates) unreferenced.add(lengthBytes);
-  for (const { lengthBytes } of young.filter(isUnused)) retained.add(lengthBytes);
+  const [retained, unreferenced] = [new Sum(), new Sum()];
+  const candidates: BlobMetadata[] = [];
+  for (const blob of blobs) {
+    const { id, lengthBytes, timestampMs } = blob;
+    if (usage.bytesIn(id) !== undefined) continue;
+    const isOld = isRemovable(timestampMs, { startMs, sessionCheckpointMs: sessions.checkpointMs(id) });
+    (isOld ? unreferenced : retained).add(lengthBytes);
+    if (isOld) candidates.push(blob);
+  }
   const { removed, refused } = await removeBlobs(store, candidates, { dryRun, signal });
   const deleted = dryRun ? new Sum() : removed;
   const data = jsonObject({
@@ -61,26 +64,39 @@ export async function deleteBlobs(context: TaskContext, dropSeconds?: number): P
   return { extra: { kind: 'deleteUnreferencedPacksStats', data }, summary, removed, refused };
 }
 
-/**
- * When each session that has a marker was last heard of, Unix milliseconds.
- * @throws {RepositoryError} `corrupt` when a marker cannot be read: then nobody knows whose packs to keep
- */
-async function activeSessions(
-  store: BlobStore,
-  codec: ContentCodec,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<ReadonlyMap<string, number>> {
-  const sessions = new Map<string, number>();
-  for await (const { id } of store.list(sessionPrefix, { signal })) {
-    const session = sessionIdOf(id);
-    if (session === undefined) throw new RepositoryError('corrupt', `${id} is no session marker`);
-    const sealed = await getIfThere(store, id, signal);
-    // Its writer has ended meanwhile.
-    if (sealed === undefined) continue;
-    const { checkpointTimeMs } = decodeSessionMarker(codec, id, sealed);
-    sessions.set(session, Math.max(checkpointTimeMs, sessions.get(session) ?? checkpointTimeMs));
+/** When each session that has a marker was last heard of. */
+class ActiveSessions {
+  readonly #store: BlobStore;
+  readonly #codec: ContentCodec;
+  readonly #read = new Set<BlobId>();
+  /** Unix milliseconds. */
+  readonly #checkpointMs = new Map<string, number>();
+
+  constructor(store: BlobStore, codec: ContentCodec) {
+    this.#store = store;
+    this.#codec = codec;
   }
-  return sessions;
+
+  /** The session of a pack or marker; undefined when it has no marker, or names none. */
+  checkpointMs(blob: BlobId): number | undefined {
+    return this.#checkpointMs.get(sessionIdOf(blob) ?? '');
+  }
+
+  /** @throws {RepositoryError} `corrupt` when a marker cannot be read: then nobody knows whose packs to keep */
+  async read(markers: readonly BlobMetadata[], { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    for (const { id } of markers) {
+      if (this.#read.has(id)) continue;
+      const session = sessionIdOf(id);
+      if (session === undefined) throw new RepositoryError('corrupt', `${id} is no session marker`);
+      const sealed = await getIfThere(this.#store, id, signal);
+      // Its writer has ended meanwhile.
+      if (sealed === undefined) continue;
+      this.#read.add(id);
+      const { checkpointTimeMs } = decodeSessionMarker(this.#codec, id, sealed);
+      const known = this.#checkpointMs.get(session) ?? checkpointTimeMs;
+      this.#checkpointMs.set(session, Math.max(checkpointTimeMs, known));
+    }
+  }
 }
 
 async function getIfThere(store: BlobStore, id: BlobId, signal: AbortSignal): Promise<Uint8Array | undefined> {

@@ -63,9 +63,7 @@ export class MaintenanceWriter implements AsyncDisposable {
   /** Everything that was written counts when this resolves. @throws {MaintenanceError} `maintenance-late` */
   async finish(): Promise<void> {
     if (this.#writer === undefined) return;
-    this.#requireSoon();
-    this.#flushes++;
-    await this.#writer.finish();
+    await this.#writer.finish({ check: () => this.#beforePut() });
     this.#writer = undefined;
   }
 
@@ -88,19 +86,19 @@ export class MaintenanceWriter implements AsyncDisposable {
   async #wrote(): Promise<void> {
     const waitedMs = this.#parts.clock.nowMs() - this.#waitingSinceMs;
     if (this.#waiting < entriesPerFlush && waitedMs < flushAfterMs) return;
-    this.#requireSoon();
-    this.#flushes++;
-    await this.#writer?.flush();
+    await this.#writer?.flush({ check: () => this.#beforePut() });
     this.#waiting = 0;
   }
 
-  #requireSoon(): void {
+  #beforePut(): void {
     const waitedMs = this.#parts.clock.nowMs() - this.#waitingSinceMs;
-    if (this.#waiting === 0 || waitedMs <= waitingMaxMs) return;
-    const minutes = Math.round(waitedMs / 60_000);
-    throw new MaintenanceError(
-      'maintenance-late',
-      `what was decided ${minutes} minutes ago is not written any more: this process must have been stopped meanwhile`,
-    );
+    if (this.#waiting > 0 && waitedMs > waitingMaxMs) {
+      const minutes = Math.round(waitedMs / 60_000);
+      throw new MaintenanceError(
+        'maintenance-late',
+        `what was decided ${minutes} minutes ago is not written any more: this process must have been stopped meanwhile`,
+      );
+    }
+    this.#flushes++;
   }
 }

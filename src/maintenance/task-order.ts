@@ -27,8 +27,7 @@ export async function runQuick(runner: TaskRunner, context: TaskContext): Promis
 
 export async function runFull(runner: TaskRunner, context: TaskContext, params: MaintenanceParams): Promise<void> {
   await runner.run('snapshot-gc', async () => await snapshotGc(context));
-  const rewrites = mayRewrite(await runner.schedule());
-  if (rewrites) {
+  if (mayRewrite(await runner.schedule())) {
     await runner.run('full-rewrite-contents', async () => {
       return await rewriteContents(context, () => (runner.copiesCount = true));
     });
@@ -38,13 +37,7 @@ export async function runFull(runner: TaskRunner, context: TaskContext, params: 
     runner.skip('full-rewrite-contents', 'packs that the last time has emptied are not removed yet');
   }
   const dropSeconds = await dropWhatIsSafe(runner, context);
-  const { dryRun } = context;
-  if (dryRun && rewrites) {
-    const why = 'contents are written again: their old packs stay for an hour at least, and go with the run after that';
-    await runner.look('full-delete-blobs', why, async () => await deleteBlobs(context, dropSeconds));
-  } else {
-    await removePacks(runner, context, dryRun ? dropSeconds : undefined);
-  }
+  await removePacks(runner, context, context.dryRun ? dropSeconds : undefined);
   if (params.extendObjectLocks || context.repository.opened.retention !== undefined) {
     runner.skip('extend-blob-retention-time', 'the locks of this repository are not extended by this program');
   }
@@ -79,8 +72,8 @@ async function removePacks(runner: TaskRunner, context: TaskContext, dropSeconds
   const task = 'full-delete-blobs';
   const from = removalFrom(await runner.schedule());
   if (nanosecondsFromMs(context.clock.nowMs()) < from) {
-    runner.skip(task, `contents were written again: their old packs stay until ${formatGoTime(from)}`);
-    return;
+    const why = `contents were written again: their old packs stay until ${formatGoTime(from)}`;
+    return await runner.look(task, why, async () => await deleteBlobs(context, dropSeconds));
   }
   await runner.run(task, async () => await deleteBlobs(context, dropSeconds));
 }

@@ -27,6 +27,8 @@ export interface TaskRunnerParts {
 export class TaskRunner {
   readonly #parts: TaskRunnerParts;
   readonly #reports: TaskReport[] = [];
+  /** What a dry run has not put into the history. */
+  readonly #planned: (readonly [TaskName, RunRecord])[] = [];
   /** True when this run may have written contents again without telling: their old packs are not to be touched. */
   copiesCount = false;
 
@@ -38,9 +40,10 @@ export class TaskRunner {
     return this.#reports;
   }
 
-  /** The history as it is now. */
+  /** The history as it is now; with a dry run, as it would be. */
   async schedule(): Promise<Schedule> {
-    return await this.#parts.blob.read(this.#parts.context);
+    const stored = await this.#parts.blob.read(this.#parts.context);
+    return this.#planned.reduce((schedule, [task, record]) => schedule.withRun(task, record), stored);
   }
 
   /** With a dry run: what a task would do if it were time for it. */
@@ -69,7 +72,9 @@ export class TaskRunner {
     }
     const { extra, ...rest } = outcome;
     this.#reports.push({ task, state: dryRun ? 'planned' : 'done', stats: extra.data, ...rest });
-    if (!dryRun) await this.#record(task, { start, end: this.#now(), error: undefined, extra });
+    const record = { start, end: this.#now(), error: undefined, extra };
+    if (dryRun) this.#planned.push([task, record]);
+    else await this.#record(task, record);
   }
 
   #failed(start: Nanoseconds, error: unknown): RunRecord {

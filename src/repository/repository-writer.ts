@@ -131,7 +131,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
    * Makes everything written so far findable.
    * @param options.sealOthers resolves when all packs that others write in this session are durable and handed to
    *   `addEntries`.
-   * @throws {RepositoryError} `index-conflict`, `index-cache`; {BlobError}
+   * @throws {RepositoryError} `index-conflict`, `index-cache`; {BlobError}; what `check` throws
    */
   async flush(options: FlushOptions = {}): Promise<void> {
     await this.#inTurn(async () => {
@@ -164,7 +164,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     for (const pack of this.#packs.values()) await pack[Symbol.asyncDispose]();
   }
 
-  async #flush({ sealOthers }: FlushOptions): Promise<void> {
+  async #flush({ sealOthers, check }: FlushOptions): Promise<void> {
     await sealOthers?.();
     for (const pack of this.#packs.values()) await pack.seal();
     // More may be added meanwhile; what was not flushed stays pending.
@@ -173,7 +173,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     await this.#requireOld(packs);
     for (const pack of packs) this.#unnamedPacks.delete(pack);
     const { index } = this.#parts;
-    if (entries.length > 0) await index.flush(entries, { sessionId: this.#session.id, signal: this.#signal });
+    if (entries.length > 0) await index.flush(entries, { sessionId: this.#session.id, check, signal: this.#signal });
     this.#pendingEntries.splice(0, entries.length);
     this.#pendingIds.clear();
   }
@@ -232,6 +232,8 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
 
 interface FlushOptions {
   readonly sealOthers?: () => Promise<void>;
+  /** Asked just before an index blob is put; what it throws ends the flush. */
+  readonly check?: () => void;
 }
 
 interface Session {

@@ -12,7 +12,7 @@ import { RepositoryError } from '../repository-error.ts';
 import { putCompacted, type CompactOptions } from './compact-blobs.ts';
 import { EpochBlobs } from './epoch-blobs.ts';
 import { EpochReader } from './epoch-reader.ts';
-import type { IndexBlobs } from './index-blobs.ts';
+import type { IndexBlobs, PutIndexOptions } from './index-blobs.ts';
 import { IndexCache } from './index-cache.ts';
 import type { IndexEntry } from './index-entry.ts';
 import { IndexLookup, type IndexLookupLocation } from './index-lookup.ts';
@@ -34,6 +34,10 @@ export interface IndexSetParts {
   /** 32 bytes. */
   readonly cacheKey: Uint8Array;
   readonly clock: Clock;
+}
+
+interface FlushIndex extends Pick<PutIndexOptions, 'sessionId' | 'check' | 'signal'> {
+  readonly entriesPerShardMax?: number | undefined;
 }
 
 /** Listings of the active blobs before the one that has gone again and again counts as lost. */
@@ -191,10 +195,7 @@ export class IndexSet implements AsyncDisposable {
    * durable already. An abort may leave an index blob that counts.
    * @throws {RepositoryError} `index-conflict`: not written; `index-cache`: written, but not found here; {BlobError}
    */
-  async flush(
-    entries: readonly IndexEntry[],
-    options: { readonly sessionId: string; readonly entriesPerShardMax?: number; readonly signal: AbortSignal },
-  ): Promise<void> {
+  async flush(entries: readonly IndexEntry[], options: FlushIndex): Promise<void> {
     if (entries.length === 0) return;
     await this.#inTurn(async () => await this.#flush(entries, options));
   }
@@ -231,9 +232,10 @@ export class IndexSet implements AsyncDisposable {
 
   async #flush(
     entries: readonly IndexEntry[],
-    { sessionId, entriesPerShardMax, signal }: { sessionId: string; entriesPerShardMax?: number; signal: AbortSignal },
+    { entriesPerShardMax: entriesMax, ...options }: FlushIndex,
   ): Promise<void> {
-    const { epoch, blobs } = await this.#blobs.put(entries, { sessionId, entriesMax: entriesPerShardMax, signal });
+    const { sessionId, signal } = options;
+    const { epoch, blobs } = await this.#blobs.put(entries, { entriesMax, ...options });
     for (const { id, bytes, plain } of blobs) await this.#addOwn(id, { plain, lengthBytes: bytes.length, signal });
     // Sets of several shards belong together under one name; they are large anyway.
     if (blobs.length > 1 || epoch === undefined) this.#own.forget(blobs.map(({ id }) => id));
