@@ -14,6 +14,7 @@ function shortOf(packs: Readonly<Record<string, number>>): string[] {
 
 test('short packs > less than 60 % of a full pack is short, and not a byte more', () => {
   assert.equal(shortPackBytes(full), 12_582_912);
+  assert.deepEqual(shortOf({ p1: 12_582_911, p2: 12_582_912 }), [], 'one of them is not');
   assert.equal(shortPackBytes(33), 19, 'rounded down, as kopia does');
   assert.deepEqual(shortOf({ p1: 12_582_911, p2: 12_582_911, p3: 12_582_912 }), ['p1', 'p2']);
 });

@@ -75,6 +75,30 @@ test('maintenance > what only a deleted snapshot used goes within days, and what
   assert.deepEqual(await list(world, 's'), []);
 });
 
+test('maintenance > contents that move to another pack are as deleted, or as used, as they were', async () => {
+  await using world = await openWorld({ seed: 17 });
+  await maintainWorld(world);
+  await deleteSnapshot(world, await backup(world, [[1], [2]], '/goes'));
+  await backup(world, [[2], [3]], '/stays');
+  await backup(world, [[4]], '/stays-too');
+  await later(world, 25);
+  const before = await Promise.all([1, 3].map(async (n) => await entryOf(world, n)));
+  await later(world, 3);
+  const after = await Promise.all([1, 3].map(async (n) => await entryOf(world, n)));
+  assert.deepEqual(
+    before.map((entry) => entry?.deleted),
+    [true, false],
+  );
+  assert.deepEqual(
+    after.map((entry) => entry?.deleted),
+    [true, false],
+  );
+  for (const [n, entry] of after.entries()) {
+    assert.notEqual(entry?.packBlob, before[n]?.packBlob);
+    assert.ok(entry!.timestampSeconds > before[n]!.timestampSeconds);
+  }
+});
+
 test('maintenance > what nobody uses stays for a day after it was stored', async () => {
   await using world = await openWorld({ seed: 2 });
   await deleteSnapshot(world, await backup(world, [[1]]));

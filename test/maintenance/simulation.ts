@@ -231,7 +231,7 @@ class Simulation {
       this.#maintenances++;
       for (const { task, removed } of tasks) if (task === 'full-delete-blobs') this.#removed += removed?.count ?? 0;
     } catch (error) {
-      const code = error instanceof DrayError ? error.code : '';
+      const code = error instanceof DrayError ? String(error.code) : '';
       if (!mayEnd.has(code)) throw error;
       this.#ended[code] = (this.#ended[code] ?? 0) + 1;
       this.trace.push(`${client} ends: ${code}`);

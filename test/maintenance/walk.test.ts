@@ -8,6 +8,7 @@ import { ContentCodec } from '../../src/repository/content/content-codec.ts';
 import type { ContentId } from '../../src/repository/content/content-id.ts';
 import { EpochBlobs } from '../../src/repository/index/epoch-blobs.ts';
 import { EpochReader } from '../../src/repository/index/epoch-reader.ts';
+import { IndexTable } from '../../src/repository/index/index-table.ts';
 import { encodeIndirect } from '../../src/repository/object/indirect.ts';
 import { directObjectId, indirectObjectId, type ObjectId } from '../../src/repository/object/object-id.ts';
 import { Checker } from './checker.ts';
@@ -142,7 +143,7 @@ test('walk > a pack of lists and folders is read once, whatever is in it, and eq
   for (const [index, times] of [...gets].filter(([name]) => name.startsWith('xn'))) assert.equal(times, 1, index);
 });
 
-test('removal > a writer that ends its session while packs are listed loses nothing', async () => {
+test('removal > a writer that puts its index and ends its session behind the first look loses nothing', async () => {
   await using world = await openWorld({ seed: 25 });
   await maintainWorld(world);
   await using repository = await world.open('writer');
@@ -157,7 +158,7 @@ test('removal > a writer that ends its session while packs are listed loses noth
   world.clock.advance(48 * hourMs);
   let ended = false;
   const store = watched(world.store, async (operation, name) => {
-    if (ended || operation !== 'list' || name !== 'p') return;
+    if (ended || operation !== 'list' || name !== 's') return;
     ended = true;
     await world.store.put(index, late, { signal });
     await putSnapshot(repository, writer, { path: '/a', files, nowMs: world.clock.nowMs() });
@@ -201,7 +202,12 @@ test('index > a set in several blobs, cut at ranges of keys, says what its sourc
   const options = { prefix: 'xs0_', rng: world.rng, check: () => undefined, lengthBytes, signal };
   const put = await repository.index.compact(blobs, { ...options, entriesPerBlobMax: 5 });
   assert.ok(put.length > 3);
-  for (const name of put) assert.ok(name.startsWith('xs0_') && name.endsWith(`-c${put.length}`));
+  const codec = new ContentCodec(world.opened.format);
+  for (const name of put) {
+    assert.ok(name.startsWith('xs0_') && name.endsWith(`-c${put.length}`));
+    const plain = codec.openNamed(name, await world.store.get(name, { signal }));
+    assert.ok(IndexTable.inMemory(plain).layout.count <= 5);
+  }
   await world.store.put(blobId('xe2'), Buffer.from('epoch-marker'), { signal });
   for (const blob of blobs) await world.store.remove(blob, { signal });
   await using fresh = await world.open('fresh');

@@ -39,9 +39,15 @@ export interface World extends AsyncDisposable {
   open(client: string, store?: BlobStore): Promise<Repository>;
 }
 
-export async function openWorld({ seed }: { readonly seed: number }): Promise<World> {
+export async function openWorld({
+  seed,
+  startMs = Date.UTC(2026, 0, 1),
+}: {
+  readonly seed: number;
+  readonly startMs?: number;
+}): Promise<World> {
   const folder = await temporaryFolder('maintenance-world');
-  const clock = new SimClock(Date.UTC(2026, 0, 1));
+  const clock = new SimClock(startMs);
   const store = new MemoryStore({ clock });
   const rng = seededRng(seed);
   const opened = await createFormat(store, { password: 'password', rng, signal: never });
