@@ -41,7 +41,8 @@ export interface World extends AsyncDisposable {
 
 export async function openWorld({
   seed,
-  startMs = Date.UTC(2026, 0, 1),
+  // Ahead of the real time, so that the caches find their real files old and remove them.
+  startMs = Date.UTC(2040, 0, 1),
 }: {
   readonly seed: number;
   readonly startMs?: number;
