@@ -18,10 +18,10 @@ export function registerRepositoryMaintain(
     .command('maintain')
     .summary('give back the room of deleted snapshots, and keep the index small')
     .description(
-      "Does what is due by Kopia's schedule and rules, and may take turns with kopia on the same repository. A quick run merges\n" +
-        'index blobs; a full one also marks contents that no snapshot needs, drops those marked long ago, gathers small packs, and\n' +
-        'removes packs that nothing needs. What a deleted snapshot leaves is gone after about two days: that keeps it safe next to\n' +
-        'running backups. Only the owner of the maintenance may run it, on one machine at a time.',
+      "Does what is due by Kopia's schedule and rules, and may take turns with kopia on the same repository. A quick run\n" +
+        'merges index blobs; a full one also marks contents that no snapshot needs, drops those marked long ago, gathers\n' +
+        'small packs, and removes packs that nothing needs. The room of a deleted snapshot is back within days: until then a\n' +
+        'running backup may still rely on it. Only the owner may run it, on one machine at a time.',
     )
     .addOption(new Option('--full', 'a full run now, due or not').conflicts('quick'))
     .option('--quick', 'a quick run now, due or not')

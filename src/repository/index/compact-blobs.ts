@@ -14,8 +14,8 @@ import type { IndexCache } from './index-cache.ts';
 import { MergeCursor } from './merge.ts';
 import type { TableFile } from './table-file.ts';
 
-/** Entries of one blob at most; about 50 bytes each, twice in memory. */
-const entriesPerBlobMax = 250_000;
+/** Entries of one blob at most; about 50 bytes each, three times in memory. */
+const entriesPerBlobMax = 125_000;
 
 export interface CompactParts {
   readonly store: BlobStore;
