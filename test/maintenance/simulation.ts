@@ -25,7 +25,7 @@ import {
 
 const signal = new AbortController().signal;
 const minuteMs = 60_000;
-const chunksInUse = 60;
+const chunksInUse = 40;
 const refreshMs = 12 * minuteMs;
 const checkpointMs = 35 * minuteMs;
 const sliceMs = 5 * minuteMs;
@@ -127,12 +127,21 @@ class Simulation {
   async #act(): Promise<void> {
     const draw = this.#rng.uniform();
     const n = this.#below(writers);
-    if (draw < 0.3) await this.#write(n);
-    else if (draw < 0.4) await this.#complete(n);
-    else if (draw < 0.43) await this.#crash(n);
-    else if (draw < 0.48) await this.#delete();
-    else if (draw < 0.85) await this.#pass(this.#span());
-    else await this.#maintain();
+    if (draw < 0.28) await this.#write(n);
+    else if (draw < 0.38) await this.#complete(n);
+    else if (draw < 0.4) await this.#crash(n);
+    else if (draw < 0.52) await this.#delete();
+    else if (draw < 0.82) await this.#pass(this.#span());
+    else await this.#maintainOften();
+  }
+
+  /** Once, or several times within minutes: what one run marks, the next must not drop. */
+  async #maintainOften(): Promise<void> {
+    const times = this.#crossing || this.#rng.uniform() < 0.6 ? 1 : 3;
+    for (let time = 0; time < times; time++) {
+      if (time > 0) await this.#pass(this.#rng.uniform() * 8 * minuteMs);
+      await this.#maintain();
+    }
   }
 
   /** Minutes, hours, or at times more than a day. */
