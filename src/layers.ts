@@ -6,7 +6,7 @@ export const layers: readonly (readonly string[])[] = [
   ['volume', 'resources'],
   ['pool', 'repository', 'nbd', 'migration'],
   ['changes'],
-  ['transfer', 'recovery', 'peer'],
+  ['transfer', 'recovery', 'peer', 'maintenance'],
   ['controllers', 'csi', 'cli', 'dashboard'],
   ['programs'],
 ];

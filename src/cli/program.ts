@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { type BackupOptions, registerBackup } from './backup.ts';
 import type { Action } from './command.ts';
 import { registerRepositoryCreate, type RepositoryCreateOptions } from './repository-create.ts';
+import { registerRepositoryMaintain, type RepositoryMaintainOptions } from './repository-maintain.ts';
 import { registerRepositoryPassword, type RepositoryPasswordOptions } from './repository-password.ts';
 import { registerRepositoryStatus, type RepositoryStatusOptions } from './repository-status.ts';
 import { registerRepositoryVerify, type RepositoryVerifyOptions } from './repository-verify.ts';
@@ -35,6 +36,7 @@ export interface CliActions {
   readonly repositoryCreate: Action<RepositoryCreateOptions>;
   readonly repositoryStatus: Action<RepositoryStatusOptions>;
   readonly repositoryVerify: Action<RepositoryVerifyOptions>;
+  readonly repositoryMaintain: Action<RepositoryMaintainOptions>;
   readonly repositoryPassword: Action<RepositoryPasswordOptions>;
   readonly snapshotList: Action<SnapshotListOptions>;
   readonly snapshotShow: Action<SnapshotShowOptions>;
@@ -117,6 +119,7 @@ function registerCommands(program: Command, context: CliContext, actions: CliAct
   registerRepositoryCreate(repository, context, actions.repositoryCreate);
   registerRepositoryStatus(repository, context, actions.repositoryStatus);
   registerRepositoryVerify(repository, context, actions.repositoryVerify);
+  registerRepositoryMaintain(repository, context, actions.repositoryMaintain);
   registerRepositoryPassword(repository, context, actions.repositoryPassword);
   const store = program.command('store').description('Looks at what repositories lie on.');
   registerStoreCheck(store, context, actions.storeCheck);

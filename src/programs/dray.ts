@@ -22,6 +22,7 @@ const actions: CliActions = {
   repositoryPassword: async (...call) =>
     await (await import('../cli/actions/repository-password.ts')).repositoryPassword(...call),
   repositoryVerify: opening(async () => (await import('../cli/actions/repository-verify.ts')).repositoryVerify),
+  repositoryMaintain: opening(async () => (await import('../cli/actions/repository-maintain.ts')).repositoryMaintain),
   snapshotList: opening(async () => (await import('../cli/actions/snapshot-list.ts')).snapshotList),
   snapshotShow: opening(async () => (await import('../cli/actions/snapshot-show.ts')).snapshotShow),
   snapshotLs: opening(async () => (await import('../cli/actions/snapshot-ls.ts')).snapshotLs),

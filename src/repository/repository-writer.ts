@@ -19,7 +19,7 @@ import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
 import type { CompressorName } from './content/compression.ts';
 import type { ContentCodec } from './content/content-codec.ts';
-import { contentIdOf, type ContentId, type ContentPrefix } from './content/content-id.ts';
+import { contentIdOf, prefixOf, type ContentId, type ContentPrefix } from './content/content-id.ts';
 import { encodeSessionMarker, newSessionId } from './content/session.ts';
 import type { ContentFormat } from './format/content-format.ts';
 import type { IndexEntry } from './index/index-entry.ts';
@@ -103,10 +103,26 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     for (const { packBlob } of entries) this.#unnamedPacks.set(packBlob, nowMs);
   }
 
+  /**
+   * Stores a content once more, in a new pack and with a later time, for maintenance. `sealed` is what stands at the
+   * entry's place, and free again when the promise resolves.
+   * @throws {RepositoryError} `corrupt` when it is not what its id says
+   */
+  async copy(entry: IndexEntry, sealed: Uint8Array, { deleted }: { readonly deleted: boolean }): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#pack(prefixOf(entry.contentId)).copy(entry, sealed, { deleted });
+    });
+  }
+
   /** Marks a content as deleted from the next flush on. Unknown or deleted contents are left alone. */
   delete(id: ContentId): void {
     const known = this.#parts.index.find(id);
-    if (known === undefined || known.deleted) return;
+    if (known !== undefined) this.deleteEntry(known);
+  }
+
+  /** As `delete`, of a content whose present entry is this one. */
+  deleteEntry(known: IndexEntry): void {
+    if (known.deleted) return;
     const nowSeconds = Math.floor(this.#parts.clock.nowMs() / 1000);
     const timestampSeconds = Math.max(nowSeconds, known.timestampSeconds + 1);
     this.#pendingEntries.push({ ...known, deleted: true, timestampSeconds });
@@ -116,7 +132,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
    * Makes everything written so far findable.
    * @param options.sealOthers resolves when all packs that others write in this session are durable and handed to
    *   `addEntries`.
-   * @throws {RepositoryError} `index-conflict`, `index-cache`; {BlobError}
+   * @throws {RepositoryError} `index-conflict`, `index-cache`; {BlobError}; what `check` throws
    */
   async flush(options: FlushOptions = {}): Promise<void> {
     await this.#inTurn(async () => {
@@ -149,7 +165,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     for (const pack of this.#packs.values()) await pack[Symbol.asyncDispose]();
   }
 
-  async #flush({ sealOthers }: FlushOptions): Promise<void> {
+  async #flush({ sealOthers, check }: FlushOptions): Promise<void> {
     await sealOthers?.();
     for (const pack of this.#packs.values()) await pack.seal();
     // More may be added meanwhile; what was not flushed stays pending.
@@ -158,7 +174,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
     await this.#requireOld(packs);
     for (const pack of packs) this.#unnamedPacks.delete(pack);
     const { index } = this.#parts;
-    if (entries.length > 0) await index.flush(entries, { sessionId: this.#session.id, signal: this.#signal });
+    if (entries.length > 0) await index.flush(entries, { sessionId: this.#session.id, check, signal: this.#signal });
     this.#pendingEntries.splice(0, entries.length);
     this.#pendingIds.clear();
   }
@@ -217,6 +233,8 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
 
 interface FlushOptions {
   readonly sealOthers?: () => Promise<void>;
+  /** Asked just before an index blob is put; what it throws ends the flush. */
+  readonly check?: () => void;
 }
 
 interface Session {

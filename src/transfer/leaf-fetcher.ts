@@ -10,10 +10,10 @@ import type { ContentCodec } from '../repository/content/content-codec.ts';
 import { hashOf, prefixOf } from '../repository/content/content-id.ts';
 import type { IndexEntry } from '../repository/index/index-entry.ts';
 import type { IndexLookup } from '../repository/index/index-lookup.ts';
+import { packReads, type PackRead } from '../repository/pack/pack-reads.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { fetchTaskBytes, fetchTasksPerWorker, type FetchLeaf } from './fetch-messages.ts';
-import { packReads, type LocatedLeaf, type PackRead } from './pack-reads.ts';
 
 /** Two slots a task: what is read from packs, and what is written to the volume. */
 const slotBytes = fetchTaskBytes + 64 * 1024;
@@ -26,6 +26,11 @@ export interface LeafFetcherParts {
   readonly store: BlobStore;
   readonly lookup: IndexLookup;
   readonly signal: AbortSignal;
+}
+
+interface LocatedLeaf {
+  readonly leaf: FetchLeaf;
+  readonly entry: IndexEntry;
 }
 
 /** What is done about a leaf that cannot be had. */
@@ -136,7 +141,7 @@ export class LeafFetcher {
 
   /** Reads one stretch of a pack and opens every content in it into the output. */
   async #openAll(
-    read: PackRead,
+    read: PackRead<LocatedLeaf>,
     { first, output, onDamage }: { first: number; output: Uint8Array; onDamage: OnDamage },
   ): Promise<void> {
     using input = this.takeSlot(read.lengthBytes);

@@ -18,6 +18,7 @@ import { MemoryStore } from '../../src/blobs/memory-store.ts';
 import { ContentCodec } from '../../src/repository/content/content-codec.ts';
 import { decodePostamble, encodePostamble, readLocalIndex } from '../../src/repository/content/pack-format.ts';
 import { decodeSessionMarker } from '../../src/repository/content/session.ts';
+import { openMaintenance } from '../../src/repository/format/maintenance-blob.ts';
 import { openFormat, type OpenedFormat } from '../../src/repository/format/format-store.ts';
 import { encodeIndex } from '../../src/repository/index/encode-index.ts';
 import { activeIndexBlobs, epochState } from '../../src/repository/index/epochs.ts';
@@ -33,6 +34,8 @@ import { objectId } from '../../src/repository/object/object-id.ts';
 import { decodePiece, encodePiece } from '../../src/repository/tree/tree-list.ts';
 import { readNode } from '../../src/repository/tree/tree-node.ts';
 import { decodeVolumeTags } from '../../src/repository/tree/volume-tags.ts';
+import { Schedule } from '../../src/maintenance/schedule.ts';
+import { formatGoTime } from '../../src/std/go-time.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { readFilesState, type FilesState } from '../../src/transfer/files-state.ts';
 import { readState, type RestoreState } from '../../src/transfer/restore-state.ts';
@@ -65,6 +68,12 @@ export type Decoder = (example: Example) => unknown;
 /** By the word after the language in an info string. */
 export const decoders: Readonly<Record<string, Decoder>> = {
   blobcfg: () => ({ retention: opened.retention ?? null }),
+  maintenance: ({ bytes }) => {
+    const schedule = Schedule.parse(openMaintenance(opened, bytes));
+    assert.deepEqual(Schedule.parse(schedule.encode()), schedule);
+    const times = { nextFull: formatGoTime(schedule.nextFull), nextQuick: formatGoTime(schedule.nextQuick) };
+    return { ...times, 'snapshot-gc': schedule.runs('snapshot-gc'), 'cleanup-logs': schedule.runs('cleanup-logs') };
+  },
   'format-blob': () => {
     const { secret, masterKey, epochs, packHead, ...format } = opened.format;
     assert.deepEqual([secret.length, masterKey.length, packHead.length], [32, 32, 0]);

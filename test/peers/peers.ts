@@ -9,11 +9,11 @@ import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
 
-export type PeerName = 'kopia' | 'restic' | 'versitygw' | 'minio';
+export type PeerName = 'kopia' | 'kopia-clock' | 'restic' | 'versitygw' | 'minio';
 
-/** The path of a peer program: `$DRAY_KOPIA` (or `$DRAY_RESTIC`, …), the cache that build.sh fills, then `PATH`. */
+/** The path of a peer program: `$DRAY_KOPIA` (or `$DRAY_KOPIA_CLOCK`, …), the cache that build.sh fills, then `PATH`. */
 export async function findPeer(name: PeerName): Promise<string | undefined> {
-  const named = process.env[`DRAY_${name.toUpperCase()}`];
+  const named = process.env[variableOf(name)];
   const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'drayage', 'peers', name);
   const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
   const candidates = named ? [named] : [cache, ...folders.map((folder) => join(folder, name))];
@@ -21,6 +21,10 @@ export async function findPeer(name: PeerName): Promise<string | undefined> {
     if (await isExecutable(candidate)) return candidate;
   }
   return undefined;
+}
+
+function variableOf(name: PeerName): string {
+  return `DRAY_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
 export async function findKopia(): Promise<string | undefined> {
@@ -44,7 +48,7 @@ export async function requirePeer(test: TestContext, name: PeerName): Promise<st
  */
 export async function whyWithout(name: PeerName): Promise<string | undefined> {
   if ((await findPeer(name)) !== undefined) return undefined;
-  const reason = `${name} is not there: run test/peers/build.sh ${name}, or set DRAY_${name.toUpperCase()}`;
+  const reason = `${name} is not there: run test/peers/build.sh ${name}, or set ${variableOf(name)}`;
   if (process.env['CI']) throw new Error(reason);
   return reason;
 }
@@ -92,6 +96,12 @@ export interface KopiaIdentity {
   readonly host: string;
 }
 
+export interface KopiaOptions {
+  readonly signal?: AbortSignal;
+  /** Where the peer `kopia-clock` asks for the time. */
+  readonly clockUrl?: string;
+}
+
 export interface KopiaConnection {
   readonly password: string;
   readonly create?: boolean;
@@ -106,23 +116,19 @@ export class KopiaClient implements AsyncDisposable {
   readonly repository: string;
   readonly #program: string;
   readonly #home: string;
-  readonly #signal: AbortSignal | undefined;
+  readonly #options: KopiaOptions;
   #password = '';
 
-  private constructor(program: string, repository: string, home: string, signal: AbortSignal | undefined) {
+  private constructor(program: string, repository: string, home: string, options: KopiaOptions) {
     this.#program = program;
     this.repository = repository;
     this.#home = home;
-    this.#signal = signal;
+    this.#options = options;
   }
 
-  static async open(
-    program: string,
-    repository: string,
-    options: { readonly signal?: AbortSignal } = {},
-  ): Promise<KopiaClient> {
+  static async open(program: string, repository: string, options: KopiaOptions = {}): Promise<KopiaClient> {
     const home = await mkdtemp(join(tmpdir(), 'dray-kopia-'));
-    return new KopiaClient(program, repository, home, options.signal);
+    return new KopiaClient(program, repository, home, options);
   }
 
   /** Creates the repository and connects to it. `options` are further flags, such as `--object-splitter=FIXED-1M`. */
@@ -189,7 +195,7 @@ export class KopiaClient implements AsyncDisposable {
     const options = {
       env: { ...process.env, ...this.#environment() },
       maxBuffer: 256 * 1024 * 1024,
-      ...(this.#signal && { signal: this.#signal }),
+      ...(this.#options.signal && { signal: this.#options.signal }),
     };
     execFile(this.#program, [...args], options, (error, stdout, stderr) => {
       if (error === null) resolve({ stdout, stderr });
@@ -210,6 +216,7 @@ export class KopiaClient implements AsyncDisposable {
       KOPIA_CHECK_FOR_UPDATES: 'false',
       KOPIA_PERSIST_CREDENTIALS_ON_CONNECT: 'false',
       KOPIA_PASSWORD: this.#password,
+      ...(this.#options.clockUrl !== undefined && { KOPIA_FAKE_CLOCK_ENDPOINT: this.#options.clockUrl }),
     };
   }
 }

@@ -85,6 +85,14 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
 
   'compressor-unsupported':
     'Name another one for this run with --compression, or change the policy with "kopia policy set --compression".',
+  'maintenance-owner':
+    'Let the owner run it, or take it over with "dray repository maintain --owner me". Two machines must not maintain at the ' +
+    'same time: stop the schedule of the old owner first.',
+  'maintenance-clock':
+    "Set this machine's clock, or the store's, and run the command again: what is old is told by both.",
+  'maintenance-running': 'Wait until it has ended; a process that was killed holds nothing.',
+  'maintenance-late': 'Nothing is lost: run the command again, on a machine that is not suspended meanwhile.',
+
   degraded: 'Give the changes with --changes, or leave --strict out: the run then reads everything.',
 };
 

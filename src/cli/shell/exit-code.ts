@@ -4,6 +4,7 @@
  */
 import type { BlobError } from '../../blobs/blob-store.ts';
 import type { ChangesError } from '../../changes/changes.ts';
+import type { MaintenanceError } from '../../maintenance/maintenance-error.ts';
 import type { RepositoryError } from '../../repository/repository-error.ts';
 import { DrayError } from '../../std/dray-error.ts';
 import type { BackupError } from '../../transfer/backup-request.ts';
@@ -36,6 +37,7 @@ export type KnownCode = (
   | RepositoryError
   | ChangesError
   | BackupError
+  | MaintenanceError
 )['code'];
 
 const { failed, usage, notFound, damaged, busy, degraded, interrupted } = exitCodes;
@@ -98,6 +100,11 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
 
   degraded,
   'compressor-unsupported': failed,
+
+  'maintenance-owner': busy,
+  'maintenance-clock': failed,
+  'maintenance-running': busy,
+  'maintenance-late': failed,
 };
 
 /** The exit status of a command that ended with this error. */

@@ -115,6 +115,20 @@ export class ContentCodec {
     }
   }
 
+  /**
+   * Seals a content once more as it is, compressed or not, for another pack: opened, its hash compared, and sealed into
+   * `out`, which leaves room for `sealed.length` bytes and shares none with `sealed`. Damage that error correction
+   * mends is mended. @returns bytes written, as many as `sealed` has
+   * @throws {RepositoryError} as `open`
+   */
+  resealInto(entry: SealedContent, sealed: Uint8Array, out: Uint8Array, outOffset: number): number {
+    this.open(entry, sealed, { verify: true });
+    const iv = contentIv(entry.contentId);
+    const payload = this.#scratchOf(sealed.length);
+    const payloadBytes = this.#cipher.openInto(iv, sealed, payload);
+    return this.#cipher.sealInto(iv, payload.subarray(0, payloadBytes), out, outOffset);
+  }
+
   #openInto(entry: SealedContent, sealed: Uint8Array, plain: Uint8Array): void {
     const iv = contentIv(entry.contentId);
     const direct = entry.compression === 0;

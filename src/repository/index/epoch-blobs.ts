@@ -48,7 +48,7 @@ export class EpochBlobs implements IndexBlobs {
 
   async put(
     entries: readonly IndexEntry[],
-    { sessionId, entriesMax = entriesPerShardMax, signal }: PutIndexOptions,
+    { sessionId, entriesMax = entriesPerShardMax, check, signal }: PutIndexOptions,
   ): Promise<PutIndex> {
     const { store, codec, epochs, indexVersion } = this.#parts;
     const shards = shardEntries(entries, entriesMax);
@@ -62,6 +62,7 @@ export class EpochBlobs implements IndexBlobs {
         if (!epochs.isValid(state)) break;
         const plain = encodeIndex(shard, encoding);
         const blob = codec.sealNamed(`xn${state.writeEpoch}_`, suffix, plain);
+        check?.();
         await store.put(blob.id, blob.bytes, { signal });
         blobs.push({ ...blob, plain });
       }

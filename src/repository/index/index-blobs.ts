@@ -25,6 +25,8 @@ export interface PutIndex {
 export interface PutIndexOptions {
   readonly sessionId: string;
   readonly entriesMax?: number | undefined;
+  /** Asked just before each blob is put; what it throws ends the flush. */
+  readonly check?: (() => void) | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -9,12 +9,14 @@ import type { ContentCodec } from '../content/content-codec.ts';
 import type { ContentId, ContentPrefix } from '../content/content-id.ts';
 import type { ContentFormat } from '../format/content-format.ts';
 import { RepositoryError } from '../repository-error.ts';
+import { putCompacted, type CompactOptions } from './compact-blobs.ts';
 import { EpochBlobs } from './epoch-blobs.ts';
 import { EpochReader } from './epoch-reader.ts';
-import type { IndexBlobs } from './index-blobs.ts';
+import type { IndexBlobs, PutIndexOptions } from './index-blobs.ts';
 import { IndexCache } from './index-cache.ts';
 import type { IndexEntry } from './index-entry.ts';
 import { IndexLookup, type IndexLookupLocation } from './index-lookup.ts';
+import { IndexMarks } from './index-marks.ts';
 import { IndexTables } from './index-tables.ts';
 import { LegacyBlobs } from './legacy-blobs.ts';
 import { MergeCursor } from './merge.ts';
@@ -32,6 +34,10 @@ export interface IndexSetParts {
   /** 32 bytes. */
   readonly cacheKey: Uint8Array;
   readonly clock: Clock;
+}
+
+interface FlushIndex extends Pick<PutIndexOptions, 'sessionId' | 'check' | 'signal'> {
+  readonly entriesPerShardMax?: number | undefined;
 }
 
 /** Listings of the active blobs before the one that has gone again and again counts as lost. */
@@ -138,6 +144,35 @@ export class IndexSet implements AsyncDisposable {
     }
   }
 
+  /** What the index says now, held for as long as the marks are. */
+  marks(): IndexMarks {
+    return new IndexMarks(this.#tables.files, { watermarkSeconds: this.#watermarkSeconds });
+  }
+
+  /**
+   * Puts one set of blobs that says what these say; for maintenance, which alone may. Reads those that are not on the
+   * local disk. The index here is the same afterwards: no blob is removed.
+   * @throws {BlobError} `blob-not-found` when one has gone; as `putCompacted`
+   */
+  async compact(
+    blobs: readonly BlobId[],
+    { lengthBytes, ...options }: CompactOptions & { readonly lengthBytes: ReadonlyMap<BlobId, number> },
+  ): Promise<readonly BlobId[]> {
+    return await this.#inTurn(async () => {
+      const files = await this.#tables.openTogether(blobs, { lengthBytes, signal: options.signal });
+      try {
+        const filled = files.filter(({ table }) => table.layout.count > 0);
+        const parts = { store: this.#store, codec: this.#codec, cache: this.#cache, indexVersion: this.#indexVersion };
+        return await putCompacted(parts, filled, options);
+      } catch (error) {
+        if (hasCode(error, 'corrupt')) await this.#cache.verifyAgain(files);
+        throw error;
+      } finally {
+        for (const file of files) file.release();
+      }
+    });
+  }
+
   /**
    * For the workers, all of them. They may use it until they have been given the next one; then call `closeRetired`.
    */
@@ -160,10 +195,7 @@ export class IndexSet implements AsyncDisposable {
    * durable already. An abort may leave an index blob that counts.
    * @throws {RepositoryError} `index-conflict`: not written; `index-cache`: written, but not found here; {BlobError}
    */
-  async flush(
-    entries: readonly IndexEntry[],
-    options: { readonly sessionId: string; readonly entriesPerShardMax?: number; readonly signal: AbortSignal },
-  ): Promise<void> {
+  async flush(entries: readonly IndexEntry[], options: FlushIndex): Promise<void> {
     if (entries.length === 0) return;
     await this.#inTurn(async () => await this.#flush(entries, options));
   }
@@ -200,9 +232,10 @@ export class IndexSet implements AsyncDisposable {
 
   async #flush(
     entries: readonly IndexEntry[],
-    { sessionId, entriesPerShardMax, signal }: { sessionId: string; entriesPerShardMax?: number; signal: AbortSignal },
+    { entriesPerShardMax: entriesMax, ...options }: FlushIndex,
   ): Promise<void> {
-    const { epoch, blobs } = await this.#blobs.put(entries, { sessionId, entriesMax: entriesPerShardMax, signal });
+    const { sessionId, signal } = options;
+    const { epoch, blobs } = await this.#blobs.put(entries, { entriesMax, ...options });
     for (const { id, bytes, plain } of blobs) await this.#addOwn(id, { plain, lengthBytes: bytes.length, signal });
     // Sets of several shards belong together under one name; they are large anyway.
     if (blobs.length > 1 || epoch === undefined) this.#own.forget(blobs.map(({ id }) => id));

@@ -44,6 +44,9 @@ export class IndexTable {
   readonly #source: EntrySource;
   readonly #names: PackNames;
   readonly #block: Buffer;
+  /** The number of the first entry in `#block`. */
+  #blockFirst = 0;
+  #foundOrdinal = -1;
   readonly #value: IndexValue = emptyIndexValue();
   /** By prefix byte: where its entries begin and end. At most 256. */
   readonly #ranges = new Map<number, { readonly low: number; readonly high: number }>();
@@ -82,6 +85,7 @@ export class IndexTable {
     const at = this.#seek(key);
     if (at === undefined) return undefined;
     decodeIndexValue(this.layout, this.#block, at + this.layout.keySize, this.#value);
+    this.#foundOrdinal = this.#blockFirst + at / this.layout.stride;
     return this.#value;
   }
 
@@ -107,6 +111,19 @@ export class IndexTable {
   cursor({ prefix }: { readonly prefix?: number } = {}): TableCursor {
     const range = prefix === undefined ? { low: 0, high: this.layout.count } : this.#range(prefix);
     return new TableCursor(this.#source, range);
+  }
+
+  /** Those whose key is at least `from` and less than `to`; without one of them, from the first or to the last. */
+  cursorBetween(from: Uint8Array | undefined, to: Uint8Array | undefined): TableCursor {
+    const low = from === undefined ? 0 : this.#firstFrom(from);
+    const high = to === undefined ? this.layout.count : this.#firstFrom(to);
+    if (low > high) throw this.#bytes.damage('an index has its entries out of order');
+    return new TableCursor(this.#source, { low, high });
+  }
+
+  /** The number of the entry that `lookup` has found last. */
+  get foundOrdinal(): number {
+    return this.#foundOrdinal;
   }
 
   *entries(options: { readonly prefix?: number } = {}): Generator<IndexEntry> {
@@ -163,6 +180,17 @@ export class IndexTable {
     return range;
   }
 
+  #firstFrom(key: Uint8Array): number {
+    let [low, high] = [0, this.layout.count];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      this.#read(middle, 1);
+      if (compareKeys(this.#block, 0, key, 0, this.layout.keySize) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   #firstWithPrefix(prefix: number): number {
     let [low, high] = [0, this.layout.count];
     while (low < high) {
@@ -175,6 +203,7 @@ export class IndexTable {
   }
 
   #read(first: number, count: number): void {
+    this.#blockFirst = first;
     this.#bytes.read(this.layout.entriesAt + first * this.layout.stride, this.#block, count * this.layout.stride);
   }
 }

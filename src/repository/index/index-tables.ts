@@ -119,6 +119,21 @@ export class IndexTables {
     return (await this.#cache.open([blob])) ?? (await this.#fetch(blob, fetching));
   }
 
+  /** A few tables that cover these blobs, apart from those in use; the caller releases them. As `openBlob`. */
+  async openTogether(
+    blobs: readonly BlobId[],
+    { lengthBytes, signal }: Pick<Opening, 'lengthBytes' | 'signal'>,
+  ): Promise<readonly TableFile[]> {
+    const opened = new Set<TableFile>();
+    try {
+      const files = await this.#openAll(blobs, { opened, lengthBytes, signal });
+      return await this.#consolidate(files, { opened, signal, tablesMax: pendingMax });
+    } catch (error) {
+      for (const file of opened) file.release();
+      throw error;
+    }
+  }
+
   #replace(next: { readonly own: readonly TableFile[]; readonly others: readonly TableFile[] }): readonly TableFile[] {
     const before = this.files;
     this.#own = next.own;

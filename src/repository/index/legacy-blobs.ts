@@ -56,7 +56,7 @@ export class LegacyBlobs implements IndexBlobs {
 
   async put(
     entries: readonly IndexEntry[],
-    { sessionId, entriesMax = entriesPerShardMax, signal }: PutIndexOptions,
+    { sessionId, entriesMax = entriesPerShardMax, check, signal }: PutIndexOptions,
   ): Promise<PutIndex> {
     const { store, codec, indexVersion } = this.#parts;
     const encoding = { version: indexVersion, hashLengthBytes: codec.hashLengthBytes } as const;
@@ -64,6 +64,7 @@ export class LegacyBlobs implements IndexBlobs {
     for (const shard of shardEntries(entries, entriesMax)) {
       const plain = encodeIndex(shard, encoding);
       const blob = codec.sealNamed('n', sessionId, plain);
+      check?.();
       await store.put(blob.id, blob.bytes, { signal });
       blobs.push({ ...blob, plain });
     }

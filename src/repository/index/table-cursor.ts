@@ -24,6 +24,8 @@ export class TableCursor implements IndexCursor {
   readonly #names: PackNames;
   /** Entries not yet shown, the window included. */
   #left: number;
+  /** Number of the entry after the last that is shown. */
+  readonly #high: number;
   /** Position of the entry after the window. */
   #windowEnd: number;
   /** Bytes of the window that hold entries. */
@@ -36,6 +38,7 @@ export class TableCursor implements IndexCursor {
     this.#layout = layout;
     this.#names = new PackNames(bytes, layout, { forPass: true });
     this.#left = range.high - range.low;
+    this.#high = range.high;
     this.#windowEnd = layout.entriesAt + range.low * layout.stride;
     this.keySize = layout.keySize;
     const entriesPerWindow = Math.max(1, Math.min(this.#left, Math.floor(windowBytes / layout.stride)));
@@ -51,6 +54,11 @@ export class TableCursor implements IndexCursor {
     this.#left--;
     decodeIndexValue(this.#layout, this.key, this.keyAt + keySize, this.value);
     return true;
+  }
+
+  /** The present entry's number in its table. */
+  get ordinal(): number {
+    return this.#high - this.#left - 1;
   }
 
   packName(): BlobId {

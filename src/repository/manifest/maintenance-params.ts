@@ -1,7 +1,11 @@
 /** Who runs maintenance, and how often (Kopia `repo/maintenance/maintenance_params.go`). */
-import { jsonObject } from '../../std/lossless-json.ts';
+import { z } from 'zod';
+
+import type { Nanoseconds } from '../../std/go-time.ts';
+import { isJsonObject, jsonObject, parseJson } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
 import { decodeJson, goObject, goString } from './json-field.ts';
+import { manifestData } from './manifest-codec.ts';
 import type { Labels } from './manifest-codec.ts';
 import type { ManifestSet } from './manifest-set.ts';
 
@@ -22,11 +26,77 @@ export function defaultMaintenanceParams(owner: string): JsonValue {
   });
 }
 
+/** How much of kopia's own logs stays in the repository; 0 is no limit. */
+export interface LogRetention {
+  readonly sizeBytesMax: number;
+  readonly countMax: number;
+  readonly ageMsMax: number;
+}
+
+export interface MaintenanceParams {
+  /** `user@host`; undefined when nobody is. */
+  readonly owner: string | undefined;
+  readonly quick: MaintenanceCycle;
+  readonly full: MaintenanceCycle;
+  readonly logRetention: LogRetention;
+  readonly extendObjectLocks: boolean;
+}
+
+export interface MaintenanceCycle {
+  readonly enabled: boolean;
+  readonly interval: Nanoseconds;
+}
+
+const defaultLogRetention: LogRetention = {
+  sizeBytesMax: 1_073_741_824,
+  countMax: 10_000,
+  ageMsMax: 30 * 24 * 3_600_000,
+};
+/** A duration may be as long as an int64 is. */
+const goDuration = z.union([z.int(), z.bigint()]).default(0).transform(BigInt);
+const goCount = goDuration.transform(Number);
+const cycle = goObject({ enabled: z.boolean().default(false), interval: goDuration });
+const schema = goObject({
+  owner: goString,
+  quick: cycle.prefault({}),
+  full: cycle.prefault({}),
+  logRetention: goObject({ maxTotalSize: goCount, maxCount: goCount, maxAge: goCount }).prefault({}),
+  extendObjectLocks: z.boolean().default(false),
+});
+
+/** Kopia's own where nothing is stored. @throws {RepositoryError} `corrupt` */
+export function maintenanceParams(set: ManifestSet): MaintenanceParams {
+  const data = set.latest(maintenanceLabels)?.data ?? manifestData(defaultMaintenanceParams(''));
+  const { owner, quick, full, logRetention, extendObjectLocks } = decodeJson(schema, data, 'maintenance parameters');
+  const { maxTotalSize: sizeBytesMax, maxCount: countMax, maxAge } = logRetention;
+  const isSet = sizeBytesMax !== 0 || countMax !== 0 || maxAge !== 0;
+  const logs = isSet ? { sizeBytesMax, countMax, ageMsMax: maxAge / 1e6 } : defaultLogRetention;
+  return { owner: owner || undefined, quick, full, logRetention: logs, extendObjectLocks };
+}
+
 /** `user@host`; undefined when nobody is. @throws {RepositoryError} `corrupt` */
 export function maintenanceOwner(set: ManifestSet): string | undefined {
-  const entry = set.latest(maintenanceLabels);
-  if (entry === undefined) return undefined;
-  return decodeJson(goObject({ owner: goString }), entry.data, 'maintenance parameters').owner || undefined;
+  return maintenanceParams(set).owner;
+}
+
+/**
+ * Makes another client the owner; every other parameter stays as it stands. Where several clients have made parameters at
+ * once, the latest stay, as Kopia reads them.
+ * @param owner `user@host`
+ */
+export function setMaintenanceOwner(set: ManifestSet, owner: string): void {
+  const latest = set.latest(maintenanceLabels);
+  if (latest === undefined) {
+    set.put({ labels: maintenanceLabels, data: defaultMaintenanceParams(owner) });
+    return;
+  }
+  maintenanceParams(set); // Malformed parameters are not written again.
+  const known = parseJson(latest.data);
+  const members = isJsonObject(known) ? Object.entries(known) : [];
+  const others = members.filter(([key]) => key.toLowerCase() !== 'owner');
+  const data = jsonObject({ owner, ...Object.fromEntries(others) });
+  set.put({ labels: latest.labels, data, id: latest.id });
+  for (const { id } of set.find(maintenanceLabels)) if (id !== latest.id) set.delete(id);
 }
 
 /** Go prints durations as nanoseconds. */

@@ -91,25 +91,25 @@ export class PackWriter implements AsyncDisposable {
     const pack = this.#pack ?? (await this.#begin());
     const buffer = await this.#room(pack, this.#parts.codec.sealedBytes(plain.length));
     const sealed = this.#parts.codec.sealInto(id, plain, compressor, buffer, this.#fillBytes);
-    const nowSeconds = Math.floor(this.#parts.clock.nowMs() / 1000);
-    const entry: IndexEntry = {
-      contentId: id,
-      packBlob: pack.blob,
-      packOffset: pack.lengthBytes,
-      packedLength: sealed.packedLength,
-      originalLength: plain.length,
-      compression: sealed.compression,
-      formatVersion: this.#options.format.version,
-      encryptionKeyId: 0,
-      deleted: false,
-      timestampSeconds: Math.max(nowSeconds, previousTimestampSeconds + 1),
-    };
-    assert((prefixOf(id) === '') === (this.#options.kind === 'p'), `content ${id} in a ${this.#options.kind} pack`);
-    pack.entries.push(entry);
-    pack.lengthBytes += sealed.packedLength;
-    this.#fillBytes += sealed.packedLength;
-    if (pack.lengthBytes >= this.#options.format.maxPackSizeBytes) await this.#finish(pack);
-    return entry;
+    const facts = { contentId: id, originalLength: plain.length, deleted: false, ...sealed };
+    return await this.#append(pack, facts, previousTimestampSeconds);
+  }
+
+  /**
+   * Appends a content as it stands in another pack, with a later time. `sealed` is free again when the promise
+   * resolves. Calls do not overlap. @throws {RepositoryError} `corrupt` when it is not what its id says
+   */
+  async copy(from: IndexEntry, sealed: Uint8Array, { deleted }: { readonly deleted: boolean }): Promise<IndexEntry> {
+    this.#throwIfFailed();
+    const pack = this.#pack ?? (await this.#begin());
+    const buffer = await this.#room(pack, sealed.length);
+    const packedLength = this.#parts.codec.resealInto(from, sealed, buffer, this.#fillBytes);
+    const { contentId, originalLength, compression, timestampSeconds } = from;
+    return await this.#append(
+      pack,
+      { contentId, originalLength, compression, packedLength, deleted },
+      timestampSeconds,
+    );
   }
 
   /** Ends the open pack, and resolves when all packs so far are durable and reported. As `cut`. */
@@ -138,6 +138,30 @@ export class PackWriter implements AsyncDisposable {
       await pack.upload.then((upload) => upload[Symbol.asyncDispose]()).catch(() => undefined);
     }
     await Promise.allSettled(this.#committing);
+  }
+
+  /** Takes into the pack what has just been sealed behind `#fillBytes`. */
+  async #append(
+    pack: OpenPack,
+    facts: Pick<IndexEntry, 'contentId' | 'originalLength' | 'compression' | 'packedLength' | 'deleted'>,
+    previousTimestampSeconds: number,
+  ): Promise<IndexEntry> {
+    const nowSeconds = Math.floor(this.#parts.clock.nowMs() / 1000);
+    const { kind, format } = this.#options;
+    const entry: IndexEntry = {
+      ...facts,
+      packBlob: pack.blob,
+      packOffset: pack.lengthBytes,
+      formatVersion: format.version,
+      encryptionKeyId: 0,
+      timestampSeconds: Math.max(nowSeconds, previousTimestampSeconds + 1),
+    };
+    assert((prefixOf(entry.contentId) === '') === (kind === 'p'), `content ${entry.contentId} in a ${kind} pack`);
+    pack.entries.push(entry);
+    pack.lengthBytes += entry.packedLength;
+    this.#fillBytes += entry.packedLength;
+    if (pack.lengthBytes >= format.maxPackSizeBytes) await this.#finish(pack);
+    return entry;
   }
 
   async #begin(): Promise<OpenPack> {

@@ -1,27 +1,29 @@
 /** Which stretches of packs to read for a list of contents: neighbours in a pack travel together. */
-import type { BlobId } from '../blobs/blob-store.ts';
-import type { IndexEntry } from '../repository/index/index-entry.ts';
-import type { FetchLeaf } from './fetch-messages.ts';
+import type { BlobId } from '../../blobs/blob-store.ts';
+import type { IndexEntry } from '../index/index-entry.ts';
 
-/** One request covers at most this much, unless a single content is larger. */
-const readBytesMax = 4 * 1024 * 1024;
-/** Foreign bytes between two contents that are cheaper to read than a second request. */
-const gapBytesMax = 64 * 1024;
-
-export interface LocatedLeaf {
-  readonly leaf: FetchLeaf;
-  readonly entry: IndexEntry;
+export interface PackReadLimits {
+  /** One request covers at most this much, unless a single content is larger. */
+  readonly readBytesMax: number;
+  /** Foreign bytes between two contents that are cheaper to read than a second request. */
+  readonly gapBytesMax: number;
 }
 
-export interface PackRead {
+/** For readers that wait for the first of them. */
+const promptLimits: PackReadLimits = { readBytesMax: 4 * 1024 * 1024, gapBytesMax: 64 * 1024 };
+
+export interface PackRead<Located> {
   readonly blob: BlobId;
   readonly offset: number;
   readonly lengthBytes: number;
   /** By position in the pack. */
-  readonly contents: readonly LocatedLeaf[];
+  readonly contents: readonly Located[];
 }
 
-export function packReads(located: readonly LocatedLeaf[]): PackRead[] {
+export function packReads<Located extends { readonly entry: IndexEntry }>(
+  located: readonly Located[],
+  { readBytesMax, gapBytesMax }: PackReadLimits = promptLimits,
+): PackRead<Located>[] {
   const sorted = [...located].sort((a, b) =>
     a.entry.packBlob === b.entry.packBlob
       ? a.entry.packOffset - b.entry.packOffset
@@ -29,7 +31,7 @@ export function packReads(located: readonly LocatedLeaf[]): PackRead[] {
         ? -1
         : 1,
   );
-  const reads: { blob: BlobId; offset: number; lengthBytes: number; contents: LocatedLeaf[] }[] = [];
+  const reads: { blob: BlobId; offset: number; lengthBytes: number; contents: Located[] }[] = [];
   for (const item of sorted) {
     const { packBlob, packOffset, packedLength } = item.entry;
     const read = reads[reads.length - 1];

@@ -3,14 +3,18 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { blobId } from '../blobs/blob-store.ts';
-import { contentId } from '../repository/content/content-id.ts';
-import { packReads, type LocatedLeaf } from './pack-reads.ts';
+import { blobId } from '../../blobs/blob-store.ts';
+import { contentId } from '../content/content-id.ts';
+import type { IndexEntry } from '../index/index-entry.ts';
+import { packReads } from './pack-reads.ts';
 
-function located(pack: string, packOffset: number, packedLength: number): LocatedLeaf {
-  const id = contentId('aa');
+interface Located {
+  readonly entry: IndexEntry;
+}
+
+function located(pack: string, packOffset: number, packedLength: number): Located {
   const entry = {
-    contentId: id,
+    contentId: contentId('aa'),
     packBlob: blobId(pack),
     packOffset,
     packedLength,
@@ -21,7 +25,7 @@ function located(pack: string, packOffset: number, packedLength: number): Locate
     deleted: false,
     timestampSeconds: 0,
   };
-  return { leaf: { offset: 0, lengthBytes: packedLength, contentId: id }, entry };
+  return { entry };
 }
 
 test('pack reads > neighbours in a pack travel together, other packs apart', () => {

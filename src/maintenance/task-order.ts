@@ -1,0 +1,88 @@
+/**
+ * Which tasks a run consists of, and in which order (Kopia `runFullMaintenance`, `runQuickMaintenance`). Whether a task may
+ * run is decided by the history as it stands just then, with what the tasks before have put into it.
+ */
+import type { MaintenanceParams } from '../repository/manifest/maintenance-params.ts';
+import { formatGoTime, nanosecondsFromMs } from '../std/go-time.ts';
+import { advanceEpoch } from './advance-epoch.ts';
+import { cleanupLogs } from './cleanup-logs.ts';
+import { cleanupMarkers } from './cleanup-markers.ts';
+import { compactEpoch } from './compact-epoch.ts';
+import { deleteBlobs } from './delete-blobs.ts';
+import { dropDeleted, wholeSeconds } from './drop-deleted.ts';
+import { readEpochView, type EpochView } from './epoch-view.ts';
+import { mergeRange } from './range-index.ts';
+import { rewriteContents } from './rewrite-contents.ts';
+import { mayRewrite, removalFrom, safeDropTime } from './safety.ts';
+import { snapshotGc } from './snapshot-gc.ts';
+import { deleteSuperseded } from './superseded-indexes.ts';
+import type { TaskContext } from './task.ts';
+import type { TaskRunner } from './task-runner.ts';
+
+export async function runQuick(runner: TaskRunner, context: TaskContext): Promise<void> {
+  const view = await epochView(context);
+  await runner.run('compact-single-epoch', async () => await compactEpoch(context, view));
+  await runner.run('advance-epoch', async () => await advanceEpoch(context, view));
+}
+
+export async function runFull(runner: TaskRunner, context: TaskContext, params: MaintenanceParams): Promise<void> {
+  await runner.run('snapshot-gc', async () => await snapshotGc(context));
+  if (mayRewrite(await runner.schedule())) {
+    await runner.run('full-rewrite-contents', async () => {
+      return await rewriteContents(context, () => (runner.copiesCount = true));
+    });
+    // From here on the history says it.
+    runner.copiesCount = false;
+  } else {
+    runner.skip('full-rewrite-contents', 'packs that the last time has emptied are not removed yet');
+  }
+  const dropSeconds = await dropWhatIsSafe(runner, context);
+  await removePacks(runner, context, context.dryRun ? dropSeconds : undefined);
+  if (params.extendObjectLocks || context.repository.opened.retention !== undefined) {
+    runner.skip('extend-blob-retention-time', 'the locks of this repository are not extended by this program');
+  }
+  const view = await epochView(context);
+  await runner.run('compact-single-epoch', async () => await compactEpoch(context, view));
+  await runner.run('advance-epoch', async () => await advanceEpoch(context, view));
+  await runner.run('generate-epoch-range-index', async () => await mergeRange(context, view));
+  await removeIndexes(runner, context, view);
+  await runner.run('cleanup-logs', async () => await cleanupLogs(context, params.logRetention));
+}
+
+/** Only what makes room, and needs none. */
+export async function runRemovals(runner: TaskRunner, context: TaskContext, params: MaintenanceParams): Promise<void> {
+  await removePacks(runner, context, undefined);
+  await removeIndexes(runner, context, await epochView(context));
+  await runner.run('cleanup-logs', async () => await cleanupLogs(context, params.logRetention));
+}
+
+/** @returns up to when deleted entries were dropped, or would have been; undefined when none were */
+async function dropWhatIsSafe(runner: TaskRunner, context: TaskContext): Promise<number | undefined> {
+  const task = 'full-drop-deleted-content';
+  const upTo = safeDropTime((await runner.schedule()).runs('snapshot-gc'));
+  if (upTo === undefined) {
+    runner.skip(task, 'contents are dropped after two runs of snapshot-gc that are more than four hours apart');
+    return undefined;
+  }
+  await runner.run(task, async () => await dropDeleted(context, upTo));
+  return wholeSeconds(upTo);
+}
+
+async function removePacks(runner: TaskRunner, context: TaskContext, dropSeconds: number | undefined): Promise<void> {
+  const task = 'full-delete-blobs';
+  const from = removalFrom(await runner.schedule());
+  if (nanosecondsFromMs(context.clock.nowMs()) < from) {
+    const why = `contents were written again: their old packs stay until ${formatGoTime(from)}`;
+    return await runner.look(task, why, async () => await deleteBlobs(context, dropSeconds));
+  }
+  await runner.run(task, async () => await deleteBlobs(context, dropSeconds));
+}
+
+async function removeIndexes(runner: TaskRunner, context: TaskContext, view: EpochView): Promise<void> {
+  await runner.run('cleanup-epoch-markers', async () => await cleanupMarkers(context, view));
+  await runner.run('delete-superseded-epoch-indexes', async () => await deleteSuperseded(context, view));
+}
+
+async function epochView({ repository, clock, signal }: TaskContext): Promise<EpochView> {
+  return await readEpochView(repository.store, { epochs: repository.opened.format.epochs, clock, signal });
+}

@@ -1,0 +1,110 @@
+/**
+ * Looks at a repository as a reader that knows nothing yet would, with code of its own where that is short: which index
+ * blobs count, which entry wins, what every snapshot needs, and whether it can be read. Nothing is cached but what
+ * cannot change under its name.
+ */
+import type { BlobId, BlobStore } from '../../src/blobs/blob-store.ts';
+import { ContentCodec } from '../../src/repository/content/content-codec.ts';
+import { contentId, type ContentId } from '../../src/repository/content/content-id.ts';
+import type { ContentFormat } from '../../src/repository/format/content-format.ts';
+import { activeIndexBlobs, epochState } from '../../src/repository/index/epochs.ts';
+import type { IndexEntry } from '../../src/repository/index/index-entry.ts';
+import { IndexTable } from '../../src/repository/index/index-table.ts';
+import { decodeDirectory } from '../../src/repository/manifest/directory.ts';
+import { decodeManifestContent } from '../../src/repository/manifest/manifest-codec.ts';
+import { decodeSnapshot, type Snapshot } from '../../src/repository/manifest/snapshot.ts';
+import { decodeIndirect } from '../../src/repository/object/indirect.ts';
+
+const signal = new AbortController().signal;
+
+export class Checker {
+  readonly #store: BlobStore;
+  readonly #codec: ContentCodec;
+  readonly #indexes = new Map<BlobId, readonly IndexEntry[]>();
+  /** Plaintext by where it stands; packs never change. */
+  readonly #plain = new Map<string, Uint8Array>();
+
+  constructor(store: BlobStore, format: ContentFormat) {
+    this.#store = store;
+    this.#codec = new ContentCodec(format);
+  }
+
+  /** Walks everything that is visible. @returns the snapshots @throws {Error} what is lost */
+  async check(): Promise<readonly Snapshot[]> {
+    const entries = await this.entries();
+    const packs = new Set<BlobId>();
+    for (const prefix of ['p', 'q']) for await (const { id } of this.#store.list(prefix, { signal })) packs.add(id);
+    const read = async (id: ContentId, why: string): Promise<Uint8Array> => {
+      const entry = entries.get(id);
+      if (entry === undefined) throw new Error(`${why} needs ${id}: the index does not have it`);
+      if (!packs.has(entry.packBlob)) throw new Error(`${why} needs ${id}: its pack ${entry.packBlob} is gone`);
+      return await this.#open(entry);
+    };
+    const manifests = [...entries.values()].filter((entry) => entry.contentId.startsWith('m') && !entry.deleted);
+    const newest = new Map<string, ReturnType<typeof decodeManifestContent>[number]>();
+    for (const { contentId: id } of manifests) {
+      for (const entry of decodeManifestContent(await read(id, 'the list of snapshots'))) {
+        const known = newest.get(entry.id);
+        if (known === undefined || entry.modified > known.modified) newest.set(entry.id, entry);
+      }
+    }
+    const living = [...newest.values()].filter(({ deleted, labels }) => !deleted && labels['type'] === 'snapshot');
+    const snapshots = living.map(decodeSnapshot);
+    for (const { id, rootEntry } of snapshots) {
+      const why = `snapshot ${id}`;
+      const folder = decodeDirectory(await read(contentId(rootEntry.object), why));
+      for (const { object } of folder.entries) {
+        if (!object.startsWith('I')) await read(contentId(object), why);
+        else
+          for (const member of decodeIndirect(await read(contentId(object.slice(1)), why)))
+            await read(contentId(member.objectId), why);
+      }
+    }
+    return snapshots;
+  }
+
+  /** The winning entries; what was dropped is not among them. */
+  async entries(): Promise<ReadonlyMap<ContentId, IndexEntry>> {
+    const names: BlobId[] = [];
+    for await (const { id } of this.#store.list('x', { signal })) names.push(id);
+    const state = epochState(names);
+    const winners = new Map<ContentId, IndexEntry>();
+    for (const blob of activeIndexBlobs(state)) {
+      for (const entry of await this.#index(blob)) {
+        const known = winners.get(entry.contentId);
+        if (known === undefined || wins(entry, known)) winners.set(entry.contentId, entry);
+      }
+    }
+    const watermark = state.deletionWatermarkSeconds ?? -1;
+    for (const [id, { deleted, timestampSeconds }] of winners) {
+      if (deleted && timestampSeconds <= watermark) winners.delete(id);
+    }
+    return winners;
+  }
+
+  async #index(blob: BlobId): Promise<readonly IndexEntry[]> {
+    const known = this.#indexes.get(blob);
+    if (known !== undefined) return known;
+    const plain = this.#codec.openNamed(blob, await this.#store.get(blob, { signal }));
+    const entries = [...IndexTable.inMemory(plain).entries()];
+    this.#indexes.set(blob, entries);
+    return entries;
+  }
+
+  async #open(entry: IndexEntry): Promise<Uint8Array> {
+    const place = `${entry.packBlob} ${entry.packOffset}`;
+    const known = this.#plain.get(place);
+    if (known !== undefined) return known;
+    const range = { offset: entry.packOffset, lengthBytes: entry.packedLength };
+    const sealed = await this.#store.get(entry.packBlob, { range, signal });
+    const plain = this.#codec.open(entry, sealed, { verify: true });
+    this.#plain.set(place, plain);
+    return plain;
+  }
+}
+
+function wins(a: IndexEntry, b: IndexEntry): boolean {
+  if (a.timestampSeconds !== b.timestampSeconds) return a.timestampSeconds > b.timestampSeconds;
+  if (a.deleted !== b.deleted) return b.deleted;
+  return a.packBlob > b.packBlob;
+}

@@ -1,0 +1,205 @@
+/**
+ * Beside the real kopia. One repository with days behind it, written by both programs and maintained before, is copied; kopia's
+ * full maintenance runs on one copy and ours on the other: the same blobs go, the same contents are marked, unmarked, moved
+ * and dropped, the same epochs are merged and begun. What kopia wrote it wrote days ago by the clock it is given.
+ */
+import assert from 'node:assert/strict';
+import { cp, mkdir, stat, utimes, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { openBlobStore } from '../../src/blobs/open-blob-store.ts';
+import type { ContentId } from '../../src/repository/content/content-id.ts';
+import type { IndexEntry } from '../../src/repository/index/index-entry.ts';
+import { formatGoTime, nanosecondsFromMs } from '../../src/std/go-time.ts';
+import { seededRng, systemRng } from '../../src/std/rng.ts';
+import { systemClock } from '../../src/std/clock.ts';
+import { blobFiles } from '../fixtures/open-fixture.ts';
+import { findPeer, KopiaClient, requireKopia, whyWithout } from '../peers/peers.ts';
+import { runDray, type DrayPlace } from '../support/run-dray.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+import { agedWorld, password, writeFolder, type NextRun } from './aged-world.ts';
+import { Checker } from './checker.ts';
+import { hourMs, type World } from './world.ts';
+
+const signal = AbortSignal.timeout(300_000);
+const keeper = { user: 'keeper', host: 'here' };
+
+/** What a maintenance leaves, by what both programs decide alike; names of new blobs are random. */
+interface Left {
+  /** Blobs of before that are gone. */
+  readonly gone: readonly string[];
+  /** Whether each content is deleted; those that were dropped are not here. Not manifests: kopia gathers them at any time. */
+  readonly deleted: Readonly<Record<string, boolean>>;
+  /** Contents that are in another pack than before. */
+  readonly moved: readonly ContentId[];
+  /** Merged sets, epoch markers and deletion watermarks. */
+  readonly epochs: readonly string[];
+}
+
+for (const next of ['rewrite', 'remove'] as const satisfies readonly NextRun[]) {
+  test(`a full maintenance does what kopia's does (${next})`, async (context) => {
+    const kopia = await requireKopia(context);
+    const clocked = await findPeer('kopia-clock');
+    if (kopia === undefined) return;
+    if (clocked === undefined) return context.skip((await whyWithout('kopia-clock')) ?? '');
+    await using folder = await temporaryFolder('maintenance-kopia');
+    const template = join(folder.path, 'template');
+    const nowMs = systemClock.nowMs();
+    await using world = await agedWorld(next, { seed: 51, endMs: nowMs - 60_000 });
+    await writeFolder(world, template);
+    await snapshotsOfKopia(clocked, { template, folder: folder.path, atMs: nowMs - 40 * hourMs });
+
+    const [theirs, ours] = [join(folder.path, 'theirs'), join(folder.path, 'ours')];
+    for (const copy of [theirs, ours]) await cp(template, copy, { recursive: true, preserveTimestamps: true });
+    await using client = await connect(kopia, theirs);
+    await client.maintenanceFull({ safety: 'full' });
+    const place = { repository: ours, cache: join(folder.path, 'cache'), password };
+    await maintainOnce(place);
+    const before = await lookAt(world, template);
+    const done = await left(world, before, ours);
+    assert.deepEqual(done, await left(world, before, theirs));
+    // Else there was nothing to agree on.
+    const marked = Object.values(done.deleted).filter(Boolean).length;
+    assert.ok(marked > 5 && done.gone.length > 20, `${marked} marked, ${done.gone.length} gone`);
+    if (next === 'rewrite') assert.ok(done.moved.length > 20, `${done.moved.length} moved`);
+    else
+      assert.ok(
+        done.gone.some((name) => /^[pq]/.test(name)),
+        'no pack is gone',
+      );
+    await contentWith(kopia, place);
+  });
+}
+
+test("kopia's maintenance and ours take turns on one repository", async (context) => {
+  const kopia = await requireKopia(context);
+  if (kopia === undefined) return;
+  await using folder = await temporaryFolder('maintenance-turns');
+  const place = { repository: join(folder.path, 'repository'), cache: join(folder.path, 'cache'), password };
+  await using world = await agedWorld('rewrite', { seed: 52, endMs: systemClock.nowMs() - 60_000 });
+  await writeFolder(world, place.repository);
+  await using client = await connect(kopia, place.repository);
+  for (let round = 0; round < 3; round++) {
+    await maintainOnce(place);
+    await client.maintenanceFull({ safety: 'full' });
+    for (const [, path] of await blobFiles(place.repository)) {
+      const { mtimeMs } = await stat(path);
+      await utimes(path, mtimeMs / 1000 - 7 * 3600, mtimeMs / 1000 - 7 * 3600);
+    }
+  }
+  const { stdout } = await client.run(['maintenance', 'info', '--json']);
+  const { runs } = (
+    JSON.parse(stdout) as { schedule: { runs: Record<string, readonly { success?: boolean; extra?: unknown }[]> } }
+  ).schedule;
+  const collections = runs['snapshot-gc'] ?? [];
+  assert.ok(collections.length > 6 && collections.every(({ success }) => success));
+  await contentWith(kopia, place);
+});
+
+test('kopia owns the maintenance when dray gives it away, and the other way round', async (context) => {
+  const kopia = await requireKopia(context);
+  if (kopia === undefined) return;
+  await using folder = await temporaryFolder('maintenance-owner');
+  const place = { repository: join(folder.path, 'repository'), cache: join(folder.path, 'cache'), password };
+  await using client = await KopiaClient.open(kopia, place.repository);
+  await client.create(password, [], keeper);
+  const maintain = ['repository', 'maintain', '--full', '--identity', 'someone@else'];
+  const refused = await runDray(place, maintain);
+  assert.equal(refused.exitCode, 5);
+  assert.match(refused.stderr, /owned by keeper@here, and this is someone@else/);
+  assert.equal(
+    (await runDray(place, ['repository', 'maintain', '--owner', 'me', '--identity', 'someone@else'])).exitCode,
+    0,
+  );
+  assert.equal((await runDray(place, maintain)).exitCode, 0);
+  await assert.rejects(client.maintenanceFull({ safety: 'full' }), /someone@else/);
+  await client.run(['maintenance', 'set', '--owner=me', '--full-interval=36h']);
+  assert.equal((await runDray(place, maintain)).exitCode, 5);
+  assert.equal((await runDray(place, ['repository', 'maintain', '--owner', 'someone@else'])).exitCode, 0);
+  const { stdout } = await client.run(['maintenance', 'info', '--json']);
+  const info = JSON.parse(stdout) as { owner: string; full: { interval: number } };
+  assert.equal(info.owner, 'someone@else');
+  assert.equal(info.full.interval, 36 * 3600 * 1e9, 'what kopia was told stays');
+});
+
+async function connect(kopia: string, repository: string): Promise<KopiaClient> {
+  const client = await KopiaClient.open(kopia, repository, { signal });
+  await client.connect(password, keeper);
+  return client;
+}
+
+async function maintainOnce(place: DrayPlace): Promise<void> {
+  const { exitCode, stderr } = await runDray(place, ['repository', 'maintain', '--full', '--identity', 'keeper@here']);
+  assert.equal(exitCode, 0, stderr);
+}
+
+/** Two snapshots of a folder, the first deleted again, as of days ago; every blob that kopia puts gets that time. */
+async function snapshotsOfKopia(
+  program: string,
+  { template, folder, atMs }: { readonly template: string; readonly folder: string; readonly atMs: number },
+): Promise<void> {
+  const source = join(folder, 'source');
+  await mkdir(source);
+  for (let n = 0; n < 6; n++) await writeFile(join(source, `file-${n}`), seededRng(n).bytes(30_000 + n));
+  const known = new Set((await blobFiles(template)).keys());
+  const server = createServer((_request, response) => {
+    response.end(JSON.stringify({ time: formatGoTime(nanosecondsFromMs(atMs)), validFor: 3_600_000_000_000 }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const clockUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await using client = await KopiaClient.open(program, template, { signal, clockUrl });
+    await client.connect(password, { user: 'writer', host: 'there' });
+    await client.run(['snapshot', 'create', source]);
+    const [first] = (await client.snapshotList()).filter(({ source: { userName } }) => userName === 'writer');
+    await writeFile(join(source, 'file-0'), seededRng(100).bytes(30_000));
+    await client.run(['snapshot', 'create', source]);
+    await client.run(['snapshot', 'delete', first!.id, '--delete']);
+  } finally {
+    server.close();
+  }
+  for (const [blob, path] of await blobFiles(template)) {
+    if (!known.has(blob)) await utimes(path, atMs / 1000, atMs / 1000);
+  }
+}
+
+interface Looked {
+  readonly blobs: ReadonlySet<string>;
+  readonly entries: ReadonlyMap<ContentId, IndexEntry>;
+}
+
+async function lookAt({ opened }: World, path: string): Promise<Looked> {
+  const location = { kind: 'directory', path } as const;
+  await using store = await openBlobStore(location, { signal, clock: systemClock, rng: systemRng });
+  const checker = new Checker(store, opened.format);
+  await checker.check();
+  return { blobs: new Set((await blobFiles(path)).keys()), entries: await checker.entries() };
+}
+
+async function left(world: World, before: Looked, path: string): Promise<Left> {
+  const { blobs, entries } = await lookAt(world, path);
+  const data = [...entries].filter(([id]) => !id.startsWith('m')).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const epochs = [...blobs]
+    .filter((name) => /^x[erws]/.test(name))
+    .map((name) => name.replace(/_[0-9a-f]{32,}-.*/, '_'));
+  return {
+    gone: [...before.blobs].filter((name) => !blobs.has(name)).toSorted(),
+    deleted: Object.fromEntries(data.map(([id, { deleted }]) => [id, deleted])),
+    moved: data.filter(([id, { packBlob }]) => packBlob !== before.entries.get(id)?.packBlob).map(([id]) => id),
+    epochs: epochs.toSorted(),
+  };
+}
+
+/** The real kopia and our own verification find nothing wrong, and kopia's maintenance goes on from there. */
+async function contentWith(kopia: string, place: DrayPlace): Promise<void> {
+  await using client = await connect(kopia, place.repository);
+  await client.verify();
+  await client.contentVerify();
+  await client.maintenanceFull({ safety: 'full' });
+  await client.verify();
+  const { exitCode, stdout } = await runDray(place, ['repository', 'verify', '--level', 'data']);
+  assert.equal(exitCode, 0, stdout);
+}
