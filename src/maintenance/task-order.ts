@@ -10,6 +10,7 @@ import { cleanupMarkers } from './cleanup-markers.ts';
 import { compactEpoch } from './compact-epoch.ts';
 import { deleteBlobs } from './delete-blobs.ts';
 import { dropDeleted, wholeSeconds } from './drop-deleted.ts';
+import { extendLocks } from './extend-locks.ts';
 import { readEpochView, type EpochView } from './epoch-view.ts';
 import { mergeRange } from './range-index.ts';
 import { rewriteContents } from './rewrite-contents.ts';
@@ -38,15 +39,25 @@ export async function runFull(runner: TaskRunner, context: TaskContext, params: 
   }
   const dropSeconds = await dropWhatIsSafe(runner, context);
   await removePacks(runner, context, context.dryRun ? dropSeconds : undefined);
-  if (params.extendObjectLocks || context.repository.opened.retention !== undefined) {
-    runner.skip('extend-blob-retention-time', 'the locks of this repository are not extended by this program');
-  }
+  await extendWhatIsLocked(runner, context, params);
   const view = await epochView(context);
   await runner.run('compact-single-epoch', async () => await compactEpoch(context, view));
   await runner.run('advance-epoch', async () => await advanceEpoch(context, view));
   await runner.run('generate-epoch-range-index', async () => await mergeRange(context, view));
   await removeIndexes(runner, context, view);
   await runner.run('cleanup-logs', async () => await cleanupLogs(context, params.logRetention));
+}
+
+async function extendWhatIsLocked(runner: TaskRunner, context: TaskContext, params: MaintenanceParams): Promise<void> {
+  const task = 'extend-blob-retention-time';
+  const { retention } = context.repository.opened;
+  if (retention === undefined) return;
+  if (params.extendObjectLocks) await runner.run(task, async () => await extendLocks(context, retention));
+  else
+    runner.skip(
+      task,
+      'locks pass one by one, until "kopia maintenance set --extend-object-locks true" has them extended',
+    );
 }
 
 /** Only what makes room, and needs none. */

@@ -184,6 +184,14 @@ describe(
       const place = server.place(locked, 'by-dray/');
       const byDray = await locksOf(place);
       assertLocks(byDray, { mode: 'GOVERNANCE', periodMs: 30 * dayMs });
+      const stray = 'p0123456789abcdef0123456789abcdef-s0123456789abcdef147';
+      await using bare = await openStore(place);
+      await bare.put(blobId(stray), Buffer.from('of a writer that has locked nothing'), { signal });
+      assert.equal(await lockIn(place, stray), undefined);
+      const maintained = JSON.parse(await dray.run(['repository', 'maintain', '--full', '-o', 'json'])) as Maintained;
+      const extension = maintained.tasks.find(({ task }) => task === 'extend-blob-retention-time');
+      assert.deepEqual([extension?.state, extension?.stats?.['retentionPeriod']], ['done', '720h0m0s']);
+      assertLocks(await locksOf(place), { mode: 'GOVERNANCE', periodMs: 30 * dayMs });
       await using kopia = await openKopia('by-dray/', false);
       assert.match((await kopia.run(['repository', 'status'])).stdout, /Blob retention mode: +GOVERNANCE\n[^]*720h/);
       await kopia.run(['snapshot', 'create', sources.files]);
@@ -252,6 +260,10 @@ async function lockIn(place: S3Place, id: string): Promise<ObjectLock | undefine
 interface Locked {
   readonly lock: ObjectLock | undefined;
   readonly timestampMs: number;
+}
+
+interface Maintained {
+  readonly tasks: readonly { task: string; state: string; stats: Readonly<Record<string, unknown>> | null }[];
 }
 
 /** Of every blob. */

@@ -2,7 +2,11 @@ import type { BlobRetention } from '../../blobs/blob-store.ts';
 import { openBlobStore } from '../../blobs/open-blob-store.ts';
 import { retentionMsMin } from '../../repository/format/blobcfg.ts';
 import { createFormat } from '../../repository/format/format-store.ts';
-import { defaultMaintenanceParams, maintenanceLabels } from '../../repository/manifest/maintenance-params.ts';
+import {
+  canExtendLocks,
+  defaultMaintenanceParams,
+  maintenanceLabels,
+} from '../../repository/manifest/maintenance-params.ts';
 import { defaultGlobalPolicy, policyLabels } from '../../repository/manifest/policy.ts';
 import { Repository } from '../../repository/repository.ts';
 import type { Action } from '../command.ts';
@@ -38,7 +42,11 @@ export const repositoryCreate: Action<RepositoryCreateOptions> = async (context,
   const set = await repository.manifests.load({ signal });
   set.put({ labels: policyLabels({}), data: defaultGlobalPolicy({ compressorName: options.compression }) });
   const owner = `${identity.userName}@${identity.host}`;
-  set.put({ labels: maintenanceLabels, data: defaultMaintenanceParams(owner) });
+  const extendObjectLocks = retention !== undefined && canExtendLocks(retention.periodMs);
+  if (retention !== undefined && !extendObjectLocks) {
+    context.log.warn('locks of less than two days pass before maintenance extends them: it does not try');
+  }
+  set.put({ labels: maintenanceLabels, data: defaultMaintenanceParams(owner, { extendObjectLocks }) });
   await repository.manifests.save(set, writer);
   await writer.finish();
   await describeRepository(context, repository);

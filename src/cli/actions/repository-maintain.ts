@@ -18,13 +18,6 @@ export const repositoryMaintain: RepositoryAction<RepositoryMaintainOptions> = a
   await using opened = await openRepository(context, opening);
   const { repository } = opened;
   if (options.owner !== undefined) return await changeOwner(context, opened, options.owner);
-  const { retention } = repository.opened;
-  if (retention !== undefined) {
-    log.warn(
-      `new blobs of this repository are locked (${retention.mode}): this maintenance does not extend the locks of old ones, so ` +
-        'let kopia do so before they run out',
-    );
-  }
   const name = Buffer.from(repository.opened.uniqueId).toString('hex').slice(0, 16);
   const folder = join(context.cacheDirectory(), `${name}-maintenance`);
   const progress = context.progress();

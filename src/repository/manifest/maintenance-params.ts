@@ -15,13 +15,16 @@ export const maintenanceLabels: Labels = { type: 'maintenance' };
  * The parameters of a new repository: Kopia's own. Without an owner `kopia maintenance run` refuses for everybody.
  * @param owner `user@host`
  */
-export function defaultMaintenanceParams(owner: string): JsonValue {
+export function defaultMaintenanceParams(
+  owner: string,
+  { extendObjectLocks = false }: { readonly extendObjectLocks?: boolean } = {},
+): JsonValue {
   return jsonObject({
     owner,
     quick: jsonObject({ enabled: true, interval: hours(1) }),
     full: jsonObject({ enabled: true, interval: hours(24) }),
     logRetention: jsonObject({ maxTotalSize: 1_073_741_824, maxCount: 10_000, maxAge: hours(30 * 24) }),
-    extendObjectLocks: false,
+    extendObjectLocks,
     listParallelism: 0,
   });
 }
@@ -97,6 +100,11 @@ export function setMaintenanceOwner(set: ManifestSet, owner: string): void {
   const data = jsonObject({ owner, ...Object.fromEntries(others) });
   set.put({ labels: latest.labels, data, id: latest.id });
   for (const { id } of set.find(maintenanceLabels)) if (id !== latest.id) set.delete(id);
+}
+
+/** A lock must outlast the time between two full runs, and a day more, or it passes before it is extended (Kopia). */
+export function canExtendLocks(periodMs: number): boolean {
+  return periodMs >= (24 + 24) * 3_600_000;
 }
 
 /** Go prints durations as nanoseconds. */
