@@ -62,7 +62,7 @@ export async function maintain(parts: MaintenanceParts, request: MaintenanceRequ
   const { repository, clock, identity, folder } = parts;
   const { dryRun, signal } = request;
   if (!repository.opened.format.epochs.enabled) {
-    throw new RepositoryError('unsupported', 'maintenance of a repository without epochs, which kopia does');
+    throw new RepositoryError('unsupported', 'this repository has no epochs (format version 1): kopia maintains it');
   }
   const params = maintenanceParams(await repository.manifests.load({ signal }));
   if (!dryRun) requireOwner(params.owner, identity);

@@ -125,6 +125,20 @@ test('kopia owns the maintenance when dray gives it away, and the other way roun
   assert.equal(info.full.interval, 36 * 3600 * 1e9, 'what kopia was told stays');
 });
 
+test('a repository of format version 1 is left to kopia', async (context) => {
+  const kopia = await requireKopia(context);
+  if (kopia === undefined) return;
+  await using folder = await temporaryFolder('maintenance-old');
+  const place = { repository: join(folder.path, 'repository'), cache: join(folder.path, 'cache'), password };
+  await using client = await KopiaClient.open(kopia, place.repository);
+  await client.create(password, ['--format-version=1'], keeper);
+  const before = [...(await blobFiles(place.repository)).keys()];
+  const { exitCode, stderr } = await runDray(place, ['repository', 'maintain', '--full', '--identity', 'keeper@here']);
+  assert.equal(exitCode, 1);
+  assert.match(stderr, /no epochs \(format version 1\): kopia maintains it/);
+  assert.deepEqual([...(await blobFiles(place.repository)).keys()], before);
+});
+
 async function connect(kopia: string, repository: string): Promise<KopiaClient> {
   const client = await KopiaClient.open(kopia, repository, { signal });
   await client.connect(password, keeper);

@@ -328,6 +328,23 @@ test('maintenance > removes on a store that stays full, and says that it is', as
   assert.ok(!(await list(world)).includes(lost));
 });
 
+test('maintenance > that contents were moved must stand in the history, or nothing is removed', async () => {
+  await using world = await openWorld({ seed: 18 });
+  await backup(world, [[1]], '/one');
+  await backup(world, [[2]], '/two');
+  await world.store.put(blobId(`p${'0'.repeat(32)}-sffffffffffffffff141`), Buffer.alloc(5000), { signal });
+  world.clock.advance(30 * hourMs);
+  const before = await list(world, 'p');
+  // The first is the schedule, the second the collection.
+  const fault = { kind: 'fail', code: 'blob-no-space' } as const;
+  const rule: FaultRule = { operations: ['put'], prefix: 'kopia.maintenance', when: { nth: 3 }, fault };
+  const store = new FaultStore({ store: world.store, clock: world.clock }, { seed: 1, rules: [rule] });
+  await assert.rejects(maintainWorld(world, { store }), { code: 'blob-no-space' });
+  const after = await list(world, 'p');
+  assert.equal(after.length, before.length + 1, 'the copies are there');
+  assert.ok(before.every((pack) => after.includes(pack)));
+});
+
 /** Full for as long as one blob is there. */
 class FullStore {
   readonly #store: BlobStore;
