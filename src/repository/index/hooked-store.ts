@@ -16,7 +16,7 @@ export class HookedStore implements BlobStore {
   readonly description = 'memory';
   readonly blobs: Map<BlobId, Uint8Array> = new Map<BlobId, Uint8Array>();
   gets = 0;
-  beforeGet: ((id: BlobId) => void) | undefined;
+  beforeGet: ((id: BlobId) => void | Promise<void>) | undefined;
   beforePut: ((id: BlobId) => void) | undefined;
   afterPut: ((id: BlobId) => void) | undefined;
   beforeRemove: ((id: BlobId) => void) | undefined;
@@ -24,7 +24,7 @@ export class HookedStore implements BlobStore {
   async get(id: BlobId, { range, signal }: BlobGet): Promise<Uint8Array> {
     assert(range === undefined, 'index blobs are read whole');
     this.gets++;
-    this.beforeGet?.(id);
+    await this.beforeGet?.(id);
     signal.throwIfAborted();
     const bytes = this.blobs.get(id);
     if (bytes === undefined) throw new BlobError('blob-not-found', id);

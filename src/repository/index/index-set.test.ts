@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 
 import { BlobError, blobId } from '../../blobs/blob-store.ts';
 import { hasCode } from '../../std/dray-error.ts';
+import { nextTurn } from '../../std/next-turn.ts';
 import { contentId, hashOf } from '../content/content-id.ts';
 import { encodeIndex } from './encode-index.ts';
 import { spread } from './index-fixtures.ts';
@@ -73,6 +74,30 @@ test('index set > opens again from disk alone', async (context) => {
   await using set = await IndexSet.open({ ...parts, signal });
   assert.equal(parts.store.gets, 0);
   assert.deepEqual(numbers(set), upTo(630));
+  assert.ok(set.lookupLocation().tables.length <= 12);
+});
+
+test('index set > reads a thousand blobs once each, many at a time but not too many, and later only new ones', async (context) => {
+  const parts = await bench(context);
+  for (let i = 0; i < 1000; i++) putIndex(parts, 'xn0_', range(i, i + 1));
+  const reads = new Map<string, number>();
+  let underWay = 0;
+  let most = 0;
+  parts.store.beforeGet = async (id) => {
+    reads.set(id, (reads.get(id) ?? 0) + 1);
+    most = Math.max(most, ++underWay);
+    await nextTurn();
+    underWay -= 1;
+  };
+  await (await IndexSet.open({ ...parts, signal }))[Symbol.asyncDispose]();
+  assert.equal(reads.size, 1000);
+  assert.deepEqual([...new Set(reads.values())], [1]);
+  assert.ok(most > 8 && most <= 64, `${most} at once`);
+  reads.clear();
+  for (let i = 1000; i < 1003; i++) putIndex(parts, 'xn0_', range(i, i + 1));
+  await using set = await IndexSet.open({ ...parts, signal });
+  assert.equal(reads.size, 3);
+  assert.deepEqual(numbers(set), upTo(1003));
   assert.ok(set.lookupLocation().tables.length <= 12);
 });
 
