@@ -56,6 +56,8 @@ export class Repository implements ContentReader, AsyncDisposable {
   readonly #parts: RepositoryParts;
   #indexAgeMs: number;
   /** When what is loaded was asked for, Unix milliseconds at least: unlike the monotonic clock, that goes on while a machine sleeps. */
+  #indexReadMs: number;
+  /** As that, of what was loaded before: what is under way may have been found there. */
   #indexSinceMs: number;
 
   private constructor(
@@ -71,6 +73,7 @@ export class Repository implements ContentReader, AsyncDisposable {
     this.index = index;
     this.#parts = parts;
     this.#indexAgeMs = parts.clock.monotonicMs();
+    this.#indexReadMs = sinceMs;
     this.#indexSinceMs = sinceMs;
     this.manifests = new ManifestStore({ reader: this, index, clock: parts.clock, rng: parts.rng });
   }
@@ -117,7 +120,8 @@ export class Repository implements ContentReader, AsyncDisposable {
     const sinceMs = this.#parts.clock.nowMs();
     await this.index.refresh({ signal });
     this.#indexAgeMs = this.#parts.clock.monotonicMs();
-    this.#indexSinceMs = sinceMs;
+    this.#indexSinceMs = this.#indexReadMs;
+    this.#indexReadMs = sinceMs;
     return true;
   }
 

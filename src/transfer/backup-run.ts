@@ -210,8 +210,6 @@ export class BackupRun implements AsyncDisposable {
     const ended = this.#generation;
     const check = (): void => repository.requireTrustedIndex();
     await writer.flush({ sealOthers: async () => await this.seal(), check });
-    // What is under way was found in that index, too.
-    check();
     await repository.refreshIfOld({ signal });
     await this.#group?.broadcast({ kind: 'index', index: repository.index.lookupLocation() });
     repository.index.closeRetired();
