@@ -385,12 +385,8 @@ for (const code of ['blob-denied', 'blob-locked'] as const) {
     for (const blob of blobs) await world.store.put(blob, Buffer.alloc(10), { signal });
     await maintainWorld(world);
     world.clock.advance(30 * hourMs);
-    const rule: FaultRule = {
-      operations: ['remove'],
-      prefix: 'p1',
-      when: { from: 1 },
-      fault: { kind: 'fail', code },
-    };
+    const fault = { kind: 'fail', code } as const;
+    const rule: FaultRule = { operations: ['remove'], prefix: 'p1', when: { from: 1 }, fault };
     const store = new FaultStore({ store: world.store, clock: world.clock }, { seed: 1, rules: [rule] });
     const { tasks } = await maintainWorld(world, { store });
     const report = tasks.find(({ task }) => task === 'full-delete-blobs');
