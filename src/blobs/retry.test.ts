@@ -6,7 +6,7 @@ import { seededRng } from '../std/rng.ts';
 import { BlobError, blobId, type BlobList } from './blob-store.ts';
 import { FaultStore, type FaultRule } from './fault.ts';
 import { MemoryStore } from './memory-store.ts';
-import { RetryStore, type RetryOptions } from './retry.ts';
+import { defaultRetry, RetryStore, type RetryOptions } from './retry.ts';
 
 const { signal } = new AbortController();
 const id = blobId('p1');
@@ -48,6 +48,47 @@ describe('the retry layer', () => {
     await assert.rejects(store.put(id, bytes, { signal }), (error) => hasCode(error, 'blob-unavailable'));
     assert.equal(clock.pausesMs.length, patient.attemptsMax - 1);
     for (const [index, pause] of clock.pausesMs.entries()) assert.ok(pause <= Math.min(1_000, 100 * 2 ** index));
+  });
+
+  test('tries again what took longer than its time before it failed, but not for ever', async () => {
+    const clock = steppedClock();
+    let puts = 0;
+    const slow = new MemoryStore({ clock });
+    slow.put = async () => {
+      puts += 1;
+      await clock.sleep(300_000, { signal });
+      throw new BlobError('blob-unavailable', 'the connection failed');
+    };
+    const store = new RetryStore({ store: slow, clock, rng: seededRng(1) }, patient);
+    await assert.rejects(store.put(id, bytes, { signal }), (error) => hasCode(error, 'blob-unavailable'));
+    assert.equal(puts, 3);
+  });
+
+  test('rides out a minute of a store that refuses at once, whatever the dice say', async () => {
+    for (let seed = 0; seed < 50; seed++) {
+      const clock = steppedClock();
+      const away = new MemoryStore({ clock });
+      const stat = away.stat.bind(away);
+      await away.put(id, bytes, { signal });
+      away.stat = async (...args) => {
+        if (clock.monotonicMs() > 0 && clock.monotonicMs() < 61_000) throw new BlobError('blob-unavailable', 'refused');
+        return await stat(...args);
+      };
+      const store = new RetryStore({ store: away, clock, rng: seededRng(seed) }, defaultRetry);
+      await store.stat(id, { signal });
+      await clock.sleep(1_000, { signal });
+      assert.equal((await store.stat(id, { signal })).lengthBytes, bytes.length);
+    }
+  });
+
+  test('waits less for a store that has never answered', async () => {
+    const rules = [{ operations: ['stat'], when: { from: 1 }, fault: unavailable }] as FaultRule[];
+    const { store, clock } = retried(rules, { ...defaultRetry, budgetMs: 1_000_000 });
+    await assert.rejects(store.stat(id, { signal }), (error) => hasCode(error, 'blob-unavailable'));
+    assert.ok(clock.monotonicMs() <= 30_000);
+    await store.put(id, bytes, { signal });
+    await assert.rejects(store.stat(id, { signal }), (error) => hasCode(error, 'blob-unavailable'));
+    assert.ok(clock.monotonicMs() > 60_000);
   });
 
   test('gives up when its time is used up', async () => {

@@ -27,12 +27,17 @@ export interface RetryOptions {
   /** Upper bound of the first pause; each later one is twice the one before. */
   readonly firstPauseMs: number;
   readonly pauseMsMax: number;
-  /** No attempt begins later than this after the first. */
+  /** But for the first few, no attempt begins later than this after the first has failed. */
   readonly budgetMs: number;
 }
 
 /** Rides out a minute and a half of a store that is away. */
-export const defaultRetry: RetryOptions = { attemptsMax: 10, firstPauseMs: 200, pauseMsMax: 15_000, budgetMs: 90_000 };
+export const defaultRetry: RetryOptions = { attemptsMax: 50, firstPauseMs: 200, pauseMsMax: 15_000, budgetMs: 90_000 };
+
+/** Made in any case: on a slow link a pack takes minutes, and a connection that has died silently is noticed after one. */
+const attemptsMin = 3;
+/** Instead of the budget, for a store that has never answered: it is likelier that its address is wrong. */
+const unknownBudgetMs = 30_000;
 
 /** Names remembered to go on with a listing that broke off; a longer one fails instead of growing. */
 const listedNamesMax = 100_000;
@@ -151,6 +156,8 @@ export class RetryStore implements BlobStore {
 class Retry {
   readonly #parts: RetryParts;
   readonly #options: RetryOptions;
+  /** Whether anything but `blob-unavailable` has ever come back. */
+  #answered = false;
 
   constructor(parts: RetryParts, options: RetryOptions) {
     this.#parts = parts;
@@ -161,7 +168,9 @@ class Retry {
     const pause = this.start(signal);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await operation({ attempt });
+        const result = await operation({ attempt });
+        this.#answered = true;
+        return result;
       } catch (error) {
         await pause(error);
       }
@@ -172,14 +181,18 @@ class Retry {
   start(signal: AbortSignal): (error: unknown) => Promise<void> {
     const { clock, rng } = this.#parts;
     const { attemptsMax, firstPauseMs, pauseMsMax, budgetMs } = this.#options;
-    const startedMs = clock.monotonicMs();
+    let failedAtMs: number | undefined;
     let failed = 0;
     return async (error) => {
       signal.throwIfAborted();
       failed += 1;
+      failedAtMs ??= clock.monotonicMs();
+      this.#answered ||= !hasCode(error, 'blob-unavailable');
       if (!hasCode(error, 'blob-unavailable') || failed >= attemptsMax) throw error;
       const pauseMs = rng.uniform() * Math.min(pauseMsMax, firstPauseMs * 2 ** (failed - 1));
-      if (clock.monotonicMs() + pauseMs - startedMs > budgetMs) throw error;
+      const isLate =
+        clock.monotonicMs() + pauseMs - failedAtMs > (this.#answered ? budgetMs : Math.min(budgetMs, unknownBudgetMs));
+      if (isLate && failed >= attemptsMin) throw error;
       await clock.sleep(pauseMs, { signal });
     };
   }

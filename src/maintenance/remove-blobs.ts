@@ -24,7 +24,7 @@ export async function removeBlobs(
       if (!dryRun) await store.remove(id, { signal });
       removed.add(lengthBytes);
     } catch (error) {
-      if (!hasCode(error, 'blob-denied')) throw error;
+      if (!hasCode(error, 'blob-denied') && !hasCode(error, 'blob-locked')) throw error;
       refused = { count: (refused?.count ?? 0) + 1, reason: refused?.reason ?? error.message };
     }
   };

@@ -40,6 +40,12 @@ export interface Identity {
 
 /** The index that is loaded is believed for this long, milliseconds (Kopia: 15 minutes at most). */
 const indexFreshMs = 10 * 60 * 1000;
+/**
+ * What was found in an index must be named by a snapshot before so much time has passed, milliseconds. Right after that look
+ * maintenance may mark it as deleted; to drop it, it must collect again an hour later at the earliest, and once more four hours
+ * after that (`maintenance/safety.ts`). Whoever is in time is seen by one of these. A mark may be half an hour older than it shows.
+ */
+const indexTrustedMs = 4 * 60 * 60 * 1000;
 
 export class Repository implements ContentReader, AsyncDisposable {
   readonly store: BlobStore;
@@ -49,14 +55,26 @@ export class Repository implements ContentReader, AsyncDisposable {
   readonly manifests: ManifestStore;
   readonly #parts: RepositoryParts;
   #indexAgeMs: number;
+  /** When what is loaded was asked for, Unix milliseconds at least: unlike the monotonic clock, that goes on while a machine sleeps. */
+  #indexReadMs: number;
+  /** As that, of what was loaded before: what is under way may have been found there. */
+  #indexSinceMs: number;
 
-  private constructor(parts: RepositoryParts, opened: OpenedFormat, codec: ContentCodec, index: IndexSet) {
+  private constructor(
+    parts: RepositoryParts,
+    opened: OpenedFormat,
+    codec: ContentCodec,
+    index: IndexSet,
+    sinceMs: number,
+  ) {
     this.store = parts.store;
     this.opened = opened;
     this.codec = codec;
     this.index = index;
     this.#parts = parts;
     this.#indexAgeMs = parts.clock.monotonicMs();
+    this.#indexReadMs = sinceMs;
+    this.#indexSinceMs = sinceMs;
     this.manifests = new ManifestStore({ reader: this, index, clock: parts.clock, rng: parts.rng });
   }
 
@@ -78,8 +96,9 @@ export class Repository implements ContentReader, AsyncDisposable {
     const directory = join(cacheDirectory, Buffer.from(opened.uniqueId).toString('hex').slice(0, 16));
     const cacheKey = opened.deriveKey('dray index cache', 32);
     const { format } = opened;
+    const sinceMs = clock.nowMs();
     const index = await IndexSet.open({ store, codec, format, cacheDirectory: directory, cacheKey, clock, signal });
-    return new Repository({ ...parts, store }, opened, codec, index);
+    return new Repository({ ...parts, store }, opened, codec, index, sinceMs);
   }
 
   async read(id: ContentId, { signal }: { readonly signal: AbortSignal }): Promise<Uint8Array> {
@@ -98,9 +117,23 @@ export class Repository implements ContentReader, AsyncDisposable {
   /** Looks again at what others have written, if it has been long. @returns true when it did */
   async refreshIfOld({ signal }: { readonly signal: AbortSignal }): Promise<boolean> {
     if (this.#parts.clock.monotonicMs() - this.#indexAgeMs < indexFreshMs) return false;
+    const sinceMs = this.#parts.clock.nowMs();
     await this.index.refresh({ signal });
     this.#indexAgeMs = this.#parts.clock.monotonicMs();
+    this.#indexSinceMs = this.#indexReadMs;
+    this.#indexReadMs = sinceMs;
     return true;
+  }
+
+  /**
+   * For writers that refer to what the index has told them, just before that becomes durable.
+   * @throws {RepositoryError} `index-conflict` when it was told so long ago that maintenance may have dropped it since
+   */
+  requireTrustedIndex(): void {
+    const hours = (this.#parts.clock.nowMs() - this.#indexSinceMs) / 3_600_000;
+    if (hours * 3_600_000 <= indexTrustedMs) return;
+    const reason = 'this process must have been stopped, or its clock put forward, and what it found may be gone';
+    throw new RepositoryError('index-conflict', `the index was read ${Math.floor(hours)} hours ago: ${reason}`);
   }
 
   /** Starts a writing session. */

@@ -208,7 +208,8 @@ export class BackupRun implements AsyncDisposable {
     const done = this.#options.done.clone();
     await this.#options.recordCheckpoint(await this.#builder.checkpoint(), done);
     const ended = this.#generation;
-    await writer.flush({ sealOthers: async () => await this.seal() });
+    const check = (): void => repository.requireTrustedIndex();
+    await writer.flush({ sealOthers: async () => await this.seal(), check });
     await repository.refreshIfOld({ signal });
     await this.#group?.broadcast({ kind: 'index', index: repository.index.lookupLocation() });
     repository.index.closeRetired();

@@ -127,7 +127,8 @@ class BackupJob {
     const root = await tree.finish();
     await this.#checkSource();
     const snapshot = await this.#record.complete(root, changes, audit?.nextCursor);
-    await this.#state.writer.finish({ sealOthers: async () => await run.seal() });
+    const check = (): void => this.#parts.repository.requireTrustedIndex();
+    await this.#state.writer.finish({ sealOthers: async () => await run.seal(), check });
     const changedBytes = await this.#changedBytes(root);
     const { sizeBytes } = source;
     const parent = base?.snapshot.id;

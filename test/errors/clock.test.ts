@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { type Clock, systemClock } from '../../src/std/clock.ts';
+import { hasCode } from '../../src/std/dray-error.ts';
 import { backupFile, createEngine, deleteSnapshots, problemsOf, restoreFile, snapshotIds } from '../support/engine.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { dataDigest, writeVolume } from '../support/volume-model.ts';
@@ -64,4 +65,22 @@ describe('a clock that is an hour off', () => {
     assert.ok(resumed && counts.readBytes < nodes * mib, JSON.stringify(counts));
     assert.deepEqual(await problemsOf(engine), []);
   });
+});
+
+test('a backup that was stopped for hours refers to nothing that it had found before, and is gone on with', async () => {
+  await using folder = await temporaryFolder('clock');
+  const engine = await createEngine(folder.path);
+  const source = join(folder.path, 'volume.img');
+  const piece = { offset: 0, lengthBytes: 10 * mib, kind: 'random', seed: 1 } as const;
+  await writeVolume(source, { sizeBytes: 70 * mib, pieces: [piece] });
+  const [first] = [await backupFile(engine, source)];
+  let offsetMs = 0;
+  const clock: Clock = { ...systemClock, nowMs: () => systemClock.nowMs() + offsetMs };
+  // Others may have deleted that snapshot and collected, twice, before it goes on.
+  const stopped = backupFile({ ...engine, clock }, source, { onProgress: () => void (offsetMs = 5 * hourMs) });
+  await assert.rejects(stopped, (error) => hasCode(error, 'index-conflict'));
+  assert.deepEqual(await snapshotIds(engine), [first.snapshot]);
+  offsetMs = 0;
+  await backupFile({ ...engine, clock }, source, { onProgress: () => void (offsetMs = 3 * hourMs) });
+  assert.deepEqual(await problemsOf(engine), []);
 });

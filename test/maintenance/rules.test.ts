@@ -378,22 +378,20 @@ class FullStore {
   }
 }
 
-test('maintenance > what the store will not let go is told, and the rest goes', async () => {
-  await using world = await openWorld({ seed: 16 });
-  const blobs = ['0', '1', '2'].map((digit) => blobId(`p${digit.repeat(32)}-sffffffffffffffff141`));
-  for (const blob of blobs) await world.store.put(blob, Buffer.alloc(10), { signal });
-  await maintainWorld(world);
-  world.clock.advance(30 * hourMs);
-  const rule: FaultRule = {
-    operations: ['remove'],
-    prefix: 'p1',
-    when: { from: 1 },
-    fault: { kind: 'fail', code: 'blob-denied' },
-  };
-  const store = new FaultStore({ store: world.store, clock: world.clock }, { seed: 1, rules: [rule] });
-  const { tasks } = await maintainWorld(world, { store });
-  const report = tasks.find(({ task }) => task === 'full-delete-blobs');
-  assert.equal(report?.refused?.count, 1);
-  assert.equal(report?.removed?.count, 2);
-  assert.deepEqual(await list(world, 'p'), [blobs[1]]);
-});
+for (const code of ['blob-denied', 'blob-locked'] as const) {
+  test(`maintenance > what the store will not let go (${code}) is told, and the rest goes`, async () => {
+    await using world = await openWorld({ seed: 16 });
+    const blobs = ['0', '1', '2'].map((digit) => blobId(`p${digit.repeat(32)}-sffffffffffffffff141`));
+    for (const blob of blobs) await world.store.put(blob, Buffer.alloc(10), { signal });
+    await maintainWorld(world);
+    world.clock.advance(30 * hourMs);
+    const fault = { kind: 'fail', code } as const;
+    const rule: FaultRule = { operations: ['remove'], prefix: 'p1', when: { from: 1 }, fault };
+    const store = new FaultStore({ store: world.store, clock: world.clock }, { seed: 1, rules: [rule] });
+    const { tasks } = await maintainWorld(world, { store });
+    const report = tasks.find(({ task }) => task === 'full-delete-blobs');
+    assert.equal(report?.refused?.count, 1);
+    assert.equal(report?.removed?.count, 2);
+    assert.deepEqual(await list(world, 'p'), [blobs[1]]);
+  });
+}

@@ -1,7 +1,7 @@
 /**
  * One HTTP request and its answer, over connections that are kept. Nothing is retried, redirected or unpacked in secret.
  * Every wait has an end: a request that moves too few bytes for a minute, in either direction, fails. What fails here is
- * `blob-unavailable`, because it may pass, but for a certificate that is not trusted (`blob-tls`). Whether a request that
+ * `blob-unavailable`, because it may pass, but for a server that is not trusted (`blob-tls`). Whether a request that
  * failed was carried out is unknown.
  */
 import { abortReason } from '../../std/abort.ts';
@@ -59,6 +59,8 @@ export class HttpExchange implements Disposable {
   readonly #connections = new Set<HttpConnection>();
   /** By host, the last used at the end. */
   readonly #idle = new Map<string, Idle[]>();
+  /** Whether a server has ever answered: its TLS is understood, and its certificate was trusted. */
+  #answered = false;
 
   constructor({ clock }: { readonly clock: Clock }, options: HttpExchangeOptions) {
     this.#clock = clock;
@@ -84,13 +86,16 @@ export class HttpExchange implements Disposable {
         path: call.path,
         headers: withLength(call),
         body: call.body ?? [],
-        onHead: (head) => answer.begin(head),
+        onHead: (head) => {
+          this.#answered = true;
+          answer.begin(head);
+        },
         onBody: (piece) => answer.add(piece),
         onMoved: (bytes) => (answer.movedBytes += bytes),
       });
       return answer.whole();
     } catch (error) {
-      throw signal.aborted ? abortReason(signal) : transportError(error);
+      throw signal.aborted ? abortReason(signal) : transportError(error, { answered: this.#answered });
     } finally {
       ended.abort(over);
       signal.removeEventListener('abort', abort);
@@ -192,13 +197,16 @@ function withLength({ method, headers, body }: HttpRequest): Readonly<Record<str
   return { ...headers, 'content-length': String(length) };
 }
 
-/** What OpenSSL and Node call a certificate that they do not trust, or something that does not speak TLS. */
-const tlsErrors = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME_MISMATCH/;
+/** What OpenSSL and Node call a certificate that they do not trust. */
+const certificateErrors = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|HOSTNAME_MISMATCH/;
+/** Records that cannot be read: no TLS at all, or, where the server has spoken it before, damage on the way. */
+const recordErrors = /ERR_SSL|EPROTO/;
 
-function transportError(error: unknown): unknown {
+function transportError(error: unknown, { answered }: { readonly answered: boolean }): unknown {
   if (error instanceof BlobError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (tlsErrors.test(code)) return new BlobError('blob-tls', 'the server cannot be trusted', { cause: error });
+  if (certificateErrors.test(code) || (recordErrors.test(code) && !answered))
+    return new BlobError('blob-tls', 'the server cannot be trusted', { cause: error });
   return new BlobError('blob-unavailable', 'the connection failed', { cause: error });
 }
 

@@ -76,7 +76,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'It is kept on purpose: take the pins off first with "dray snapshot pin SNAPSHOT --remove", or delete it with --force.',
   'snapshot-ambiguous': 'Write more of the id; "dray snapshot list" shows the ids.',
   'index-conflict':
-    'Others were writing at the same time; run the command again, and it goes on from where it stopped.',
+    'Others may have been at work meanwhile; run the command again, and it goes on from where it stopped.',
   'index-cache':
     'Remove that cache folder, or choose another place, writable and with room, with --cache-dir or DRAY_CACHE_DIR. ' +
     'The repository is not concerned: whatever is in the cache is made again.',

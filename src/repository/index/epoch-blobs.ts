@@ -23,6 +23,8 @@ import type { IndexEntry } from './index-entry.ts';
 
 /** Times that the epoch may move, or the state expire, while shards are written. */
 const attemptsMax = 10;
+/** What an index can say. */
+const timestampSecondsMax = 0xffff_ffff;
 
 export interface EpochBlobsParts {
   readonly store: BlobStore;
@@ -60,7 +62,7 @@ export class EpochBlobs implements IndexBlobs {
       const blobs: (NamedBlob & { plain: Uint8Array })[] = [];
       for (const shard of shards) {
         if (!epochs.isValid(state)) break;
-        const plain = encodeIndex(shard, encoding);
+        const plain = encodeIndex(aboveWatermark(shard, state), encoding);
         const blob = codec.sealNamed(`xn${state.writeEpoch}_`, suffix, plain);
         check?.();
         await store.put(blob.id, blob.bytes, { signal });
@@ -94,6 +96,23 @@ export class EpochBlobs implements IndexBlobs {
   async #read(signal: AbortSignal): Promise<ReadEpochState> {
     return (this.#state = await this.#parts.epochs.read({ signal }));
   }
+}
+
+/**
+ * A content that was dropped is found nowhere, so whoever stores it again knows no time that it must be later than. If its
+ * clock is behind, the deleted entry would win, and the content would be dropped with it. What is alive is therefore never
+ * as old as what was dropped. (Kopia writes its clock's time.)
+ */
+function aboveWatermark(
+  entries: readonly IndexEntry[],
+  { deletionWatermarkSeconds }: Pick<ReadEpochState, 'deletionWatermarkSeconds'>,
+): readonly IndexEntry[] {
+  if (deletionWatermarkSeconds === undefined) return entries;
+  const isHidden = (entry: IndexEntry): boolean => !entry.deleted && entry.timestampSeconds <= deletionWatermarkSeconds;
+  const timestampSeconds = Math.min(deletionWatermarkSeconds + 1, timestampSecondsMax);
+  return entries.some(isHidden)
+    ? entries.map((entry) => (isHidden(entry) ? { ...entry, timestampSeconds } : entry))
+    : entries;
 }
 
 async function removeAll(store: BlobStore, blobs: readonly BlobId[], signal: AbortSignal): Promise<void> {

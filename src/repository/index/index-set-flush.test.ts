@@ -38,6 +38,20 @@ test('index flush > flushes into the write epoch, and fails when two more have b
   assert.ok([...parts.store.blobs.keys()].some((id) => id.startsWith('xn6_')));
 });
 
+test('index flush > what was dropped and is stored again is found, though the clock of its writer is behind', async (context) => {
+  const parts = await bench(context);
+  putIndex(parts, 'xn0_', [entry(1, { deleted: true, timestampSeconds: 5000 }), entry(2, { timestampSeconds: 5000 })]);
+  parts.store.blobs.set(blobId('xw6000'), Buffer.from('deletion-watermark'));
+  await using set = await IndexSet.open({ ...parts, signal });
+  assert.equal(set.find(entry(1).contentId), undefined);
+  await set.flush([entry(1, { timestampSeconds: 4000 }), entry(3, { deleted: true })], { sessionId: session, signal });
+  await using other = await IndexSet.open({ ...parts, cacheDirectory: join(parts.cacheDirectory, 'other'), signal });
+  for (const index of [set, other]) {
+    assert.equal(index.find(entry(1).contentId)?.timestampSeconds, 6001);
+    assert.deepEqual(numbers(index), [1, 2]);
+  }
+});
+
 test('index flush > shards that outlive the state are written again, for the epoch that is then', async (context) => {
   const parts = await bench(context);
   await using set = await IndexSet.open({ ...parts, signal });
