@@ -16,8 +16,14 @@ import { openDoor, type S3Door } from './s3-door.ts';
 import { chunk, identity, type World } from './world.ts';
 
 const signal = new AbortController().signal;
-/** What may end a command that others cross. Anything else is a defect. */
-const mayEnd: readonly (readonly [code: string, text: RegExp])[] = [['clock', /clock skew detected/]];
+/**
+ * What may end a command that others cross; anything else is a defect. Packs that it was about to write again may be gone when
+ * another maintainer has dropped what was in them: whether anybody needed it, the checker tells.
+ */
+const mayEnd: readonly (readonly [code: string, text: RegExp])[] = [
+  ['clock', /clock skew detected/],
+  ['blob-not-found', /failed to rewrite \d+ contents/],
+];
 /**
  * An index blob that kopia has listed and another has removed since, kopia asks for ten times within a minute of real time, from
  * the list that it keeps for twenty minutes, and then it ends. Here it is ended when it asks for the third time.

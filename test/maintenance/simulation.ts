@@ -31,10 +31,14 @@ const signal = new AbortController().signal;
 const minuteMs = 60_000;
 const dayMs = 24 * hourMs;
 const chunksInUse = 40;
+/** Those that only kopia has come after those that it shares. */
+const chunksOfKopia = 20;
 const refreshMs = 12 * minuteMs;
 const checkpointMs = 35 * minuteMs;
 const sliceMs = 5 * minuteMs;
 const writers = 2;
+/** What they back up begins like this. */
+const writersPath = '/data-';
 /** Before so many of its requests others act, or time passes. */
 const maintainerCrossed = 0.04;
 const kopiaCrossed = 0.03;
@@ -182,11 +186,14 @@ class Simulation implements AsyncDisposable {
   async #overlap(n: number): Promise<void> {
     if (this.#crossing) return;
     this.trace.push('overlap');
-    await this.#complete(n);
+    for (const [other] of this.#backups.entries()) await this.#complete(other);
     if (this.#rng.uniform() < 0.5) await this.#pass(dayMs + this.#rng.uniform() * hourMs);
     await this.#write(n);
     const keep = this.#below(3);
-    for (let left = (await this.#deletable()).length; left > keep; left--) await this.#delete();
+    // Kopia's stay, so that some live for days.
+    const ofWriters = async (): Promise<readonly Snapshot[]> =>
+      (await this.#deletable()).filter(({ source }) => source.path.startsWith(writersPath));
+    for (let left = (await ofWriters()).length; left > keep; left--) await this.#delete(await ofWriters());
     await this.#pass(this.#rng.uniform() * 20 * minuteMs);
     await this.#maintainOften();
     await this.#complete(n);
@@ -264,7 +271,7 @@ class Simulation implements AsyncDisposable {
     const repository = await this.#world.open(`writer-${n}`, this.#store);
     const writer = await repository.writer(identity, { signal });
     const nowMs = this.#world.clock.nowMs();
-    const path = `/data-${this.#below(3)}`;
+    const path = `${writersPath}${this.#below(3)}`;
     return { repository, writer, path, files: [], id: undefined, refreshedMs: nowMs, checkpointMs: nowMs };
   }
 
@@ -285,8 +292,8 @@ class Simulation implements AsyncDisposable {
     this.trace.push(`writer ${n} crashes`);
   }
 
-  async #delete(): Promise<void> {
-    const snapshot = this.#any(await this.#deletable());
+  async #delete(among?: readonly Snapshot[]): Promise<void> {
+    const snapshot = this.#any(among ?? (await this.#deletable()));
     if (snapshot === undefined) return;
     await deleteSnapshot(this.#world, snapshot.id);
     this.trace.push('a snapshot is deleted');
@@ -338,7 +345,7 @@ class Simulation implements AsyncDisposable {
 
   async #kopiaCommand(kopia: KopiaActor, what: keyof SimulationResult['kopia']): Promise<string | undefined> {
     if (what === 'snapshots') {
-      const chunks = Array.from({ length: 1 + this.#below(6) }, () => this.#below(chunksInUse));
+      const chunks = Array.from({ length: 1 + this.#below(10) }, () => this.#below(chunksInUse + chunksOfKopia));
       return await kopia.snapshot(new Set(chunks));
     }
     if (what === 'maintenances') return await kopia.maintain(this.#rng.uniform() < 0.3 ? 'auto' : 'full');
