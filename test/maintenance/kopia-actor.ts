@@ -37,7 +37,7 @@ export interface KopiaActorParts {
   /** The path of `kopia-clock`. */
   readonly program: string;
   /** Called before each of its requests is served. What it throws is what its command throws. */
-  readonly before: (method: string) => Promise<void>;
+  readonly before: () => Promise<void>;
 }
 
 export class KopiaActor implements AsyncDisposable {
@@ -101,7 +101,7 @@ export class KopiaActor implements AsyncDisposable {
 
   async #before(method: string, key: string): Promise<void> {
     try {
-      await this.#parts.before(method);
+      await this.#parts.before();
     } catch (error) {
       this.#failures.push(error);
       this.#stop.abort();

@@ -134,8 +134,9 @@ class Simulation implements AsyncDisposable {
   }
 
   async invite({ program, share }: KopiaShare): Promise<void> {
-    const before = async (method: string): Promise<void> => {
-      if (this.#kopiaLeftMs !== undefined) await this.#cross(method === 'PUT', kopiaCrossed);
+    // Before a put too: all of a command takes minutes.
+    const before = async (): Promise<void> => {
+      if (this.#kopiaLeftMs !== undefined) await this.#cross(false, kopiaCrossed);
     };
     this.#kopia = await KopiaActor.open({ world: this.#world, store: this.#store, program, before });
     this.#kopiaShare = share;
