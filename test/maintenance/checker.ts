@@ -3,6 +3,8 @@
  * blobs count, which entry wins, what every snapshot needs, and whether it can be read. Nothing is cached but what
  * cannot change under its name.
  */
+import assert from 'node:assert/strict';
+
 import type { BlobId, BlobStore } from '../../src/blobs/blob-store.ts';
 import { ContentCodec } from '../../src/repository/content/content-codec.ts';
 import { contentId, type ContentId } from '../../src/repository/content/content-id.ts';
@@ -11,9 +13,11 @@ import { activeIndexBlobs, epochState } from '../../src/repository/index/epochs.
 import type { IndexEntry } from '../../src/repository/index/index-entry.ts';
 import { IndexTable } from '../../src/repository/index/index-table.ts';
 import { decodeDirectory } from '../../src/repository/manifest/directory.ts';
+import type { DirEntry } from '../../src/repository/manifest/dir-entry.ts';
 import { decodeManifestContent } from '../../src/repository/manifest/manifest-codec.ts';
 import { decodeSnapshot, type Snapshot } from '../../src/repository/manifest/snapshot.ts';
 import { decodeIndirect } from '../../src/repository/object/indirect.ts';
+import { isIndirect, listOf, type ObjectId } from '../../src/repository/object/object-id.ts';
 
 const signal = new AbortController().signal;
 
@@ -50,16 +54,8 @@ export class Checker {
     }
     const living = [...newest.values()].filter(({ deleted, labels }) => !deleted && labels['type'] === 'snapshot');
     const snapshots = living.map(decodeSnapshot);
-    for (const { id, rootEntry } of snapshots) {
-      const why = `snapshot ${id}`;
-      const folder = decodeDirectory(await read(contentId(rootEntry.object), why));
-      for (const { object } of folder.entries) {
-        if (!object.startsWith('I')) await read(contentId(object), why);
-        else
-          for (const member of decodeIndirect(await read(contentId(object.slice(1)), why)))
-            await read(contentId(member.objectId), why);
-      }
-    }
+    for (const { id, rootEntry } of snapshots)
+      await walk(rootEntry, async (content) => await read(content, `snapshot ${id}`));
     return snapshots;
   }
 
@@ -107,4 +103,20 @@ function wins(a: IndexEntry, b: IndexEntry): boolean {
   if (a.timestampSeconds !== b.timestampSeconds) return a.timestampSeconds > b.timestampSeconds;
   if (a.deleted !== b.deleted) return b.deleted;
   return a.packBlob > b.packBlob;
+}
+
+type Read = (id: ContentId) => Promise<Uint8Array>;
+
+/** All that an entry of a folder needs, whoever wrote it. */
+async function walk({ type, object }: DirEntry, read: Read): Promise<void> {
+  await walkObject(object, read);
+  if (type !== 'd') return;
+  for (const entry of decodeDirectory(await read(contentId(object))).entries) await walk(entry, read);
+}
+
+async function walkObject(object: ObjectId, read: Read): Promise<void> {
+  const list = listOf(object);
+  if (list === undefined) return void (await read(contentId(object)));
+  assert.ok(!isIndirect(list), `${object}: lists of lists are for more bytes than are here`);
+  for (const member of decodeIndirect(await read(contentId(list)))) await walkObject(member.objectId, read);
 }

@@ -8,7 +8,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 
 import { systemClock } from '../../src/std/clock.ts';
-import { findKopia } from '../peers/peers.ts';
+import { findKopia, findPeer, whyWithout } from '../peers/peers.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { agedWorld, writeFolder } from './aged-world.ts';
 import { killMaintenance, type MaintenanceKill } from './kill-maintenance.ts';
@@ -22,6 +22,9 @@ const stepsPerSeed = 500;
 /** One kill in so many is looked at by the real kopia too, which takes longer than all the rest. */
 const kopiaEvery = 10;
 
+/** Of the steps; a command takes as long as ten steps without. */
+const kopiaShare = 0.04;
+
 const simulations: SimulationResult[] = [];
 const killed: MaintenanceKill[] = [];
 const failures: string[] = [];
@@ -29,9 +32,13 @@ await Promise.all([simulateAll(), killAll()]);
 process.exitCode = failures.length === 0 ? 0 : 1;
 
 async function simulateAll(): Promise<void> {
+  if (steps === 0) return;
+  const program = await findPeer('kopia-clock');
+  if (program === undefined) process.stdout.write(`no kopia in the simulation: ${await whyWithout('kopia-clock')}\n`);
+  const kopia = program === undefined ? undefined : { program, share: kopiaShare };
   for (let n = 0; n * stepsPerSeed < steps; n++) {
     const seed = firstSeed + n;
-    const run = { seed, steps: Math.min(stepsPerSeed, steps) };
+    const run = { seed, steps: Math.min(stepsPerSeed, steps - n * stepsPerSeed), kopia };
     await attempt(`simulation, seed ${seed}`, async () => simulations.push(await simulate(run)));
   }
 }
@@ -71,6 +78,7 @@ function report(): string {
     for (const [code, count] of Object.entries(byCode)) ended.set(code, (ended.get(code) ?? 0) + count);
   }
   const endings = [...ended].toSorted(([, a], [, b]) => b - a).map(([code, count]) => `${count} ${code}`);
+  const kopiaDone = (what: keyof SimulationResult['kopia']): number => sum(simulations.map(({ kopia }) => kopia[what]));
   const hit = killed.filter((kill) => kill.killed);
   return `# Maintenance under writers, clocks and kills
 
@@ -80,8 +88,9 @@ Written by \`npm run test:maintenance${process.argv.length > 2 ? ` -- ${process.
 |---|---|
 | Steps, after each of which everything visible was read | ${sum(simulations.map((one) => one.steps))} |
 | Days that passed | ${sum(simulations.map((one) => one.days))} |
-| Maintenances that finished | ${sum(simulations.map((one) => one.maintenances))} |
-| Maintenances that others, or a stop for hours, ended | ${sum([...ended.values()])} (${endings.join(', ') || 'none'}) |
+| Our maintenances that finished | ${sum(simulations.map((one) => one.maintenances))} |
+| Commands of \`kopia\` that finished: snapshots, deletions, maintenances | ${kopiaDone('snapshots')}, ${kopiaDone('deletions')}, ${kopiaDone('maintenances')} |
+| Maintenances, and commands of \`kopia\`, that others or a stop ended | ${sum([...ended.values()])} (${endings.join(', ') || 'none'}) |
 | Packs and markers removed | ${sum(simulations.map((one) => one.removedBlobs))} |
 | Seeds in which contents were dropped, epochs advanced | ${simulations.filter((one) => one.droppedContents).length}, ${simulations.filter((one) => one.epoch > 0).length} of ${simulations.length} |
 
@@ -90,8 +99,8 @@ Written by \`npm run test:maintenance${process.argv.length > 2 ? ` -- ${process.
 | Runs that held | ${killed.length} |
 | Killed before their work was done | ${hit.length} (${hit.filter(({ next }) => next === 'rewrite').length} gathering packs, ${hit.filter(({ next }) => next === 'remove').length} removing them) |
 
-Two writers, a deleter and two maintainers; between any two requests of a maintainer the others act, or hours pass; listings are up to a
-minute late. After each kill, and after the next run, which has to finish: \`dray repository verify --level data\` is content, and at every tenth
+Two writers, a deleter, two maintainers and, in ${kopiaShare * 100} % of the steps, a \`kopia\` with the simulation's clock; between any two requests
+of a maintainer the others act, or hours pass, between those of \`kopia\` minutes; listings are up to a minute late. After each kill, and after the next run, which has to finish: \`dray repository verify --level data\` is content, and at every tenth
 so are \`kopia snapshot verify --verify-files-percent=100\` and a full maintenance by kopia. Failures: ${failures.length}.
 ${failures.length === 0 ? '' : `\n## Failures\n${failures.map((text) => `- ${text.split('\n')[0]}`).join('\n')}\n`}`;
 }

@@ -1,17 +1,20 @@
 /**
- * Two writers, a deleter and two maintainers on one repository, in simulated time, from a seed. Between any two requests of
- * a maintainer the others may act, and hours may pass; listings show what was put up to a minute late. After each
- * step our own checker walks everything that is visible. What a writer may rely on is what Kopia demands of it: an index
- * at most a quarter of an hour old, a checkpoint at least every three quarters.
+ * Two writers, a deleter, two maintainers and a real kopia on one repository, in simulated time, from a seed. Between any two
+ * requests of a maintainer the others may act, and hours may pass, and minutes between those of kopia; listings show what was
+ * put up to a minute late. After each step our own checker walks everything that is visible. What a writer may rely on is what
+ * Kopia demands of it: an index at most a quarter of an hour old, a checkpoint at least every three quarters.
  */
-import type { BlobMetadata, BlobStore } from '../../src/blobs/blob-store.ts';
+import type { BlobStore } from '../../src/blobs/blob-store.ts';
 import { DrayError } from '../../src/std/dray-error.ts';
 import { seededRng, type Rng } from '../../src/std/rng.ts';
-import type { SnapshotId } from '../../src/repository/manifest/snapshot.ts';
+import type { Snapshot, SnapshotId } from '../../src/repository/manifest/snapshot.ts';
 import type { ObjectId } from '../../src/repository/object/object-id.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import type { RepositoryWriter } from '../../src/repository/repository-writer.ts';
 import { Checker } from './checker.ts';
+import { crossedStore } from './crossed-store.ts';
+import { KopiaActor } from './kopia-actor.ts';
+import { lateStore } from './late-store.ts';
 import {
   deleteSnapshot,
   hourMs,
@@ -25,13 +28,21 @@ import {
 
 const signal = new AbortController().signal;
 const minuteMs = 60_000;
+const dayMs = 24 * hourMs;
 const chunksInUse = 40;
+/** Those that only kopia has come after those that it shares. */
+const chunksOfKopia = 20;
 const refreshMs = 12 * minuteMs;
 const checkpointMs = 35 * minuteMs;
 const sliceMs = 5 * minuteMs;
-/** How late a listing may be. */
-const lateMsMax = minuteMs;
 const writers = 2;
+/** What they back up begins like this. */
+const writersPath = '/data-';
+/** Before so many of its requests others act, or time passes. */
+const maintainerCrossed = 0.04;
+const kopiaCrossed = 0.03;
+/** So long a command of kopia may take: it relies on being as fast as this, and defends itself against little more. */
+const kopiaMsMax = 12 * minuteMs;
 
 /** What may end a maintenance that others cross, or that was stopped for hours. Anything else is a defect. */
 const mayEnd = new Set([
@@ -52,6 +63,8 @@ export interface SimulationResult {
   readonly removedBlobs: number;
   readonly droppedContents: boolean;
   readonly epoch: number;
+  /** Commands of kopia that finished. */
+  readonly kopia: { readonly snapshots: number; readonly deletions: number; readonly maintenances: number };
 }
 
 interface Backup {
@@ -64,16 +77,26 @@ interface Backup {
   checkpointMs: number;
 }
 
+export interface KopiaShare {
+  /** The path of `kopia-clock`. */
+  readonly program: string;
+  /** Of all steps. */
+  readonly share: number;
+}
+
 /** @throws {Error} naming the seed and the step, when anything that is visible cannot be read */
 export async function simulate({
   seed,
   steps,
+  kopia,
 }: {
   readonly seed: number;
   readonly steps: number;
+  readonly kopia?: KopiaShare | undefined;
 }): Promise<SimulationResult> {
   await using world = await openWorld({ seed });
-  const simulation = new Simulation(world, seededRng(seed));
+  await using simulation = new Simulation(world, seededRng(seed));
+  if (kopia !== undefined) await simulation.invite(kopia);
   let step = 0;
   try {
     for (; step < steps; step++) await simulation.step();
@@ -83,7 +106,7 @@ export async function simulate({
   }
 }
 
-class Simulation {
+class Simulation implements AsyncDisposable {
   readonly trace: string[] = [];
   readonly #world: World;
   readonly #rng: Rng;
@@ -96,12 +119,30 @@ class Simulation {
   /** Maintainers at work; each may be crossed by the other, not by a third. */
   #maintaining = 0;
   #crossing = false;
+  #kopia: KopiaActor | undefined;
+  #kopiaShare = 0;
+  readonly #kopiaDone = { snapshots: 0, deletions: 0, maintenances: 0 };
+  /** How much time may still pass before kopia's command is over; undefined when none runs. */
+  #kopiaLeftMs: number | undefined;
 
   constructor(world: World, rng: Rng) {
     this.#world = world;
     this.#rng = rng;
     this.#checker = new Checker(world.store, world.opened.format);
     this.#store = lateStore(world, rng);
+  }
+
+  async invite({ program, share }: KopiaShare): Promise<void> {
+    // Before a put too: all of a command takes minutes.
+    const before = async (): Promise<void> => {
+      if (this.#kopiaLeftMs !== undefined) await this.#cross(false, kopiaCrossed);
+    };
+    this.#kopia = await KopiaActor.open({ world: this.#world, store: this.#store, program, before });
+    this.#kopiaShare = share;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#kopia?.[Symbol.asyncDispose]();
   }
 
   async step(): Promise<void> {
@@ -117,6 +158,7 @@ class Simulation {
       snapshots: (await this.#checker.check()).length,
       maintenances: this.#maintenances,
       ended: this.#ended,
+      kopia: this.#kopiaDone,
       days: Math.round(this.#world.clock.monotonicMs() / hourMs / 24),
       removedBlobs: this.#removed,
       droppedContents: names.some((name) => name.startsWith('xw')),
@@ -125,14 +167,41 @@ class Simulation {
   }
 
   async #act(): Promise<void> {
+    if (this.#kopia !== undefined && this.#rng.uniform() < this.#kopiaShare) return await this.#runKopia(this.#kopia);
     const draw = this.#rng.uniform();
     const n = this.#below(writers);
-    if (draw < 0.28) await this.#write(n);
-    else if (draw < 0.38) await this.#complete(n);
-    else if (draw < 0.4) await this.#crash(n);
-    else if (draw < 0.52) await this.#delete();
+    if (draw < 0.24) await this.#write(n);
+    else if (draw < 0.34) await this.#complete(n);
+    else if (draw < 0.36) await this.#crash(n);
+    else if (draw < 0.46) await this.#delete();
+    else if (draw < 0.5) await this.#overlap(n);
     else if (draw < 0.82) await this.#pass(this.#span());
     else await this.#maintainOften();
+  }
+
+  /**
+   * What the rules are there for: contents that nothing uses any more are used again by a backup that is under way while
+   * maintenance looks at what is used, and the next runs come as early as they may.
+   */
+  async #overlap(n: number): Promise<void> {
+    if (this.#crossing) return;
+    this.trace.push('overlap');
+    for (const [other] of this.#backups.entries()) await this.#complete(other);
+    if (this.#rng.uniform() < 0.5) await this.#pass(dayMs + this.#rng.uniform() * hourMs);
+    await this.#write(n);
+    const keep = this.#below(3);
+    // Kopia's stay, so that some live for days.
+    const ofWriters = async (): Promise<readonly Snapshot[]> =>
+      (await this.#deletable()).filter(({ source }) => source.path.startsWith(writersPath));
+    for (let left = (await ofWriters()).length; left > keep; left--) await this.#delete(await ofWriters());
+    await this.#pass(this.#rng.uniform() * 20 * minuteMs);
+    await this.#maintainOften();
+    await this.#complete(n);
+    if (this.#rng.uniform() < 0.5) return;
+    for (let runs = 0; runs < 3; runs++) {
+      await this.#pass((4 + this.#rng.uniform()) * hourMs);
+      await this.#maintain('full');
+    }
   }
 
   /** Once, or several times within minutes: what one run marks, the next must not drop. */
@@ -144,16 +213,19 @@ class Simulation {
     }
   }
 
-  /** Minutes, hours, or at times more than a day. */
+  /** Minutes, hours, about as long as the rules ask for, or at times more than a day. */
   #span(): number {
     const draw = this.#rng.uniform();
     if (draw < 0.5) return this.#rng.uniform() * 30 * minuteMs;
-    if (draw < 0.9) return this.#rng.uniform() * 6 * hourMs;
+    if (draw < 0.8) return this.#rng.uniform() * 6 * hourMs;
+    if (draw < 0.9) return dayMs + this.#rng.uniform() * 10 * minuteMs;
     return this.#rng.uniform() * 30 * hourMs;
   }
 
   /** Time passes; whoever is writing does meanwhile what is demanded. */
-  async #pass(ms: number): Promise<void> {
+  async #pass(wishMs: number): Promise<void> {
+    const ms = Math.min(wishMs, this.#kopiaLeftMs ?? wishMs);
+    if (this.#kopiaLeftMs !== undefined) this.#kopiaLeftMs -= ms;
     this.trace.push(`${Math.round(ms / minuteMs)} min`);
     const { clock } = this.#world;
     for (let left = ms; left > 0;) {
@@ -199,7 +271,7 @@ class Simulation {
     const repository = await this.#world.open(`writer-${n}`, this.#store);
     const writer = await repository.writer(identity, { signal });
     const nowMs = this.#world.clock.nowMs();
-    const path = `/data-${this.#below(3)}`;
+    const path = `${writersPath}${this.#below(3)}`;
     return { repository, writer, path, files: [], id: undefined, refreshedMs: nowMs, checkpointMs: nowMs };
   }
 
@@ -220,20 +292,22 @@ class Simulation {
     this.trace.push(`writer ${n} crashes`);
   }
 
-  async #delete(): Promise<void> {
-    const running = new Set(this.#backups.map((backup) => backup?.id));
-    const snapshots = (await this.#checker.check()).filter(({ id }) => !running.has(id));
-    const snapshot = snapshots[this.#below(snapshots.length)];
+  async #delete(among?: readonly Snapshot[]): Promise<void> {
+    const snapshot = this.#any(among ?? (await this.#deletable()));
     if (snapshot === undefined) return;
     await deleteSnapshot(this.#world, snapshot.id);
     this.trace.push('a snapshot is deleted');
   }
 
-  async #maintain(): Promise<void> {
+  /** Whoever made them, and has ended. */
+  async #deletable(): Promise<readonly Snapshot[]> {
+    const running = new Set(this.#backups.map((backup) => backup?.id));
+    return (await this.#checker.check()).filter(({ id }) => !running.has(id));
+  }
+
+  async #maintain(mode: 'auto' | 'full' | 'quick' = this.#mode()): Promise<void> {
     if (this.#maintaining >= 2) return;
     const client = `maintainer-${this.#maintaining++}`;
-    const draw = this.#rng.uniform();
-    const mode = draw < 0.5 ? 'auto' : draw < 0.9 ? 'full' : 'quick';
     this.trace.push(`${client} runs ${mode}`);
     try {
       const { tasks } = await maintainWorld(this.#world, { mode, client, store: this.#crossed() });
@@ -242,46 +316,69 @@ class Simulation {
     } catch (error) {
       const code = error instanceof DrayError ? String(error.code) : '';
       if (!mayEnd.has(code)) throw error;
-      this.#ended[code] = (this.#ended[code] ?? 0) + 1;
+      this.#count(code);
       this.trace.push(`${client} ends: ${code}`);
     } finally {
       this.#maintaining--;
     }
   }
 
-  /** The store as a maintainer sees it: before any request the others may act, or the process may be stopped. */
+  #mode(): 'auto' | 'full' | 'quick' {
+    const draw = this.#rng.uniform();
+    return draw < 0.4 ? 'auto' : draw < 0.9 ? 'full' : 'quick';
+  }
+
+  async #runKopia(kopia: KopiaActor): Promise<void> {
+    if (this.#kopiaLeftMs !== undefined) return;
+    this.#kopiaLeftMs = kopiaMsMax;
+    const draw = this.#rng.uniform();
+    const what = draw < 0.5 ? 'snapshots' : draw < 0.65 ? 'deletions' : 'maintenances';
+    this.trace.push(`kopia: ${what}`);
+    try {
+      const code = await this.#kopiaCommand(kopia, what);
+      if (code === undefined) this.#kopiaDone[what]++;
+      else this.#count(`kopia: ${code}`);
+    } finally {
+      this.#kopiaLeftMs = undefined;
+    }
+  }
+
+  async #kopiaCommand(kopia: KopiaActor, what: keyof SimulationResult['kopia']): Promise<string | undefined> {
+    if (what === 'snapshots') {
+      const chunks = Array.from({ length: 1 + this.#below(10) }, () => this.#below(chunksInUse + chunksOfKopia));
+      return await kopia.snapshot(new Set(chunks));
+    }
+    if (what === 'maintenances') return await kopia.maintain(this.#rng.uniform() < 0.3 ? 'auto' : 'full');
+    const snapshot = this.#any(await this.#deletable());
+    return snapshot && (await kopia.delete(snapshot.id));
+  }
+
+  /** The store as a maintainer of ours sees it. */
   #crossed(): BlobStore {
-    const store = this.#store;
-    const before = async (name: string): Promise<void> => {
-      if (this.#crossing || this.#rng.uniform() >= 0.04) return;
-      this.#crossing = true;
-      try {
-        // Once a put is on its way, it takes effect within minutes.
-        if (name === 'put' || name === 'upload') await this.#pass(this.#rng.uniform() * 5 * minuteMs);
-        else await this.#act();
-        await this.#checker.check();
-      } finally {
-        this.#crossing = false;
-      }
-    };
-    return new Proxy(store, {
-      get: (target, name) => {
-        const value = Reflect.get(target, name, target) as unknown;
-        if (typeof value !== 'function' || typeof name !== 'string') return value;
-        const call = value.bind(target) as (...args: readonly unknown[]) => unknown;
-        if (name === 'list') {
-          return async function* (...args: readonly unknown[]) {
-            await before(name);
-            yield* call(...args) as AsyncIterable<BlobMetadata>;
-          };
-        }
-        if (!['get', 'put', 'upload', 'stat', 'remove', 'serverTimeMs'].includes(name)) return call;
-        return async (...args: readonly unknown[]) => {
-          await before(name);
-          return await (call(...args) as Promise<unknown>);
-        };
-      },
+    return crossedStore(this.#store, async (request) => {
+      await this.#cross(request === 'put' || request === 'upload', maintainerCrossed);
     });
+  }
+
+  /** Before any request the others may act, or the process may be stopped. Once a put is on its way, it takes effect within minutes. */
+  async #cross(isPut: boolean, share: number): Promise<void> {
+    if (this.#crossing || this.#rng.uniform() >= share) return;
+    this.#crossing = true;
+    try {
+      if (isPut) await this.#pass(this.#rng.uniform() * 5 * minuteMs);
+      else await this.#act();
+      await this.#checker.check();
+    } finally {
+      this.#crossing = false;
+    }
+  }
+
+  #count(code: string): void {
+    this.#ended[code] = (this.#ended[code] ?? 0) + 1;
+  }
+
+  #any<T>(values: readonly T[]): T | undefined {
+    return values[this.#below(values.length)];
   }
 
   #below(count: number): number {
@@ -292,26 +389,4 @@ class Simulation {
 async function close({ writer, repository }: Backup): Promise<void> {
   await writer[Symbol.asyncDispose]();
   await repository[Symbol.asyncDispose]();
-}
-
-/** Some blobs show in listings only a while after they were put. */
-function lateStore({ store, clock }: World, rng: Rng): BlobStore {
-  const lateness = new Map<string, number>();
-  const isVisible = ({ id, timestampMs }: BlobMetadata): boolean => {
-    const key = `${id} ${timestampMs}`;
-    let late = lateness.get(key);
-    if (late === undefined) lateness.set(key, (late = rng.uniform() < 0.2 ? rng.uniform() * lateMsMax : 0));
-    return clock.nowMs() - timestampMs >= late;
-  };
-  return new Proxy(store, {
-    get: (target, name) => {
-      if (name === 'list') {
-        return async function* (prefix: string) {
-          for await (const blob of target.list(prefix, { signal })) if (isVisible(blob)) yield blob;
-        };
-      }
-      const value = Reflect.get(target, name, target) as unknown;
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
-  });
 }

@@ -189,13 +189,17 @@ export class KopiaClient implements AsyncDisposable {
     return await this.run(['maintenance', 'run', '--full', `--safety=${safety}`]);
   }
 
-  /** Runs any kopia command on this client. @throws {KopiaFailed} when it ends with another status than 0 */
-  async run(args: readonly string[]): Promise<KopiaRun> {
+  /**
+   * Runs any kopia command on this client.
+   * @param call.signal instead of the client's
+   * @throws {KopiaFailed} when it ends with another status than 0
+   */
+  async run(args: readonly string[], call: Pick<KopiaOptions, 'signal'> = this.#options): Promise<KopiaRun> {
     const { promise, resolve, reject } = Promise.withResolvers<KopiaRun>();
     const options = {
       env: { ...process.env, ...this.#environment() },
       maxBuffer: 256 * 1024 * 1024,
-      ...(this.#options.signal && { signal: this.#options.signal }),
+      ...(call.signal && { signal: call.signal }),
     };
     execFile(this.#program, [...args], options, (error, stdout, stderr) => {
       if (error === null) resolve({ stdout, stderr });

@@ -5,7 +5,8 @@
  * - Maintenance merges an epoch only when two newer ones have begun, which takes a day each. We merge only in the epoch
  *   that is being written, and ask for it again between the put and the first removal.
  * - Whoever lists in between sees the eight and the one: duplicates are normal. Whoever has listed before, and finds
- *   one of the eight gone, lists again; Kopia does so up to ten times, and so do we.
+ *   one of the eight gone, lists again. Kopia asks ten times within a minute, but goes by the listing that it keeps for 20
+ *   minutes (`epoch_manager.go`, `committedState`): its command ends, and succeeds when it is run again.
  * - A crash at any point leaves the superset, or some of the eight, or both. Nothing is ever removed that is not
  *   contained in a durable blob of the same epoch. Deleted entries are kept in merges like all others.
  * - When a removal is denied (an append-only store) the duplicates stay for maintenance.
