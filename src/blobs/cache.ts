@@ -6,18 +6,8 @@
  * It must not stand below whoever wants to know whether the store still has something, such as a verification or a backup that
  * refers to what is there. What came damaged would come so again: who finds that asks with `fresh`, and the cache is mended.
  */
-import type {
-  BlobCall,
-  BlobGet,
-  BlobId,
-  BlobList,
-  BlobMetadata,
-  BlobPut,
-  BlobRetention,
-  BlobStore,
-  BlobUpload,
-  BlobUploadOptions,
-} from './blob-store.ts';
+import type { BlobGet, BlobId, BlobStore } from './blob-store.ts';
+import { StoreLayer } from './store-layer.ts';
 import { type CacheFile, entryBytesMax } from './cache-file.ts';
 
 export interface CacheOptions {
@@ -34,26 +24,21 @@ export interface CacheParts {
   readonly file: CacheFile;
 }
 
-export class CacheStore implements BlobStore {
-  readonly description: string;
-  readonly listsInOrder: boolean;
-  readonly #store: BlobStore;
+export class CacheStore extends StoreLayer {
   readonly #file: CacheFile;
   readonly #options: CacheOptions;
 
   constructor({ store, file }: CacheParts, options: CacheOptions) {
-    this.description = store.description;
-    this.listsInOrder = store.listsInOrder === true;
-    this.#store = store;
+    super(store);
     this.#file = file;
     this.#options = options;
   }
 
   /** Ranges are kept as they were asked for: contents are asked for in the same way each time. */
-  async get(id: BlobId, options: BlobGet): Promise<Uint8Array> {
+  override async get(id: BlobId, options: BlobGet): Promise<Uint8Array> {
     const { range, into, fresh = false, signal } = options;
     if (range === undefined || !this.#isKept(id, range.lengthBytes) || (into && into.length < range.lengthBytes)) {
-      return await this.#store.get(id, options);
+      return await this.store.get(id, options);
     }
     signal.throwIfAborted();
     const key = `${this.#options.scope}/${id}/${range.offset}+${range.lengthBytes}`;
@@ -63,42 +48,14 @@ export class CacheStore implements BlobStore {
       into.set(kept);
       return into.subarray(0, kept.length);
     }
-    const bytes = await this.#store.get(id, options);
+    const bytes = await this.store.get(id, options);
     if (bytes.length === range.lengthBytes) await this.#file.put(key, bytes);
     return bytes;
   }
 
-  async put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<void> {
-    await this.#store.put(id, bytes, options);
-  }
-
-  async upload(id: BlobId, options: BlobUploadOptions): Promise<BlobUpload> {
-    return await this.#store.upload(id, options);
-  }
-
-  async stat(id: BlobId, options: BlobCall): Promise<BlobMetadata> {
-    return await this.#store.stat(id, options);
-  }
-
-  list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata> {
-    return this.#store.list(prefix, options);
-  }
-
-  async extendRetention(id: BlobId, retention: BlobRetention, options: BlobCall): Promise<void> {
-    await this.#store.extendRetention(id, retention, options);
-  }
-
-  async remove(id: BlobId, options: BlobCall): Promise<void> {
-    await this.#store.remove(id, options);
-  }
-
-  async serverTimeMs(options: BlobCall): Promise<number> {
-    return await this.#store.serverTimeMs(options);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
+  override async [Symbol.asyncDispose](): Promise<void> {
     await this.#file[Symbol.asyncDispose]();
-    await this.#store[Symbol.asyncDispose]();
+    await this.store[Symbol.asyncDispose]();
   }
 
   #isKept(id: BlobId, lengthBytes: number): boolean {

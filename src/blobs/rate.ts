@@ -4,18 +4,8 @@
  * operation adds its cost to it and waits until those before it are paid. Nobody holds a lock while it waits.
  */
 import type { Clock } from '../std/clock.ts';
-import type {
-  BlobCall,
-  BlobGet,
-  BlobId,
-  BlobList,
-  BlobMetadata,
-  BlobPut,
-  BlobRetention,
-  BlobStore,
-  BlobUpload,
-  BlobUploadOptions,
-} from './blob-store.ts';
+import type { BlobGet, BlobId, BlobPut, BlobStore, BlobUpload, BlobUploadOptions } from './blob-store.ts';
+import { StoreLayer } from './store-layer.ts';
 
 /** Structured-clonable; the bucket is shared, not copied. */
 export interface RateOptions {
@@ -33,39 +23,34 @@ export function createRateBucket(): SharedArrayBuffer {
   return new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT);
 }
 
-export class RateStore implements BlobStore {
-  readonly description: string;
-  readonly listsInOrder: boolean;
-  readonly #store: BlobStore;
+export class RateStore extends StoreLayer {
   readonly #clock: Clock;
   readonly #bytesPerSecond: number;
   /** One element: microseconds on the monotonic clock. */
   readonly #paidAt: BigInt64Array;
 
   constructor({ store, clock }: { readonly store: BlobStore; readonly clock: Clock }, options: RateOptions) {
-    this.description = store.description;
-    this.listsInOrder = store.listsInOrder === true;
-    this.#store = store;
+    super(store);
     this.#clock = clock;
     this.#bytesPerSecond = options.bytesPerSecond;
     this.#paidAt = new BigInt64Array(options.bucket);
   }
 
-  async get(id: BlobId, options: BlobGet): Promise<Uint8Array> {
+  override async get(id: BlobId, options: BlobGet): Promise<Uint8Array> {
     await this.#pass(options.range?.lengthBytes ?? 0, options.signal);
-    const bytes = await this.#store.get(id, options);
+    const bytes = await this.store.get(id, options);
     // The length of a whole blob is known only now: those who come next wait for it.
     if (options.range === undefined) this.#charge(bytes.length);
     return bytes;
   }
 
-  async put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<void> {
+  override async put(id: BlobId, bytes: Uint8Array, options: BlobPut): Promise<void> {
     await this.#pass(bytes.length, options.signal);
-    await this.#store.put(id, bytes, options);
+    await this.store.put(id, bytes, options);
   }
 
-  async upload(id: BlobId, options: BlobUploadOptions): Promise<BlobUpload> {
-    const upload = await this.#store.upload(id, options);
+  override async upload(id: BlobId, options: BlobUploadOptions): Promise<BlobUpload> {
+    const upload = await this.store.upload(id, options);
     return {
       write: async (piece) => {
         await this.#pass(piece.length, options.signal);
@@ -74,30 +59,6 @@ export class RateStore implements BlobStore {
       commit: () => upload.commit(),
       [Symbol.asyncDispose]: () => upload[Symbol.asyncDispose](),
     };
-  }
-
-  async stat(id: BlobId, options: BlobCall): Promise<BlobMetadata> {
-    return await this.#store.stat(id, options);
-  }
-
-  list(prefix: string, options: BlobList): AsyncIterable<BlobMetadata> {
-    return this.#store.list(prefix, options);
-  }
-
-  async extendRetention(id: BlobId, retention: BlobRetention, options: BlobCall): Promise<void> {
-    await this.#store.extendRetention(id, retention, options);
-  }
-
-  async remove(id: BlobId, options: BlobCall): Promise<void> {
-    await this.#store.remove(id, options);
-  }
-
-  async serverTimeMs(options: BlobCall): Promise<number> {
-    return await this.#store.serverTimeMs(options);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#store[Symbol.asyncDispose]();
   }
 
   async #pass(bytes: number, signal: AbortSignal): Promise<void> {
