@@ -55,6 +55,12 @@ export class AlignedMemory {
   }
 }
 
+/** A buffer of its own, at least so long; its length is a multiple of 4,096. */
+export function alignedBuffer(lengthBytes: number): Uint8Array {
+  const slotBytes = Math.ceil(lengthBytes / directAlignmentBytes) * directAlignmentBytes;
+  return AlignedMemory.allocate({ slotBytes, slots: 1 }).slot(0);
+}
+
 /** Whether a buffer's own beginning is aligned, found once for each. */
 const alignedBuffers = new WeakMap<ArrayBufferLike, boolean>();
 

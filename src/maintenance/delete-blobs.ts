@@ -10,10 +10,10 @@
  * A crash leaves blobs that the next run removes. Removing needs no room.
  */
 import type { BlobId, BlobMetadata, BlobStore } from '../blobs/blob-store.ts';
+import { ifThere } from '../blobs/if-there.ts';
 import type { ContentCodec } from '../repository/content/content-codec.ts';
 import { decodeSessionMarker, sessionIdOf } from '../repository/content/session.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
-import { hasCode } from '../std/dray-error.ts';
 import { jsonObject } from '../std/lossless-json.ts';
 import { PackUsage } from './pack-usage.ts';
 import { removeBlobs } from './remove-blobs.ts';
@@ -88,7 +88,7 @@ class ActiveSessions {
       if (this.#read.has(id)) continue;
       const session = sessionIdOf(id);
       if (session === undefined) throw new RepositoryError('corrupt', `${id} is no session marker`);
-      const sealed = await getIfThere(this.#store, id, signal);
+      const sealed = await ifThere(this.#store.get(id, { signal }));
       // Its writer has ended meanwhile.
       if (sealed === undefined) continue;
       this.#read.add(id);
@@ -96,14 +96,5 @@ class ActiveSessions {
       const known = this.#checkpointMs.get(session) ?? checkpointTimeMs;
       this.#checkpointMs.set(session, Math.max(checkpointTimeMs, known));
     }
-  }
-}
-
-async function getIfThere(store: BlobStore, id: BlobId, signal: AbortSignal): Promise<Uint8Array | undefined> {
-  try {
-    return await store.get(id, { signal });
-  } catch (error) {
-    if (hasCode(error, 'blob-not-found')) return undefined;
-    throw error;
   }
 }

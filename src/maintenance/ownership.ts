@@ -1,10 +1,6 @@
 /** Only the owner maintains a repository: an identity, not a lock (Kopia `maintenance_run.go`). */
-import type { Identity } from '../repository/repository.ts';
+import { type Identity, identityText } from '../repository/repository.ts';
 import { MaintenanceError } from './maintenance-error.ts';
-
-export function identityText({ userName, host }: Identity): string {
-  return `${userName}@${host}`;
-}
 
 /** @throws {MaintenanceError} `maintenance-owner` */
 export function requireOwner(owner: string | undefined, identity: Identity): void {

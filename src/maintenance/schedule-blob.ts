@@ -3,9 +3,9 @@
  * each other's history; what is lost all the same only delays what may be deleted.
  */
 import type { BlobStore } from '../blobs/blob-store.ts';
+import { ifThere } from '../blobs/if-there.ts';
 import type { OpenedFormat } from '../repository/format/format-store.ts';
 import { maintenanceBlobId, openMaintenance, sealMaintenance } from '../repository/format/maintenance-blob.ts';
-import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
 import { Schedule } from './schedule.ts';
 
@@ -34,14 +34,8 @@ export class ScheduleBlob {
 
   /** @throws {RepositoryError} `corrupt`; {BlobError} */
   async read({ signal }: Call): Promise<Schedule> {
-    let sealed: Uint8Array;
-    try {
-      sealed = await this.#store.get(maintenanceBlobId, { signal });
-    } catch (error) {
-      if (hasCode(error, 'blob-not-found')) return Schedule.empty();
-      throw error;
-    }
-    return Schedule.parse(openMaintenance(this.#opened, sealed));
+    const sealed = await ifThere(this.#store.get(maintenanceBlobId, { signal }));
+    return sealed === undefined ? Schedule.empty() : Schedule.parse(openMaintenance(this.#opened, sealed));
   }
 
   /** Reads, changes and puts it. @returns what was put */

@@ -1,8 +1,8 @@
 /** Runs tasks one after the other, and puts what came of each into the history (Kopia `ReportRun`). */
+import { messageChain } from '../std/causes.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { nanosecondsFromMs, type Nanoseconds } from '../std/go-time.ts';
 import { toError } from '../std/to-error.ts';
-import { causeTexts } from './cause-texts.ts';
 import type { RunRecord, Schedule, TaskName } from './schedule.ts';
 import type { ScheduleBlob } from './schedule-blob.ts';
 import type { TaskContext, TaskOutcome } from './task.ts';
@@ -78,7 +78,7 @@ export class TaskRunner {
   }
 
   #failed(start: Nanoseconds, error: unknown): RunRecord {
-    return { start, end: this.#now(), error: causeTexts(toError(error)).join(': '), extra: undefined };
+    return { start, end: this.#now(), error: messageChain(toError(error)), extra: undefined };
   }
 
   async #record(task: TaskName, record: RunRecord): Promise<void> {
@@ -90,7 +90,7 @@ export class TaskRunner {
       const isNeeded = task === 'full-rewrite-contents' && record.error === undefined;
       const isTold = record.error !== undefined || hasCode(error, 'blob-no-space');
       if (isNeeded || !isTold) throw error;
-      onWarning(`that ${task} was run stands nowhere: ${causeTexts(toError(error)).join(': ')}`);
+      onWarning(`that ${task} was run stands nowhere: ${messageChain(toError(error))}`);
     }
   }
 

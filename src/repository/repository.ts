@@ -38,6 +38,11 @@ export interface Identity {
   readonly host: string;
 }
 
+/** As Kopia writes it. */
+export function identityText({ userName, host }: Identity): string {
+  return `${userName}@${host}`;
+}
+
 /** The index that is loaded is believed for this long, milliseconds (Kopia: 15 minutes at most). */
 const indexFreshMs = 10 * 60 * 1000;
 /**

@@ -4,7 +4,7 @@
  */
 import { mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Rng } from './rng.ts';
+import { randomHex, type Rng } from './rng.ts';
 
 export interface AtomicWriteOptions {
   readonly rng: Rng;
@@ -43,7 +43,7 @@ export async function atomicWrite(
 
 /** Kopia's name for a file that is not complete: `<path>.tmp.<16 hexadecimal digits>`. */
 export function temporaryName(path: string, rng: Rng): string {
-  return `${path}.tmp.${Buffer.from(rng.bytes(8)).toString('hex')}`;
+  return `${path}.tmp.${randomHex(rng, 8)}`;
 }
 
 /** Makes the names in a directory durable. File systems that cannot sync a directory (EINVAL) need no sync or offer none. */

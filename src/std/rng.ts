@@ -8,6 +8,11 @@ export interface Rng {
   uniform(): number;
 }
 
+/** For names that nobody else has. @returns two digits a byte */
+export function randomHex(rng: Rng, lengthBytes: number): string {
+  return Buffer.from(rng.bytes(lengthBytes)).toString('hex');
+}
+
 /** The operating system's generator; the only one that may make keys, nonces and ids. */
 export const systemRng: Rng = {
   bytes: (lengthBytes) => randomFillSync(new Uint8Array(lengthBytes)),

@@ -5,7 +5,7 @@
 
 import { BlobError } from '../blobs/blob-store.ts';
 import { openBlobStore } from '../blobs/open-blob-store.ts';
-import { AlignedMemory, directAlignmentBytes } from '../kernel/aligned-memory.ts';
+import { alignedBuffer, directAlignmentBytes } from '../kernel/aligned-memory.ts';
 import { ContentCodec } from '../repository/content/content-codec.ts';
 import { readLocalIndex } from '../repository/content/pack-format.ts';
 import { systemClock } from '../std/clock.ts';
@@ -39,17 +39,12 @@ async function check(task: CheckTask): Promise<PackChecked> {
   const roomBytes = (task.lengthBytes ?? 0) + 2 * directAlignmentBytes;
   const fits = freeBuffers.findIndex((buffer) => buffer.length >= roomBytes);
   const [free] = fits < 0 ? [] : freeBuffers.splice(fits, 1);
-  const buffer = free ?? newBuffer(Math.max(bufferBytesMin, roomBytes));
+  const buffer = free ?? alignedBuffer(Math.max(bufferBytesMin, roomBytes));
   try {
     return await checkPack(task, buffer);
   } finally {
     if (freeBuffers.length < checkTasksPerWorker) freeBuffers.push(buffer);
   }
-}
-
-function newBuffer(lengthBytes: number): Uint8Array {
-  const slotBytes = Math.ceil(lengthBytes / directAlignmentBytes) * directAlignmentBytes;
-  return AlignedMemory.allocate({ slotBytes, slots: 1 }).slot(0);
 }
 
 async function checkPack({ blob, lengthBytes, entries }: CheckTask, buffer: Uint8Array): Promise<PackChecked> {

@@ -1,6 +1,7 @@
 /** What happens to one file of many, and what happens to all: a damaged file stops nobody else, a full disk everybody. */
-import { hasCode } from '../std/dray-error.ts';
 import { KernelError } from '../kernel/sys.ts';
+import { rootCause } from '../std/causes.ts';
+import { isDamage } from './damage.ts';
 
 /** Errors of a system call behind which nothing else would succeed either. */
 const ending = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'EBADF', 'ESTALE']);
@@ -19,17 +20,8 @@ export interface Omission {
   readonly reason: string;
 }
 
-const damageCodes = ['corrupt', 'content-missing', 'blob-not-found', 'blob-range', 'unsupported'];
-
-/** Whether the repository is to blame. */
-export function isDamage(error: unknown): boolean {
-  return damageCodes.some((code) => hasCode(error, code));
-}
-
 /** The outermost messages say where, the innermost what was found. */
 export function omission(path: string, error: Error): Omission {
   const cause = isDamage(error) ? 'damaged' : 'refused';
-  let root: Error = error;
-  while (root.cause instanceof Error) root = root.cause;
-  return { path, cause, reason: root.message };
+  return { path, cause, reason: rootCause(error).message };
 }

@@ -4,7 +4,7 @@
  * the opened bytes before anybody sees them.
  */
 import type { BlobStore } from '../blobs/blob-store.ts';
-import { AlignedMemory, directAlignmentBytes } from '../kernel/aligned-memory.ts';
+import { alignedBuffer, AlignedMemory } from '../kernel/aligned-memory.ts';
 import { decompressChunk } from '../repository/content/compression.ts';
 import type { ContentCodec } from '../repository/content/content-codec.ts';
 import { hashOf, prefixOf } from '../repository/content/content-id.ts';
@@ -64,7 +64,7 @@ export class LeafFetcher {
   ): Disposable & { readonly bytes: Uint8Array } {
     const neededBytes = phase + lengthBytes;
     const free = neededBytes <= slotBytes ? this.#freeSlots : this.#largeSlots;
-    const slot = takeOf(free, neededBytes) ?? largeSlot(neededBytes);
+    const slot = takeOf(free, neededBytes) ?? alignedBuffer(Math.max(neededBytes, largeSlotBytes));
     return {
       bytes: slot.subarray(phase),
       [Symbol.dispose]: () => {
@@ -186,9 +186,4 @@ function raise(_leaf: FetchLeaf, error: RepositoryError): never {
 function takeOf(free: Uint8Array[], neededBytes: number): Uint8Array | undefined {
   const at = free.findLastIndex(({ length }) => length >= neededBytes);
   return at < 0 ? undefined : free.splice(at, 1)[0];
-}
-
-function largeSlot(neededBytes: number): Uint8Array {
-  const pages = Math.ceil(Math.max(neededBytes, largeSlotBytes) / directAlignmentBytes);
-  return AlignedMemory.allocate({ slotBytes: pages * directAlignmentBytes, slots: 1 }).slot(0);
 }

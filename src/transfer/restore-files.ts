@@ -15,7 +15,7 @@ import type { DirEntry } from '../repository/manifest/dir-entry.ts';
 import type { SnapshotId } from '../repository/manifest/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
 import { makeDirectories, syncDirectory } from '../std/atomic-write.ts';
-import type { Rng } from '../std/rng.ts';
+import { randomHex, type Rng } from '../std/rng.ts';
 import { VolumeError } from '../volume/block-source.ts';
 import { removeBeginningWith } from '../volume/folder-entry.ts';
 import { withVolumeErrors } from '../volume/volume-errors.ts';
@@ -99,7 +99,7 @@ export async function restoreFiles(
   const boot = await bootId();
   // What an earlier boot has written is believed only when one run has compared all of it.
   const believed = state !== undefined && state.own && boot !== '' && state.boot === boot;
-  const leftoverPrefix = state?.temporaryPrefix ?? `.dray-${hex(rng, 8)}-`;
+  const leftoverPrefix = state?.temporaryPrefix ?? `.dray-${randomHex(rng, 8)}-`;
   const own = state?.own ?? way !== 'over-folder';
   const begun = { ...wanted, own, temporaryPrefix: leftoverPrefix, boot: state === undefined || believed ? boot : '' };
   const record = async (partial: FilesState['partial']): Promise<void> =>
@@ -115,7 +115,7 @@ export async function restoreFiles(
     rootDevice: (await folder.stat({ bigint: true })).dev,
     existing: believed ? 'trust' : state === undefined && own ? 'refuse' : 'replace',
     own,
-    temporaryPrefix: `${leftoverPrefix}${hex(rng, 4)}-`,
+    temporaryPrefix: `${leftoverPrefix}${randomHex(rng, 4)}-`,
     leftoverPrefix,
     partial,
     recordPartial: record,
@@ -167,10 +167,6 @@ async function wantedOf(
 ): Promise<Pick<FilesState, 'snapshot' | 'object' | 'folder' | 'owners'>> {
   const { dev, ino, birthtimeNs } = await folder.stat({ bigint: true });
   return { snapshot, object: root.object, folder: `${dev}:${ino}:${birthtimeNs}`, owners };
-}
-
-function hex(rng: Rng, bytes: number): string {
-  return Buffer.from(rng.bytes(bytes)).toString('hex');
 }
 
 function ifMissing(error: NodeJS.ErrnoException): undefined {

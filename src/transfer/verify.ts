@@ -6,12 +6,12 @@
  * a second time, in the repository as it is then (`confirm-damage.ts`).
  */
 import type { BlobStoreLocation } from '../blobs/location.ts';
+import { ifThere } from '../blobs/if-there.ts';
 import type { ContentId } from '../repository/content/content-id.ts';
 import { decodeSessionMarker } from '../repository/content/session.ts';
 import { openMaintenance } from '../repository/format/maintenance-blob.ts';
 import type { Snapshot } from '../repository/manifest/snapshot.ts';
 import type { Repository } from '../repository/repository.ts';
-import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
 import { checkPacks, packLengths, type PacksChecked } from './check-packs.ts';
 import { confirmDamage, type Problem } from './confirm-damage.ts';
@@ -175,12 +175,9 @@ async function checkBlobs(repository: Repository, signal: AbortSignal): Promise<
   }
   for await (const { id } of store.list('s', { signal })) {
     await check(`session marker ${id}`, async () => {
-      try {
-        decodeSessionMarker(codec, id, await store.get(id, { signal }));
-      } catch (error) {
-        // The session has ended since the listing.
-        if (!hasCode(error, 'blob-not-found')) throw error;
-      }
+      const sealed = await ifThere(store.get(id, { signal }));
+      // Else the session has ended since the listing.
+      if (sealed !== undefined) decodeSessionMarker(codec, id, sealed);
     });
   }
   for await (const { id } of store.list('kopia.maintenance', { signal })) {

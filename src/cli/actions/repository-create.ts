@@ -8,7 +8,7 @@ import {
   maintenanceLabels,
 } from '../../repository/manifest/maintenance-params.ts';
 import { defaultGlobalPolicy, policyLabels } from '../../repository/manifest/policy.ts';
-import { Repository } from '../../repository/repository.ts';
+import { identityText, Repository } from '../../repository/repository.ts';
 import type { Action } from '../command.ts';
 import type { RepositoryCreateOptions } from '../repository-create.ts';
 import { CliError } from '../shell/cli-error.ts';
@@ -41,7 +41,7 @@ export const repositoryCreate: Action<RepositoryCreateOptions> = async (context,
   await using writer = await repository.writer(identity, { signal });
   const set = await repository.manifests.load({ signal });
   set.put({ labels: policyLabels({}), data: defaultGlobalPolicy({ compressorName: options.compression }) });
-  const owner = `${identity.userName}@${identity.host}`;
+  const owner = identityText(identity);
   const extendObjectLocks = retention !== undefined && canExtendLocks(retention.periodMs);
   if (retention !== undefined && !extendObjectLocks) {
     context.log.warn('locks of less than two days pass before maintenance extends them: it does not try');

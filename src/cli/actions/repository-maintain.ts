@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 
 import { maintain, type MaintenanceResult } from '../../maintenance/maintain.ts';
-import { identityText } from '../../maintenance/ownership.ts';
 import type { TaskReport } from '../../maintenance/task-runner.ts';
 import { setMaintenanceOwner } from '../../repository/manifest/maintenance-params.ts';
+import { identityText } from '../../repository/repository.ts';
 import { formatGoTime } from '../../std/go-time.ts';
 import { CliError } from '../shell/cli-error.ts';
 import type { CliContext } from '../shell/cli-context.ts';

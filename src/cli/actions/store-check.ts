@@ -17,6 +17,7 @@ import { exitCodes } from '../shell/exit-code.ts';
 import type { StoreCheckOptions } from '../store-check.ts';
 import { storeLocation } from './begin-opening.ts';
 import { tryLock } from './try-lock.ts';
+import { randomHex } from '../../std/rng.ts';
 
 /** Beyond it, Kopia's rules and ours about what is old enough to be deleted do not hold (Kopia `maxClockSkew`). */
 const clockSkewMsMax = 5 * 60 * 1000;
@@ -32,7 +33,7 @@ interface Tried {
 export const storeCheck: Action<StoreCheckOptions> = async (context, { url }) => {
   const location = storeLocation(context, { url });
   const clockSkewMs = await skewOf(location, context);
-  const name = `dray-check-${Buffer.from(context.rng.bytes(8)).toString('hex')}`;
+  const name = `dray-check-${randomHex(context.rng, 8)}`;
   const tried: Tried[] = [];
   for (const [index, promise] of storeContract.entries()) {
     const place = { ...location, ...placeWithin(location, `${name}-${index}`) };

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import type { BlobId } from '../../blobs/blob-store.ts';
 import { JsonError, parseJson, type JsonValue } from '../../std/lossless-json.ts';
 import { stringifyJson } from '../../std/write-json.ts';
-import type { Rng } from '../../std/rng.ts';
+import { randomHex, type Rng } from '../../std/rng.ts';
 import { foldJson } from '../format/fold-json.ts';
 import { RepositoryError } from '../repository-error.ts';
 import type { ContentCodec, NamedBlob } from './content-codec.ts';
@@ -20,7 +20,7 @@ const markerPrefix = 's';
 /** `s`, 16 random hexadecimal digits, and the number of 30 day steps since 2000 in hexadecimal. */
 export function newSessionId({ rng, nowMs }: { readonly rng: Rng; readonly nowMs: number }): string {
   const step = Math.max(0, Math.floor((nowMs - idEpochMs) / idEpochStepMs));
-  return markerPrefix + Buffer.from(rng.bytes(8)).toString('hex') + step.toString(16);
+  return markerPrefix + randomHex(rng, 8) + step.toString(16);
 }
 
 /** The session that wrote a blob: the first part after a `-` that begins with `s`. */

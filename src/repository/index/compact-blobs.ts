@@ -7,7 +7,7 @@
  * a blob is sealed in memory. A reader merges whatever the members of a set hold.
  */
 import type { BlobId, BlobStore } from '../../blobs/blob-store.ts';
-import type { Rng } from '../../std/rng.ts';
+import { randomHex, type Rng } from '../../std/rng.ts';
 import type { ContentCodec } from '../content/content-codec.ts';
 import { encodeCursor, joinPieces } from './encode-index.ts';
 import type { IndexCache } from './index-cache.ts';
@@ -45,7 +45,7 @@ export async function putCompacted(
   { prefix, rng, check, entriesPerBlobMax: entriesMax = entriesPerBlobMax, signal }: CompactOptions,
 ): Promise<BlobId[]> {
   const cuts = cutKeys(files, entriesMax);
-  const suffix = `s${Buffer.from(rng.bytes(8)).toString('hex')}-c${cuts.length}`;
+  const suffix = `s${randomHex(rng, 8)}-c${cuts.length}`;
   const put: BlobId[] = [];
   for (const [number, from] of cuts.entries()) {
     const to = cuts[number + 1];

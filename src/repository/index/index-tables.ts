@@ -115,8 +115,7 @@ export class IndexTables {
 
   /** The table of one blob, from disk or from the store; the caller releases it. */
   async openBlob(blob: BlobId, { signal }: { readonly signal: AbortSignal }): Promise<TableFile> {
-    const fetching = { lengthBytes: new Map(), room: new Semaphore(fetchBytesMax), signal };
-    return (await this.#cache.open([blob])) ?? (await this.#fetch(blob, fetching));
+    return (await this.#cache.open([blob])) ?? (await this.#fetch(blob, { signal }));
   }
 
   /** A few tables that cover these blobs, apart from those in use; the caller releases them. As `openBlob`. */
@@ -150,7 +149,9 @@ export class IndexTables {
     let pending: TableFile[] = [];
     const room = new Semaphore(fetchBytesMax);
     const tables = mapConcurrent(missing, { limit: openingsMax, signal }, async (blob, call) => {
-      const file = (await this.#cache.open([blob])) ?? (await this.#fetch(blob, { lengthBytes, room, ...call }));
+      const cached = await this.#cache.open([blob]);
+      using _room = cached === undefined ? await room.acquire(lengthBytes.get(blob) ?? 0, call) : undefined;
+      const file = cached ?? (await this.#fetch(blob, call));
       opened.add(file);
       return file;
     });
@@ -176,8 +177,7 @@ export class IndexTables {
     }
   }
 
-  async #fetch(blob: BlobId, { lengthBytes, room, signal }: Fetching): Promise<TableFile> {
-    using _room = await room.acquire(lengthBytes.get(blob) ?? 0, { signal });
+  async #fetch(blob: BlobId, { signal }: { readonly signal: AbortSignal }): Promise<TableFile> {
     const sealed = await this.#store.get(blob, { signal });
     return await this.#cache.add(blob, this.#codec.openNamed(blob, sealed), { signal });
   }
@@ -223,11 +223,4 @@ interface Merging {
 
 interface Opening extends Merging {
   readonly lengthBytes: ReadonlyMap<BlobId, number>;
-}
-
-interface Fetching {
-  readonly lengthBytes: ReadonlyMap<BlobId, number>;
-  /** For the bytes of what is being fetched. */
-  readonly room: Semaphore;
-  readonly signal: AbortSignal;
 }

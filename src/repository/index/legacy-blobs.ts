@@ -4,7 +4,7 @@
  * so the logs always have to be read. Nothing is merged here: Kopia's quick maintenance does, and a blob is small.
  */
 import type { BlobId, BlobStore } from '../../blobs/blob-store.ts';
-import { hasCode } from '../../std/dray-error.ts';
+import { ifThere } from '../../blobs/if-there.ts';
 import type { ContentCodec } from '../content/content-codec.ts';
 import { decodeCompactionLog, type CompactionLog } from './compaction-log.ts';
 import { encodeIndex } from './encode-index.ts';
@@ -91,12 +91,8 @@ export class LegacyBlobs implements IndexBlobs {
   /** Undefined when a later compaction has removed it since. */
   async #readLog(name: BlobId, signal: AbortSignal): Promise<CompactionLog | undefined> {
     const { store, codec } = this.#parts;
-    try {
-      return decodeCompactionLog(name, codec.openNamed(name, await store.get(name, { signal })));
-    } catch (error) {
-      if (hasCode(error, 'blob-not-found')) return undefined;
-      throw error;
-    }
+    const sealed = await ifThere(store.get(name, { signal }));
+    return sealed && decodeCompactionLog(name, codec.openNamed(name, sealed));
   }
 }
 

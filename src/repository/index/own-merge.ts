@@ -12,6 +12,7 @@
  * - When a removal is denied (an append-only store) the duplicates stay for maintenance.
  */
 import { BlobError, type BlobId, type BlobStore } from '../../blobs/blob-store.ts';
+import { ifThere } from '../../blobs/if-there.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import type { ContentCodec, NamedBlob } from '../content/content-codec.ts';
 import { encodeCursor, joinPieces } from './encode-index.ts';
@@ -47,7 +48,7 @@ export async function putMerged(
   const files: TableFile[] = [];
   try {
     for (const blob of blobs) {
-      const file = await openIfThere(tables, blob, signal);
+      const file = await ifThere(tables.openBlob(blob, { signal }));
       if (file === undefined) return { gone: blob };
       files.push(file);
     }
@@ -82,13 +83,4 @@ export async function removeMerged(
     }
   }
   return removed;
-}
-
-async function openIfThere(tables: IndexTables, blob: BlobId, signal: AbortSignal): Promise<TableFile | undefined> {
-  try {
-    return await tables.openBlob(blob, { signal });
-  } catch (error) {
-    if (hasCode(error, 'blob-not-found')) return undefined;
-    throw error;
-  }
 }

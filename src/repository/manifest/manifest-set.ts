@@ -11,7 +11,7 @@ import { nanosecondsFromMs } from '../../std/go-time.ts';
 import type { Nanoseconds } from '../../std/go-time.ts';
 import { bareObject } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
-import type { Rng } from '../../std/rng.ts';
+import { randomHex, type Rng } from '../../std/rng.ts';
 import type { ContentId } from '../content/content-id.ts';
 import { encodeManifestContent, manifestData } from './manifest-codec.ts';
 import type { Labels, ManifestEntry, ManifestId } from './manifest-codec.ts';
@@ -88,7 +88,7 @@ export class ManifestSet {
   /** Stores a manifest with the next `takePending`. Returns its id. */
   put({ labels, data, id }: ManifestPut): ManifestId {
     assert(labels['type'] !== undefined, 'a manifest needs a type');
-    const newId = id ?? (Buffer.from(this.#rng.bytes(16)).toString('hex') as ManifestId);
+    const newId = id ?? (randomHex(this.#rng, 16) as ManifestId);
     const copy = Object.assign(bareObject<string>(), labels);
     this.#change({ id: newId, labels: copy, modified: this.#later(newId), deleted: false, data: manifestData(data) });
     return newId;

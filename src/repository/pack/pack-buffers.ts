@@ -1,7 +1,7 @@
 /** The few aligned buffers that a pack writer fills and sends on, which are all the memory that its packs take. */
 import assert from 'node:assert/strict';
 
-import { AlignedMemory, directAlignmentBytes } from '../../kernel/aligned-memory.ts';
+import { alignedBuffer, AlignedMemory, directAlignmentBytes } from '../../kernel/aligned-memory.ts';
 
 export interface PackBuffersOptions {
   /** A multiple of the alignment. */
@@ -27,10 +27,7 @@ export class PackBuffers {
    * kept.
    */
   async take(bytes: number): Promise<Uint8Array> {
-    if (bytes > this.#bufferBytes) {
-      const slotBytes = Math.ceil(bytes / directAlignmentBytes) * directAlignmentBytes;
-      return AlignedMemory.allocate({ slotBytes, slots: 1 }).slot(0);
-    }
+    if (bytes > this.#bufferBytes) return alignedBuffer(bytes);
     return this.#free.pop() ?? (await new Promise<Uint8Array>((resolve) => this.#waiting.push(resolve)));
   }
 

@@ -11,7 +11,7 @@ import assert from 'node:assert/strict';
 import { blobId, type BlobId, type BlobStore, type BlobUpload } from '../../blobs/blob-store.ts';
 import { directAlignmentBytes } from '../../kernel/aligned-memory.ts';
 import type { Clock } from '../../std/clock.ts';
-import type { Rng } from '../../std/rng.ts';
+import { randomHex, type Rng } from '../../std/rng.ts';
 import { toError } from '../../std/to-error.ts';
 import type { CompressorName } from '../content/compression.ts';
 import type { ContentCodec } from '../content/content-codec.ts';
@@ -165,7 +165,7 @@ export class PackWriter implements AsyncDisposable {
   }
 
   async #begin(): Promise<OpenPack> {
-    const name = Buffer.from(this.#parts.rng.bytes(16)).toString('hex');
+    const name = randomHex(this.#parts.rng, 16);
     const blob = blobId(`${this.#options.kind}${name}-${this.#options.sessionId}`);
     const buffer = this.#buffer ?? (await this.#takeBuffer());
     const preamble = packPreamble(this.#options.format.packHead, this.#parts.rng);
