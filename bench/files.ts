@@ -11,6 +11,7 @@ import { writeImage } from '../src/cli/actions/tour-image.ts';
 import { seededRng } from '../src/std/rng.ts';
 import { describeMachine } from './machine.ts';
 import { measure, type Measurement } from './measure.ts';
+import { kopiaEnvironment } from './peers/kopia-settings.ts';
 import { findOrBuildPeer, versionOf } from './peers/peer.ts';
 import { Samples } from './samples.ts';
 import { markdownTable } from './table.ts';
@@ -40,11 +41,7 @@ const restic = await findOrBuildPeer('restic');
 if (kopia === undefined || restic === undefined) throw new Error('kopia and restic are needed');
 const samples = new Samples();
 const env = {
-  KOPIA_CONFIG_PATH: workspace.path('kopia.config'),
-  KOPIA_CACHE_DIRECTORY: workspace.path('kopia-cache'),
-  KOPIA_LOG_DIR: workspace.path('kopia-logs'),
-  KOPIA_CHECK_FOR_UPDATES: 'false',
-  KOPIA_PASSWORD: 'bench',
+  ...kopiaEnvironment(workspace.path('kopia-client')),
   RESTIC_REPOSITORY: workspace.path('restic'),
   RESTIC_PASSWORD: 'bench',
   RESTIC_CACHE_DIR: workspace.path('restic-cache'),

@@ -25,6 +25,7 @@ import {
 } from '../test/maintenance/world.ts';
 import { describeMachine } from './machine.ts';
 import { measure, type Measurement } from './measure.ts';
+import { kopiaEnvironment } from './peers/kopia-settings.ts';
 import { findOrBuildPeer } from './peers/peer.ts';
 import { median } from './samples.ts';
 import { markdownTable } from './table.ts';
@@ -132,13 +133,7 @@ async function drayRun(port: string): Promise<Measurement> {
 }
 
 async function kopiaRun(program: string, port: string): Promise<Measurement> {
-  const env = {
-    KOPIA_CONFIG_PATH: workspace.path('kopia/repository.config'),
-    KOPIA_CACHE_DIRECTORY: workspace.path('kopia/cache'),
-    KOPIA_LOG_DIR: workspace.path('kopia/logs'),
-    KOPIA_CHECK_FOR_UPDATES: 'false',
-    KOPIA_PASSWORD: 'password',
-  };
+  const env = kopiaEnvironment(workspace.path('kopia'), { password: 'password' });
   const run = async (...args: string[]): Promise<Measurement> => await measure({ program, args, env, signal });
   const place = [`--bucket=${bucket}`, `--endpoint=127.0.0.1:${port}`, `--region=${region}`, '--disable-tls'];
   const self = ['--override-username=keeper', '--override-hostname=here'];

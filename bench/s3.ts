@@ -12,6 +12,7 @@ import { writeImage } from '../src/cli/actions/tour-image.ts';
 import { authorityFile, startS3Server, testKeys, type S3Server } from '../test/peers/s3-servers.ts';
 import { describeMachine } from './machine.ts';
 import { measure, type Measurement } from './measure.ts';
+import { formatOptions, kopiaEnvironment, parallel, policyOptions } from './peers/kopia-settings.ts';
 import { findOrBuildPeer, versionOf } from './peers/peer.ts';
 import { Samples } from './samples.ts';
 import { markdownTable } from './table.ts';
@@ -77,21 +78,14 @@ async function drayRound(
 }
 
 async function kopiaRound(work: Workspace, server: S3Server, program: string): Promise<void> {
-  const env = {
-    KOPIA_CONFIG_PATH: work.path('kopia/repository.config'),
-    KOPIA_CACHE_DIRECTORY: work.path('kopia/cache'),
-    KOPIA_LOG_DIR: work.path('kopia/logs'),
-    KOPIA_CHECK_FOR_UPDATES: 'false',
-    KOPIA_PASSWORD: 'bench',
-  };
+  const env = kopiaEnvironment(work.path('kopia'));
   const run = async (...args: string[]): Promise<Measurement> => await measure({ program, args, env, signal });
   const place = [`--bucket=${bucket}`, '--prefix=kopia/', `--endpoint=${new URL(server.endpoint).host}`];
-  const format = ['--block-hash=BLAKE3-256', '--encryption=AES256-GCM-HMAC-SHA256', '--object-splitter=FIXED-1M'];
   const trust = [`--region=${region}`, `--root-ca-pem-path=${authorityFile}`];
-  await run('repository', 'create', 's3', ...place, ...trust, ...format);
-  await run('policy', 'set', '--global', '--compression=zstd-fastest', '--parallel-upload-above-size-mib=256');
+  await run('repository', 'create', 's3', ...place, ...trust, ...formatOptions);
+  await run('policy', 'set', '--global', ...policyOptions);
   settle();
-  const backup = await run('snapshot', 'create', image, '--parallel=4', '--no-progress');
+  const backup = await run('snapshot', 'create', image, `--parallel=${parallel}`, '--no-progress');
   samples.add('backup, kopia', backup, { volumeBytes: sizeBytes });
   const { stdout } = await run('snapshot', 'list', image, '--json');
   const [{ id } = { id: '' }] = JSON.parse(stdout) as readonly { id: string }[];

@@ -1,19 +1,9 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 
 import { measure, type Measurement } from '../measure.ts';
 import { FolderPeer } from './folder-peer.ts';
+import { formatOptions, kopiaEnvironment, parallel, policyOptions } from './kopia-settings.ts';
 import { type Peer, type PeerParts, versionOf } from './peer.ts';
-
-/** What `dray` uses by default. */
-const formatOptions = ['--block-hash=BLAKE3-256', '--encryption=AES256-GCM-HMAC-SHA256', '--object-splitter=FIXED-1M'];
-/**
- * Above this size a single file is read by several threads, in pieces of this size. Kopia's own default is 2 GiB, with
- * which an image of 4 GiB is read in two pieces and a smaller one in one.
- */
-const parallelAboveMib = 256;
-const policyOptions = ['--compression=zstd-fastest', `--parallel-upload-above-size-mib=${parallelAboveMib}`];
-const parallel = 4;
 
 export class KopiaPeer extends FolderPeer implements Peer {
   readonly name = 'kopia';
@@ -65,14 +55,7 @@ export class KopiaPeer extends FolderPeer implements Peer {
   }
 
   get #env(): Record<string, string> {
-    const { folder } = this.parts;
-    return {
-      KOPIA_CONFIG_PATH: join(folder, 'repository.config'),
-      KOPIA_CACHE_DIRECTORY: join(folder, 'cache'),
-      KOPIA_LOG_DIR: join(folder, 'logs'),
-      KOPIA_CHECK_FOR_UPDATES: 'false',
-      KOPIA_PASSWORD: 'bench',
-    };
+    return kopiaEnvironment(this.parts.folder);
   }
 
   async #run(...args: readonly string[]): Promise<Measurement> {
