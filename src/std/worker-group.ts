@@ -36,6 +36,11 @@ export interface WorkerGroupOptions {
   readonly tasksPerWorker: number;
 }
 
+interface BeginOptions<Event> {
+  readonly onEvent?: (event: Event) => void;
+  readonly tasksPerWorker?: number;
+}
+
 interface Pending {
   readonly worker: number;
   readonly resolve: (result: unknown) => void;
@@ -52,7 +57,7 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
   readonly #held: number[] = [];
   readonly #pending = new Map<number, Pending>();
   readonly #waiting: (() => void)[] = [];
-  readonly #options: WorkerGroupOptions;
+  #tasksPerWorker: number;
   #onEvent: ((event: Event) => void) | undefined;
   #begun = false;
   #sequence = 0;
@@ -60,7 +65,7 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
   #closing = false;
 
   constructor(options: WorkerGroupOptions) {
-    this.#options = options;
+    this.#tasksPerWorker = options.tasksPerWorker;
     for (let index = 0; index < options.workers; index++) {
       const worker = new Worker(options.module);
       worker.on('message', (reply: ReplyMessage) => this.#receive(reply));
@@ -77,10 +82,14 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
     }
   }
 
-  /** Gives each worker its own clone of what `taskData` is to return there. Once, before the first task. */
-  begin(data: unknown, { onEvent }: { readonly onEvent?: (event: Event) => void } = {}): void {
+  /**
+   * Gives each worker its own clone of what `taskData` is to return there. Once, before the first task.
+   * `tasksPerWorker`: instead of what the group was made with, where that is known only now.
+   */
+  begin(data: unknown, { onEvent, tasksPerWorker }: BeginOptions<Event> = {}): void {
     assert(!this.#begun);
     this.#begun = true;
+    this.#tasksPerWorker = tasksPerWorker ?? this.#tasksPerWorker;
     this.#onEvent = onEvent;
     const message: BeginMessage = { begin: data };
     for (const worker of this.#workers) worker.postMessage(message);
@@ -94,7 +103,7 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
       const worker = this.#leastBusy();
-      if (this.#held[worker]! < this.#options.tasksPerWorker) {
+      if (this.#held[worker]! < this.#tasksPerWorker) {
         settle(this.#send(worker, task));
         return;
       }

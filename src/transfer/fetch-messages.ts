@@ -10,7 +10,8 @@ import type { FileAttributes } from '../volume/file-attributes.ts';
 
 /** Bytes of the volume that one task covers, unless a single foreign chunk is larger. */
 export const fetchTaskBytes: number = 4 * 1024 * 1024;
-export const fetchTasksPerWorker = 3;
+/** Under way at once: of a bucket, so many that the way there and back is waited for by few. */
+export const fetchTasksPerWorker: Readonly<Record<BlobStoreLocation['kind'], number>> = { directory: 3, s3: 6 };
 
 export interface FetchWorkerData {
   readonly store: BlobStoreLocation;
@@ -141,5 +142,5 @@ export type FetchWorkers = WorkerGroup<FetchTask, FetchAnswer>;
 /** Threads that begin to load; a restore takes them over, or whoever made them closes them. */
 export function fetchWorkers(workers: number): FetchWorkers {
   const module = new URL(`./fetch-worker${import.meta.url.slice(-3)}`, import.meta.url);
-  return new WorkerGroup({ module, workers, tasksPerWorker: fetchTasksPerWorker });
+  return new WorkerGroup({ module, workers, tasksPerWorker: fetchTasksPerWorker.directory });
 }

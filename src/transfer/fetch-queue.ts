@@ -8,6 +8,7 @@ import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { Repository } from '../repository/repository.ts';
 import { hasCode } from '../std/dray-error.ts';
 import {
+  fetchTasksPerWorker,
   fetchWorkers,
   type FetchAnswer,
   type Fetched,
@@ -104,7 +105,7 @@ export class FetchQueue implements AsyncDisposable {
     const { opened, index } = this.#repository;
     const data: FetchWorkerData = { store, format: opened.format, index: index.lookupLocation(), output };
     this.#group = workers ?? fetchWorkers(parallel);
-    this.#group.begin(data);
+    this.#group.begin(data, { tasksPerWorker: fetchTasksPerWorker[store.kind] });
     return this.#group;
   }
 }

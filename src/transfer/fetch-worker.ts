@@ -11,7 +11,7 @@ import { systemClock } from '../std/clock.ts';
 import { systemRng } from '../std/rng.ts';
 import { prepared, serveTasks, taskData } from '../std/serve-tasks.ts';
 import { reopenTarget } from '../volume/file-target.ts';
-import type { FetchOutput, FetchTask, FetchWorkerData } from './fetch-messages.ts';
+import { fetchTasksPerWorker, type FetchOutput, type FetchTask, type FetchWorkerData } from './fetch-messages.ts';
 import { FilesWriter } from './files-writer.ts';
 import { LeafFetcher } from './leaf-fetcher.ts';
 import { PartWriter } from './part-writer.ts';
@@ -23,7 +23,7 @@ const { signal } = stop;
 const codec = new ContentCodec(data.format);
 const lookup = await prepared(() => new IndexLookup(data.index));
 const store = await prepared(() => openBlobStore(data.store, { signal, clock: systemClock, rng: systemRng }));
-const fetcher = new LeafFetcher({ codec, store, lookup, signal });
+const fetcher = new LeafFetcher({ codec, store, lookup, tasks: fetchTasksPerWorker[data.store.kind], signal });
 const parts = new PartWriter(fetcher);
 const writer = await prepared(async () => await openWriter(data.output));
 

@@ -13,11 +13,12 @@ import type { IndexLookup } from '../repository/index/index-lookup.ts';
 import { packReads, type PackRead } from '../repository/pack/pack-reads.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
 import { hasCode } from '../std/dray-error.ts';
-import { fetchTaskBytes, fetchTasksPerWorker, type FetchLeaf } from './fetch-messages.ts';
+import { fetchTaskBytes, type FetchLeaf } from './fetch-messages.ts';
 
 /** Two slots a task: what is read from packs, and what is written to the volume. */
 const slotBytes = fetchTaskBytes + 64 * 1024;
-const slots = fetchTasksPerWorker * 2;
+/** Requests of one task under way at once. */
+const readsTogetherMax = 8;
 /** What Kopia's splitters make of 4 MiB on average is at most 8 MiB long. Larger ones are not kept. */
 const largeSlotBytes = 8 * 1024 * 1024 + 128 * 1024;
 
@@ -25,6 +26,8 @@ export interface LeafFetcherParts {
   readonly codec: ContentCodec;
   readonly store: BlobStore;
   readonly lookup: IndexLookup;
+  /** That may be under way at once; memory is for so many. */
+  readonly tasks: number;
   readonly signal: AbortSignal;
 }
 
@@ -37,14 +40,17 @@ interface LocatedLeaf {
 type OnDamage = (leaf: FetchLeaf, error: RepositoryError) => void;
 
 export class LeafFetcher {
-  readonly #parts: Omit<LeafFetcherParts, 'lookup'>;
+  readonly #parts: Omit<LeafFetcherParts, 'lookup' | 'tasks'>;
+  readonly #slots: number;
   #lookup: IndexLookup;
   readonly #freeSlots: Uint8Array[];
   readonly #largeSlots: Uint8Array[] = [];
 
-  constructor({ lookup, ...parts }: LeafFetcherParts) {
+  constructor({ lookup, tasks, ...parts }: LeafFetcherParts) {
     this.#parts = parts;
     this.#lookup = lookup;
+    const slots = tasks * 2;
+    this.#slots = slots;
     const memory = AlignedMemory.allocate({ slotBytes, slots });
     this.#freeSlots = Array.from({ length: slots }, (_, slot) => memory.slot(slot));
   }
@@ -69,7 +75,7 @@ export class LeafFetcher {
       bytes: slot.subarray(phase),
       [Symbol.dispose]: () => {
         if (slot.length === slotBytes) this.#freeSlots.push(slot);
-        else if (slot.length === largeSlotBytes && this.#largeSlots.length < slots) this.#largeSlots.push(slot);
+        else if (slot.length === largeSlotBytes && this.#largeSlots.length < this.#slots) this.#largeSlots.push(slot);
       },
     };
   }
@@ -89,9 +95,17 @@ export class LeafFetcher {
       if (entry !== undefined) located.push({ leaf, entry });
     }
     let packedBytes = 0;
-    for (const read of packReads(located)) {
-      packedBytes += read.lengthBytes;
-      await this.#openAll(read, { first, output, onDamage });
+    for (const reads of together(packReads(located))) {
+      const lengthBytes = reads.reduce((sum, read) => sum + read.lengthBytes, 0);
+      packedBytes += lengthBytes;
+      using input = this.takeSlot(lengthBytes);
+      let at = 0;
+      const opened = reads.map(async (read) => {
+        const into = input.bytes.subarray(at, (at += read.lengthBytes));
+        await this.#openAll(read, into, { first, output, onDamage });
+      });
+      // All of them: whoever is still reading writes into the slot.
+      for (const result of await Promise.allSettled(opened)) if (result.status === 'rejected') throw result.reason;
     }
     return packedBytes;
   }
@@ -142,13 +156,13 @@ export class LeafFetcher {
   /** Reads one stretch of a pack and opens every content in it into the output. */
   async #openAll(
     read: PackRead<LocatedLeaf>,
+    into: Uint8Array,
     { first, output, onDamage }: { first: number; output: Uint8Array; onDamage: OnDamage },
   ): Promise<void> {
-    using input = this.takeSlot(read.lengthBytes);
     const range = { offset: read.offset, lengthBytes: read.lengthBytes };
     let sealed: Uint8Array;
     try {
-      sealed = await this.#parts.store.get(read.blob, { signal: this.#parts.signal, range, into: input.bytes });
+      sealed = await this.#parts.store.get(read.blob, { signal: this.#parts.signal, range, into });
     } catch (error) {
       if (!hasCode(error, 'blob-not-found') && !hasCode(error, 'blob-range')) throw error;
       for (const { leaf } of read.contents) onDamage(leaf, damaged(leaf, error));
@@ -181,6 +195,22 @@ function damaged(leaf: FetchLeaf, cause: unknown): RepositoryError {
 
 function raise(_leaf: FetchLeaf, error: RepositoryError): never {
   throw error;
+}
+
+/** Stretches that are read at the same time: few, and no more than fits into one slot. */
+function* together(reads: readonly PackRead<LocatedLeaf>[]): Generator<readonly PackRead<LocatedLeaf>[]> {
+  let group: PackRead<LocatedLeaf>[] = [];
+  let bytes = 0;
+  for (const read of reads) {
+    if (group.length > 0 && (group.length >= readsTogetherMax || bytes + read.lengthBytes > slotBytes)) {
+      yield group;
+      group = [];
+      bytes = 0;
+    }
+    group.push(read);
+    bytes += read.lengthBytes;
+  }
+  if (group.length > 0) yield group;
 }
 
 function takeOf(free: Uint8Array[], neededBytes: number): Uint8Array | undefined {
