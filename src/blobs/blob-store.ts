@@ -29,7 +29,7 @@ export function isBlobName(text: string): boolean {
  *   `blob-denied`, `blob-read-only`, `blob-no-space`, `blob-name`: permanent. So are `blob-location` (not a place that
  *   this version can open), `blob-layout` (the store's own parameters are damaged), `blob-store-missing` (not a blob but
  *   all of the store, such as its bucket, is not there), `blob-credentials` (none, or not accepted), `blob-clock` (so wrong
- *   that the server refuses requests), `blob-tls` (the server's certificate is not trusted), `blob-locked` (a retention that
+ *   that the server refuses requests), `blob-tls` (the server's certificate is not trusted), `blob-proxy` (a proxy refuses, or is wrongly named), `blob-locked` (a retention that
  *   has not passed forbids it) and `blob-no-lock` (the store cannot lock blobs, or not in this way).
  * - `blob-unavailable`: anything that may pass. The retry layer repeats only this one.
  */
@@ -47,6 +47,7 @@ export class BlobError extends DrayError<
   | 'blob-credentials'
   | 'blob-clock'
   | 'blob-tls'
+  | 'blob-proxy'
   | 'blob-locked'
   | 'blob-no-lock'
   | 'blob-unavailable'

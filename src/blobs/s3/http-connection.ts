@@ -4,7 +4,7 @@
  * more than twice the processor's time. What fails closes the connection, and whether the request was carried out is unknown.
  */
 import assert from 'node:assert/strict';
-import { connect, isIP, type Socket } from 'node:net';
+import { connect, isIP, type Socket, type TcpNetConnectOpts } from 'node:net';
 import { connect as connectSecurely } from 'node:tls';
 import { BlobError } from '../blob-store.ts';
 import { type HttpHead, ResponseReader } from './http-response.ts';
@@ -14,6 +14,13 @@ const readBytes = 64 * 1024;
 /** A piece of a body that counts as moved when the socket has taken it. */
 const sliceBytes = 256 * 1024;
 const keepAliveProbeMs = 30_000;
+
+/** Of all sockets to a server or its proxy. */
+export const socketOptions: Pick<TcpNetConnectOpts, 'keepAlive' | 'keepAliveInitialDelay' | 'noDelay'> = {
+  keepAlive: true,
+  keepAliveInitialDelay: keepAliveProbeMs,
+  noDelay: true,
+};
 
 export interface ServerAddress {
   readonly host: string;
@@ -44,23 +51,28 @@ interface Current {
 
 export class HttpConnection {
   readonly #socket: Socket;
+  readonly #tunnel: Socket | undefined;
   #current: Current | undefined;
   #closed = false;
 
-  constructor({ host, port, tls }: ServerAddress) {
+  /** `tunnel`: a way to that server through a proxy, for TLS; it belongs to the connection. */
+  constructor({ host, port, tls }: ServerAddress, tunnel?: Socket) {
     const onread = {
       buffer: Buffer.allocUnsafeSlow(readBytes),
       callback: (bytes: number, buffer: Uint8Array) => this.#read(bytes, buffer),
     };
-    const options = { host, port, onread, keepAlive: true, keepAliveInitialDelay: keepAliveProbeMs, noDelay: true };
-    this.#socket =
-      tls === undefined
-        ? connect(options)
-        : connectSecurely({
-            ...options,
-            ...(tls.ca !== undefined && { ca: tls.ca }),
-            servername: isIP(host) === 0 ? host : '',
-          });
+    const options = { host, port, onread, ...socketOptions };
+    const secured = tls && {
+      ...(tls.ca !== undefined && { ca: tls.ca }),
+      servername: isIP(host) === 0 ? host : '',
+    };
+    assert(tunnel === undefined || secured !== undefined);
+    this.#tunnel = tunnel;
+    if (secured === undefined) this.#socket = connect(options);
+    else if (tunnel === undefined) this.#socket = connectSecurely({ ...options, ...secured });
+    else this.#socket = connectSecurely({ ...secured, host, socket: tunnel });
+    // Node reads into one buffer only from sockets that it has connected for this.
+    if (tunnel !== undefined) this.#socket.on('data', (bytes: Buffer) => this.#readPiece(bytes));
     this.#socket.on('error', (error) => this.close(error));
     this.#socket.on('end', () => this.#ended());
     this.#socket.on('close', () => this.#ended());
@@ -82,15 +94,17 @@ export class HttpConnection {
     const reader = new ResponseReader({ onHead, onBody, onEnd: () => done.resolve() }, { method });
     this.#current = { reader, onMoved, done };
     this.#socket.ref();
+    this.#tunnel?.ref();
     let sent = false;
     const sending = this.#send(call).then(() => (sent = true));
     sending.catch((error: unknown) => this.close(error));
     await done.promise;
     this.#current = undefined;
     // An answer that came before the whole body was sent is a refusal; that connection is of no use any more.
-    if (!sent || !reader.reusable) this.close(new Error('the connection is of no more use'));
+    if (!sent || !reader.reusable) return this.close(new Error('the connection is of no more use'));
     // What is kept for later holds up no program that is done.
-    else this.#socket.unref();
+    this.#socket.unref();
+    this.#tunnel?.unref();
   }
 
   /** Fails what is under way. Harmless when it is closed already. */
@@ -99,6 +113,7 @@ export class HttpConnection {
     this.#current?.done.reject(reason);
     this.#current = undefined;
     this.#socket.destroy();
+    this.#tunnel?.destroy();
   }
 
   async #send({ method, path, headers, body }: ConnectionCall): Promise<void> {
@@ -130,6 +145,10 @@ export class HttpConnection {
 
   /** @returns whether to go on reading */
   #read(bytes: number, buffer: Uint8Array): boolean {
+    return this.#readPiece(Buffer.from(buffer.buffer, buffer.byteOffset, bytes));
+  }
+
+  #readPiece(bytes: Buffer): boolean {
     if (this.#closed) return false;
     if (this.#current === undefined) {
       // Bytes that no request has asked for.
@@ -137,8 +156,8 @@ export class HttpConnection {
       return false;
     }
     try {
-      this.#current.onMoved(bytes);
-      this.#current.reader.push(Buffer.from(buffer.buffer, buffer.byteOffset, bytes));
+      this.#current.onMoved(bytes.length);
+      this.#current.reader.push(bytes);
     } catch (error) {
       this.close(error);
     }
@@ -155,4 +174,12 @@ export class HttpConnection {
       this.close(error);
     }
   }
+}
+
+/** What OpenSSL and Node call a certificate that they do not trust. */
+const certificateErrors = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|HOSTNAME_MISMATCH/;
+
+/** Whether a connection failed because the other side's certificate is not trusted. */
+export function isUntrusted(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && certificateErrors.test(String(error.code));
 }

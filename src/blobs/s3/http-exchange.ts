@@ -1,15 +1,19 @@
 /**
  * One HTTP request and its answer, over connections that are kept. Nothing is retried, redirected or unpacked in secret.
+ * Where the environment names a proxy, requests to a server with TLS go through it unseen; others are handed to it.
  * Every wait has an end: a request that moves too few bytes for a minute, in either direction, fails. What fails here is
  * `blob-unavailable`, because it may pass, but for a server that is not trusted (`blob-tls`). Whether a request that
  * failed was carried out is unknown.
  */
+import type { Socket } from 'node:net';
 import { abortReason } from '../../std/abort.ts';
 import type { Clock } from '../../std/clock.ts';
 import { Semaphore } from '../../std/semaphore.ts';
 import { BlobError } from '../blob-store.ts';
-import { HttpConnection } from './http-connection.ts';
+import { HttpConnection, isUntrusted, type ServerAddress } from './http-connection.ts';
 import type { HttpHead, HttpHeaders } from './http-response.ts';
+import { openTunnel } from './proxy-tunnel.ts';
+import { findProxy, type Proxy, proxyFailure, proxyRefusal, type ProxyVariables } from './proxy.ts';
 
 /** Requests of one store, which is of one thread, that may be under way at once; more of them wait. */
 const requestsMax = 32;
@@ -45,6 +49,14 @@ export interface HttpExchangeOptions {
   readonly tls: boolean;
   /** PEM; absent: the authorities that Node carries. */
   readonly ca?: string | undefined;
+  /** Where a proxy is named; absent: there is none. */
+  readonly proxies?: ProxyVariables | undefined;
+}
+
+/** How a server is reached. */
+interface Route {
+  readonly address: ServerAddress;
+  readonly proxy: Proxy | undefined;
 }
 
 interface Idle {
@@ -59,8 +71,10 @@ export class HttpExchange implements Disposable {
   readonly #connections = new Set<HttpConnection>();
   /** By host, the last used at the end. */
   readonly #idle = new Map<string, Idle[]>();
+  readonly #routes = new Map<string, Route>();
   /** Whether a server has ever answered: its TLS is understood, and its certificate was trusted. */
   #answered = false;
+  readonly #closing = new AbortController();
 
   constructor({ clock }: { readonly clock: Clock }, options: HttpExchangeOptions) {
     this.#clock = clock;
@@ -68,13 +82,19 @@ export class HttpExchange implements Disposable {
   }
 
   /**
-   * @throws {BlobError} `blob-unavailable`, `blob-tls`, and what `into` throws
+   * @throws {BlobError} `blob-unavailable`, `blob-tls`, `blob-proxy`, and what `into` throws
    * @throws the signal's reason; the connection is closed then, and nothing is written into a buffer any more
    */
   async send(call: HttpRequest, { signal }: { readonly signal: AbortSignal }): Promise<HttpAnswer> {
     using _slot = await this.#slots.acquire(1, { signal });
     signal.throwIfAborted();
-    const connection = this.#connectionTo(call.host);
+    const route = this.#routeTo(call.host);
+    const connection = this.#idleTo(call.host) ?? (await this.#connect(route, signal));
+    if (signal.aborted || this.#closing.signal.aborted) {
+      this.#connections.delete(connection);
+      connection.close(over);
+      throw abortReason(signal.aborted ? signal : this.#closing.signal);
+    }
     const abort = (): void => connection.close(abortReason(signal));
     signal.addEventListener('abort', abort, { once: true });
     const ended = new AbortController();
@@ -82,11 +102,10 @@ export class HttpExchange implements Disposable {
     this.#watch(connection, answer, ended.signal);
     try {
       await connection.exchange({
-        method: call.method,
-        path: call.path,
-        headers: withLength(call),
+        ...addressed(call, route),
         body: call.body ?? [],
         onHead: (head) => {
+          checkForwarded(head, call.host, route);
           this.#answered = true;
           answer.begin(head);
         },
@@ -95,7 +114,7 @@ export class HttpExchange implements Disposable {
       });
       return answer.whole();
     } catch (error) {
-      throw signal.aborted ? abortReason(signal) : transportError(error, { answered: this.#answered });
+      throw signal.aborted ? abortReason(signal) : transportError(error, { answered: this.#answered, route });
     } finally {
       ended.abort(over);
       signal.removeEventListener('abort', abort);
@@ -106,11 +125,23 @@ export class HttpExchange implements Disposable {
   /** Closes all connections. */
   [Symbol.dispose](): void {
     const reason = new BlobError('blob-unavailable', 'the store was closed');
+    this.#closing.abort(reason);
     for (const connection of this.#connections) connection.close(reason);
     this.#idle.clear();
   }
 
-  #connectionTo(host: string): HttpConnection {
+  #routeTo(host: string): Route {
+    const known = this.#routes.get(host);
+    if (known !== undefined) return known;
+    const { tls, ca, proxies } = this.#options;
+    const [name, port = tls ? 443 : 80] = splitHost(host);
+    const address = { host: name, port, ...(tls && { tls: { ca } }) };
+    const route = { address, proxy: proxies && findProxy(address, proxies) };
+    this.#routes.set(host, route);
+    return route;
+  }
+
+  #idleTo(host: string): HttpConnection | undefined {
     const idle = this.#idle.get(host) ?? [];
     for (let found = idle.pop(); found !== undefined; found = idle.pop()) {
       const { connection, sinceMs } = found;
@@ -118,9 +149,16 @@ export class HttpExchange implements Disposable {
       this.#connections.delete(connection);
       connection.close(over);
     }
-    const { tls, ca } = this.#options;
-    const [name, port = tls ? 443 : 80] = splitHost(host);
-    const made = new HttpConnection({ host: name, port, ...(tls && { tls: { ca } }) });
+    return undefined;
+  }
+
+  async #connect({ address, proxy }: Route, signal: AbortSignal): Promise<HttpConnection> {
+    let tunnel: Socket | undefined;
+    if (proxy !== undefined && address.tls !== undefined) {
+      const either = AbortSignal.any([signal, this.#closing.signal]);
+      tunnel = await openTunnel(proxy, address, { clock: this.#clock, signal: either });
+    }
+    const made = new HttpConnection(tunnel === undefined ? (proxy ?? address) : address, tunnel);
     this.#connections.add(made);
     return made;
   }
@@ -197,17 +235,42 @@ function withLength({ method, headers, body }: HttpRequest): Readonly<Record<str
   return { ...headers, 'content-length': String(length) };
 }
 
-/** What OpenSSL and Node call a certificate that they do not trust. */
-const certificateErrors = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|HOSTNAME_MISMATCH/;
 /** Records that cannot be read: no TLS at all, or, where the server has spoken it before, damage on the way. */
 const recordErrors = /ERR_SSL|EPROTO/;
 
-function transportError(error: unknown, { answered }: { readonly answered: boolean }): unknown {
+function transportError(
+  error: unknown,
+  { answered, route: { address, proxy } }: { readonly answered: boolean; readonly route: Route },
+): unknown {
   if (error instanceof BlobError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (certificateErrors.test(code) || (recordErrors.test(code) && !answered))
-    return new BlobError('blob-tls', 'the server cannot be trusted', { cause: error });
-  return new BlobError('blob-unavailable', 'the connection failed', { cause: error });
+  if (proxy !== undefined && address.tls === undefined) return proxyFailure(proxy, error);
+  if (isUntrusted(error) || (recordErrors.test(code) && !answered)) {
+    const shown = proxy === undefined ? '' : `; ${proxy.description} may show a certificate of its own`;
+    return new BlobError('blob-tls', `the server cannot be trusted${shown}`, { cause: error });
+  }
+  const through = proxy === undefined ? '' : ` through ${proxy.description}`;
+  return new BlobError('blob-unavailable', `the connection${through} failed`, { cause: error });
+}
+
+/** A request without TLS is handed to the proxy whole, with the server's name in it (RFC 9112, section 3.2.2). */
+function addressed(call: HttpRequest, { address, proxy }: Route): Pick<HttpRequest, 'method' | 'path' | 'headers'> {
+  const { method, host, path } = call;
+  const headers = withLength(call);
+  if (proxy === undefined || address.tls !== undefined) return { method, path, headers };
+  const { authorization } = proxy;
+  return {
+    method,
+    path: `http://${host}${path}`,
+    headers: { ...headers, ...(authorization !== undefined && { 'proxy-authorization': authorization }) },
+  };
+}
+
+/** @throws {BlobError} `blob-proxy`: these are the words of the proxy; S3 never says 407, and forbids in XML */
+function checkForwarded({ status, headers }: HttpHead, host: string, { address, proxy }: Route): void {
+  if (proxy === undefined || address.tls !== undefined) return;
+  const isPage = headers['content-type']?.startsWith('text/html') === true;
+  if (status === 407 || (status === 403 && isPage)) throw proxyRefusal(proxy, { status, target: host });
 }
 
 /** `host`, `host:port`, `[::1]:port`. */

@@ -50,10 +50,10 @@ export class ResponseReader {
   #trailers = 0;
   #persistent = false;
 
-  /** `method`: of the request; an answer to HEAD has no body whatever its head says. */
+  /** `method`: of the request; an answer to HEAD or CONNECT has no body whatever its head says. */
   constructor(sink: ResponseSink, { method }: { readonly method: string }) {
     this.#sink = sink;
-    this.#bodiless = method === 'HEAD';
+    this.#bodiless = method === 'HEAD' || method === 'CONNECT';
   }
 
   /** Whether the connection can be used for another request: when the answer is complete and says nothing else. */

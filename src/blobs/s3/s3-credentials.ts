@@ -1,7 +1,6 @@
 /**
  * Keys from where AWS's own tools look for them: environment, shared files and profiles, SSO, web identity, the roles of a
- * container or an instance. The package that knows these places is loaded when the first request is signed, so nobody
- * else pays for it; each thread asks for itself. Keys live in memory only.
+ * container or an instance (`find-aws-keys.ts`). Each thread asks for itself. Keys live in memory only.
  */
 import { untilAborted } from '../../std/abort.ts';
 import type { Clock } from '../../std/clock.ts';
@@ -75,24 +74,3 @@ function sameKeys(a: SigningKeys, b: SigningKeys): boolean {
     a.accessKeyId === b.accessKeyId && a.secretAccessKey === b.secretAccessKey && a.sessionToken === b.sessionToken
   );
 }
-
-/** As AWS's command line does, with what the process was given as environment. */
-export const findAwsKeys: FindKeys = async () => {
-  // The package reads these there as well.
-  // oxlint-disable-next-line no-restricted-properties
-  const { env } = process;
-  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
-  const { AWS_PROFILE: profile, AWS_CREDENTIAL_EXPIRATION: expiration, AWS_SESSION_TOKEN: sessionToken } = env;
-  if (accessKeyId && secretAccessKey && !profile && !expiration) {
-    // What the package would find first; loading it takes longer than many a request.
-    return { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) };
-  }
-  const { defaultProvider } = await import('@aws-sdk/credential-provider-node');
-  // A new one each time, and no cached files: it is asked again only when what it said before is of no use any more.
-  // The keys do not depend on the region, but roles are assumed through a service that wants one.
-  return await defaultProvider({ ignoreCache: true, logger: silent })();
-};
-
-/** It would warn on the console of variables that it does not take. */
-const nothing = (): void => {};
-const silent = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing };

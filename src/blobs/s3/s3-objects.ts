@@ -26,6 +26,7 @@ const refusals: ReadonlySet<BlobError['code']> = new Set([
   'blob-store-missing',
   'blob-location',
   'blob-tls',
+  'blob-proxy',
 ]);
 
 /** Bytes on their way, with what was computed while they were collected. */

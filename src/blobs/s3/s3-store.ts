@@ -19,13 +19,15 @@ import {
   type BlobUpload,
   type BlobUploadOptions,
 } from '../blob-store.ts';
+import { findAwsKeys } from './find-aws-keys.ts';
 import { HttpExchange } from './http-exchange.ts';
 import { listObjects, wholeSeconds } from './list-objects.ts';
 import { S3Client, usesTls } from './s3-client.ts';
-import { type FindKeys, findAwsKeys, S3Credentials } from './s3-credentials.ts';
+import { type FindKeys, S3Credentials } from './s3-credentials.ts';
 import { objectBytes, type ObjectBytes, S3Objects } from './s3-objects.ts';
 import { extendLock, lockFrom, lockHeaders, type ObjectLock } from './object-lock.ts';
 import { PieceBuffers } from './piece-buffers.ts';
+import { environmentProxies, type ProxyVariables } from './proxy.ts';
 import { describeS3Place, type S3Place } from './s3-place.ts';
 import { S3Upload } from './s3-upload.ts';
 import { type LockTrial, tryLock } from './try-lock.ts';
@@ -38,6 +40,8 @@ export interface S3StoreOptions {
   readonly clock: Clock;
   /** Where keys come from; AWS's usual places when absent. */
   readonly findKeys?: FindKeys | undefined;
+  /** Where a proxy is named; the environment of the process when absent. */
+  readonly proxies?: ProxyVariables | undefined;
 }
 
 export class S3Store implements BlobStore {
@@ -52,11 +56,13 @@ export class S3Store implements BlobStore {
   /** The latest time of a blob that was looked at. */
   #latestMs = 0;
 
-  private constructor(place: S3Place, { clock, findKeys = findAwsKeys, ca }: S3StoreOptions & { ca?: string }) {
+  private constructor(place: S3Place, options: S3StoreOptions & { ca?: string }) {
+    const { clock, proxies = environmentProxies(), ca } = options;
+    const { findKeys = () => findAwsKeys({ clock, proxies }) } = options;
     this.description = describeS3Place(place);
     this.#place = place;
     this.#clock = clock;
-    this.#exchange = new HttpExchange({ clock }, { tls: usesTls(place), ca });
+    this.#exchange = new HttpExchange({ clock }, { tls: usesTls(place), ca, proxies });
     const credentials = new S3Credentials({ clock, find: findKeys });
     this.#client = new S3Client({ clock, exchange: this.#exchange, credentials }, place);
     this.#objects = new S3Objects(this.#client);

@@ -37,6 +37,9 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'blob-tls':
     'Give the authority that signed its certificate with ca=FILE in the URL. An endpoint without TLS begins with http:// ' +
     'and needs --no-tls.',
+  'blob-proxy':
+    'Write the proxy as http://USER:PASSWORD@HOST:PORT in HTTPS_PROXY (HTTP_PROXY for --no-tls), %40 for an @ in the password, and ' +
+    'have it allow this server; or name the server in NO_PROXY to go there directly.',
   'blob-locked': 'Nobody can remove it before its retention has passed; then run the command again.',
   'blob-no-lock':
     'Use a bucket that was made with object lock, or a repository without a retention; "dray store check" tells what a bucket can do.',

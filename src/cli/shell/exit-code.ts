@@ -63,6 +63,7 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'blob-credentials': failed,
   'blob-clock': failed,
   'blob-tls': failed,
+  'blob-proxy': failed,
   'blob-locked': failed,
   'blob-no-lock': failed,
   'blob-unavailable': failed,
