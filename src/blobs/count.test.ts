@@ -34,7 +34,14 @@ test('the counting layer > counts calls, bytes and names of all its users togeth
     await store.remove(blobId('p9'), { signal });
   }
   const calls = { gets: 2, puts: 4, lists: 2, stats: 4, removes: 2 };
-  assert.deepEqual(readCounts(counts), { ...calls, getBytes: 8, putBytes: 50, listedBlobs: 4, lockedRemoves: 0 });
+  assert.deepEqual(readCounts(counts), {
+    ...calls,
+    getBytes: 8,
+    hedgedGets: 0,
+    putBytes: 50,
+    listedBlobs: 4,
+    lockedRemoves: 0,
+  });
 });
 
 test('the counting layer > below the retries, counts each attempt', async () => {

@@ -25,6 +25,7 @@ export interface CountOptions {
 const names = [
   'gets',
   'getBytes',
+  'hedgedGets',
   'puts',
   'putBytes',
   'lists',
@@ -36,7 +37,7 @@ const names = [
 type CountName = (typeof names)[number];
 
 /**
- * `lockedRemoves` are those of `removes` that a lock refused; nobody tries them again. `puts` are blobs, however many pieces they came in; `lists` are listings, however many pages the store
+ * `hedgedGets` are those of `gets` that asked once more for what was slow to come. `lockedRemoves` are those of `removes` that a lock refused; nobody tries them again. `puts` are blobs, however many pieces they came in; `lists` are listings, however many pages the store
  * needed; extending a retention counts with `stats`.
  */
 export type StoreCounts = Readonly<Record<CountName, number>>;
@@ -49,6 +50,15 @@ export function readCounts(counts: SharedArrayBuffer): StoreCounts {
   const cells = new BigInt64Array(counts);
   const entries = names.map((name, index) => [name, Number(Atomics.load(cells, index))] as const);
   return Object.fromEntries(entries) as Record<CountName, number>;
+}
+
+/** For layers that know more of a call than that it was made. */
+export function addCount(counts: SharedArrayBuffer, name: CountName): void {
+  add(new BigInt64Array(counts), name, 1);
+}
+
+function add(cells: BigInt64Array, name: CountName, by: number): void {
+  Atomics.add(cells, names.indexOf(name), BigInt(by));
 }
 
 export class CountStore implements BlobStore {
@@ -128,6 +138,6 @@ export class CountStore implements BlobStore {
   }
 
   #count(name: CountName, by = 1): void {
-    Atomics.add(this.#cells, names.indexOf(name), BigInt(by));
+    add(this.#cells, name, by);
   }
 }

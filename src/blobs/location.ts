@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { BlobError } from './blob-store.ts';
 import type { CountOptions } from './count.ts';
 import type { FaultOptions } from './fault.ts';
+import type { HedgeOptions } from './hedge.ts';
 import type { LockOptions } from './lock.ts';
 import type { RateOptions } from './rate.ts';
 import type { RetryOptions } from './retry.ts';
@@ -14,6 +15,8 @@ interface StoreLayers {
   readonly retry?: RetryOptions | undefined;
   readonly rate?: RateOptions | undefined;
   readonly count?: CountOptions | undefined;
+  /** Between counts and rate; for stores that are far away. */
+  readonly hedge?: HedgeOptions | undefined;
   /** Above all others. */
   readonly lock?: LockOptions | undefined;
   /** For tests: below all other layers. */

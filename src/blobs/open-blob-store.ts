@@ -4,6 +4,7 @@ import type { BlobStore } from './blob-store.ts';
 import { CountStore } from './count.ts';
 import { DirectoryStore } from './directory/directory-store.ts';
 import { FaultStore } from './fault.ts';
+import { HedgeStore } from './hedge.ts';
 import type { BlobStoreLocation } from './location.ts';
 import { LockStore } from './lock.ts';
 import { RateStore } from './rate.ts';
@@ -18,8 +19,8 @@ export interface OpenBlobStoreOptions {
 }
 
 /**
- * Opens a store with the layers that its location names: faults innermost, then counts and the rate (each attempt costs),
- * then retries, then locks. Disposing of the result closes all of it.
+ * Opens a store with the layers that its location names: faults innermost, then counts (each request costs), second reads,
+ * the rate, then retries, then locks. Disposing of the result closes all of it.
  * @throws {BlobError}
  */
 export async function openBlobStore(location: BlobStoreLocation, options: OpenBlobStoreOptions): Promise<BlobStore> {
@@ -27,6 +28,9 @@ export async function openBlobStore(location: BlobStoreLocation, options: OpenBl
   let store = await openBare(location, options);
   if (location.fault !== undefined) store = new FaultStore({ store, clock }, location.fault);
   if (location.count !== undefined) store = new CountStore(store, location.count);
+  if (location.hedge !== undefined) {
+    store = new HedgeStore({ store, clock, counts: location.count?.counts }, location.hedge);
+  }
   if (location.rate !== undefined) store = new RateStore({ store, clock }, location.rate);
   if (location.retry !== undefined) store = new RetryStore({ store, clock, rng }, location.retry);
   if (location.lock !== undefined) store = new LockStore(store, location.lock);

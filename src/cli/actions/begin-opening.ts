@@ -8,6 +8,7 @@ import { blobId, type BlobStore } from '../../blobs/blob-store.ts';
 import { describeLocation, parseRepositoryUrl, type BlobStoreLocation } from '../../blobs/location.ts';
 import { openBlobStore } from '../../blobs/open-blob-store.ts';
 import { createCounts } from '../../blobs/count.ts';
+import { defaultHedge } from '../../blobs/hedge.ts';
 import { createRateBucket } from '../../blobs/rate.ts';
 import { defaultRetry } from '../../blobs/retry.ts';
 import type { FormatBlob } from '../../repository/format/format-blob.ts';
@@ -109,7 +110,8 @@ export function storeLocation(
 ): BlobStoreLocation {
   const { rateBytesPerSecond } = options;
   const place = parseRepositoryUrl(context.repositoryUrl(options.url), context.s3Defaults);
-  const location = { ...place, retry: defaultRetry, count: { counts: createCounts() } };
+  const layers = { retry: defaultRetry, count: { counts: createCounts() } };
+  const location = place.kind === 's3' ? { ...place, ...layers, hedge: defaultHedge } : { ...place, ...layers };
   if (rateBytesPerSecond === undefined) return location;
   return { ...location, rate: { bytesPerSecond: rateBytesPerSecond, bucket: createRateBucket() } };
 }

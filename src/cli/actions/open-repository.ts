@@ -76,6 +76,7 @@ async function cachedStore(context: CliContext, store: BlobStore, scope: string)
 export function requestsText({
   gets,
   getBytes,
+  hedgedGets,
   puts,
   putBytes,
   lists,
@@ -85,7 +86,8 @@ export function requestsText({
 }: StoreCounts): string {
   const others = lists + stats + removes;
   const refused = lockedRemoves === 0 ? '' : `, ${lockedRemoves} removals refused by a lock`;
-  return `${gets} reads (${formatSize(getBytes)}), ${puts} writes (${formatSize(putBytes)}), ${others} others${refused}`;
+  const again = hedgedGets === 0 ? '' : `, ${hedgedGets} of them second ones`;
+  return `${gets} reads (${formatSize(getBytes)}${again}), ${puts} writes (${formatSize(putBytes)}), ${others} others${refused}`;
 }
 
 /** Each worker takes about 45 MiB; with so many, all of it stays below 256 MiB above an idle Node. */
