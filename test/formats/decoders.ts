@@ -14,6 +14,7 @@ import { CacheFile } from '../../src/blobs/cache-file.ts';
 import { ErrorCorrection } from '../../src/repository/ecc/error-correction.ts';
 import { ShardLayouts } from '../../src/repository/ecc/shard-layout.ts';
 import { decodeShards, encodeShards, shardedPath } from '../../src/blobs/directory/shards.ts';
+import { decodeStorageConfig } from '../../src/blobs/s3/storage-classes.ts';
 import { MemoryStore } from '../../src/blobs/memory-store.ts';
 import { ContentCodec } from '../../src/repository/content/content-codec.ts';
 import { decodePostamble, encodePostamble, readLocalIndex } from '../../src/repository/content/pack-format.ts';
@@ -99,6 +100,7 @@ export const decoders: Readonly<Record<string, Decoder>> = {
     };
     return { 'kopia.repository': path('kopia.repository'), p239a3090441a: path(`p239a3090441a${'0'.repeat(20)}`) };
   },
+  storageconfig: ({ bytes }) => ({ rules: decodeStorageConfig(bytes.toString()) }),
   epochs: ({ bytes }) => {
     const state = epochState((JSON.parse(bytes.toString()) as string[]).map(blobId));
     const { writeEpoch, deletionWatermarkSeconds } = state;

@@ -2,6 +2,7 @@
 import { gzipSync } from 'node:zlib';
 import { blobId } from '../../src/blobs/blob-store.ts';
 import { decodeShards } from '../../src/blobs/directory/shards.ts';
+import { decodeStorageConfig } from '../../src/blobs/s3/storage-classes.ts';
 import { parseChangeList } from '../../src/changes/change-list.ts';
 import { decodeSessionMarker, encodeSessionMarker } from '../../src/repository/content/session.ts';
 import { decodeBlobcfg, encodeBlobcfg } from '../../src/repository/format/blobcfg.ts';
@@ -166,6 +167,7 @@ function plainTargets(): FuzzTarget[] {
       },
     },
     { name: '.shards', valid: examples('shards'), decode: (bytes) => decodeShards(text(bytes)) },
+    { name: '.storageconfig', valid: examples('storageconfig'), decode: (bytes) => decodeStorageConfig(text(bytes)) },
     { name: 'list of changes', valid: [Buffer.from(changes)], decode: (bytes) => parseChangeList(text(bytes)) },
   ];
 }

@@ -92,7 +92,8 @@ describe('a server without TLS', () => {
     await using store = await open(place, { HTTP_PROXY: proxy.url.replace('://', '://me:secret@') });
     await store.put(id, bytes, { signal });
     assert.deepEqual(await store.get(id, { signal }), bytes);
-    assert.deepEqual(proxy.asked, [`PUT ${place.endpoint}/bucket/p1`, `GET ${place.endpoint}/bucket/p1`]);
+    const asked = proxy.asked.filter((line) => !line.endsWith('.storageconfig'));
+    assert.deepEqual(asked, [`PUT ${place.endpoint}/bucket/p1`, `GET ${place.endpoint}/bucket/p1`]);
     assert.equal(proxy.passedOn[0]?.host, new URL(place.endpoint!).host);
   });
 

@@ -41,6 +41,8 @@ export async function startStub(): Promise<StubServer> {
       const key = decodeURIComponent(url.pathname.replace(/^\/bucket\//, ''));
       const { method = '', headers } = message;
       const body = await buffer(message);
+      // Asked for before the first put; no request that a script would count.
+      if (key.endsWith('.storageconfig') && !objects.has(key)) return void refuse(response, 404, 'NoSuchKey');
       const request = { method, key, query: url.searchParams, headers, body, nth: requests.length + 1 };
       requests.push(request);
       if (stub.script(request, response) === 'serve') serve(objects, request, response);

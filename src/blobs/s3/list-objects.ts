@@ -5,9 +5,10 @@
 import { BlobError, blobId, type BlobList, type BlobMetadata, isBlobName } from '../blob-store.ts';
 import type { S3Client } from './s3-client.ts';
 import { parseXml, textOf, type XmlElement } from './s3-xml.ts';
+import { storageConfigName } from './storage-classes.ts';
 
-/** Kopia's settings of storage classes, which it keeps beside its blobs and hides in the same way. */
-const hidden = new Set(['.storageconfig']);
+/** Kept beside the blobs, and hidden as Kopia does. */
+const hidden = new Set([storageConfigName]);
 
 /** One after the other: a page may hold nothing but a thousand folders' names, which are left out. */
 const pagesInVainMax = 1000;

@@ -79,6 +79,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   TemporaryRedirect: elsewhere,
   AuthorizationHeaderMalformed: elsewhere,
   IllegalLocationConstraintException: elsewhere,
+  InvalidStorageClass: { code: 'blob-layout', what: 'the server has no storage class as .storageconfig names for it' },
   InvalidBucketName: { code: 'blob-location', what: 'the server takes no bucket of this name' },
   KeyTooLongError: { code: 'blob-name', what: 'the prefix and the name are too long together' },
   BadDigest: damaged,

@@ -50,6 +50,8 @@ export interface ObjectGet extends BlobCall {
   readonly doing: string;
   readonly range?: { readonly offset: number; readonly lengthBytes: number } | undefined;
   readonly into?: Uint8Array | undefined;
+  /** Of a whole object: a longer one is `blob-range`. */
+  readonly bytesMax?: number | undefined;
 }
 
 export interface ObjectCall extends BlobCall {
@@ -59,6 +61,8 @@ export interface ObjectCall extends BlobCall {
 export interface ObjectPut extends ObjectCall {
   readonly ifAbsent: boolean;
   readonly lock?: ObjectLock | undefined;
+  /** Absent: the server's usual one. */
+  readonly storageClass?: string | undefined;
 }
 
 export class S3Objects {
@@ -70,7 +74,7 @@ export class S3Objects {
     this.#client = client;
   }
 
-  async get(key: string, { range, into, doing, signal }: ObjectGet): Promise<Uint8Array> {
+  async get(key: string, { range, into, bytesMax, doing, signal }: ObjectGet): Promise<Uint8Array> {
     if (range !== undefined && (!Number.isSafeInteger(range.offset + range.lengthBytes) || range.offset < 0)) {
       throw tooShort(doing);
     }
@@ -88,7 +92,8 @@ export class S3Objects {
         doing,
         into: (status, got) => {
           checkIsObject(got, doing);
-          const length = range === undefined ? wholeLength(got, doing) : rangeLength(range, { status, got, doing });
+          const length =
+            range === undefined ? wholeLength(got, doing, bytesMax) : rangeLength(range, { status, got, doing });
           if (into !== undefined && into.length < length) throw tooLarge(length, doing);
           return into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
         },
@@ -120,7 +125,7 @@ export class S3Objects {
    * @throws {BlobError} `blob-exists` with `ifAbsent`, …
    */
   async put(key: string, bytes: ObjectBytes, call: ObjectPut): Promise<void> {
-    const { doing, ifAbsent, lock, signal } = call;
+    const { doing, ifAbsent, lock, storageClass, signal } = call;
     if (ifAbsent && this.#unconditional) {
       await this.#refuseIfThere(key, call);
       return await this.put(key, bytes, { ...call, ifAbsent: false });
@@ -129,6 +134,7 @@ export class S3Objects {
       'content-type': 'application/x-kopia',
       'x-amz-checksum-crc32': encodeCrc32(bytes.crc32),
       ...(ifAbsent && { 'if-none-match': '*' }),
+      ...storageClassHeader(storageClass),
       // A request that locks must carry one of S3's older checksums; some servers know only this.
       ...(lock && { ...lockHeaders(lock), 'content-md5': md5Of(bytes).toString('base64') }),
     };
@@ -180,6 +186,10 @@ export class S3Objects {
   }
 }
 
+export function storageClassHeader(storageClass: string | undefined): Readonly<Record<string, string>> | undefined {
+  return storageClass === undefined ? undefined : { 'x-amz-storage-class': storageClass };
+}
+
 /** Of the bytes of one buffer. */
 export function objectBytes(bytes: Uint8Array): ObjectBytes {
   return { pieces: [bytes], lengthBytes: bytes.length, crc32: crc32(bytes) };
@@ -222,10 +232,10 @@ function notS3(headers: HttpHeaders, doing: string): BlobError {
   return new BlobError('blob-unavailable', `${doing}: ${what}`);
 }
 
-function wholeLength(headers: HttpHeaders, doing: string): number {
+function wholeLength(headers: HttpHeaders, doing: string, bytesMax = wholeObjectBytesMax): number {
   const length = lengthHeader(headers);
   if (length === undefined) throw new BlobError('blob-unavailable', `${doing}: the answer does not tell the length`);
-  if (length > wholeObjectBytesMax) throw tooLarge(length, doing);
+  if (length > bytesMax) throw tooLarge(length, doing);
   return length;
 }
 

@@ -24,12 +24,13 @@ import { HttpExchange } from './http-exchange.ts';
 import { listObjects, wholeSeconds } from './list-objects.ts';
 import { S3Client, usesTls } from './s3-client.ts';
 import { type FindKeys, S3Credentials } from './s3-credentials.ts';
-import { objectBytes, type ObjectBytes, S3Objects } from './s3-objects.ts';
+import { objectBytes, type ObjectBytes, S3Objects, storageClassHeader } from './s3-objects.ts';
 import { extendLock, lockFrom, lockHeaders, type ObjectLock } from './object-lock.ts';
 import { PieceBuffers } from './piece-buffers.ts';
 import { environmentProxies, type ProxyVariables } from './proxy.ts';
 import { describeS3Place, type S3Place } from './s3-place.ts';
 import { S3Upload } from './s3-upload.ts';
+import { StorageClasses } from './storage-classes.ts';
 import { type LockTrial, tryLock } from './try-lock.ts';
 
 /** Asked for when nothing but the answer's own time matters: a repository's format, there or not. */
@@ -52,6 +53,7 @@ export class S3Store implements BlobStore {
   readonly #clock: Clock;
   readonly #client: S3Client;
   readonly #objects: S3Objects;
+  readonly #classes: StorageClasses;
   readonly #buffers = new PieceBuffers();
   /** The latest time of a blob that was looked at. */
   #latestMs = 0;
@@ -66,6 +68,7 @@ export class S3Store implements BlobStore {
     const credentials = new S3Credentials({ clock, find: findKeys });
     this.#client = new S3Client({ clock, exchange: this.#exchange, credentials }, place);
     this.#objects = new S3Objects(this.#client);
+    this.#classes = new StorageClasses(this.#objects, place.prefix);
   }
 
   /** Asks the server nothing yet. @throws {BlobError} `blob-location` when the file of authorities cannot be read */
@@ -91,7 +94,9 @@ export class S3Store implements BlobStore {
 
   /** Holds what is written until `commit`, at most 100 MiB; longer blobs travel in parts. */
   async upload(id: BlobId, { retention, signal }: BlobUploadOptions): Promise<BlobUpload> {
+    const doing = this.#doing(`store ${id}`);
     signal.throwIfAborted();
+    const storageClass = await this.#classes.classOf(id, { doing, signal });
     return new S3Upload(
       {
         client: this.#client,
@@ -101,11 +106,11 @@ export class S3Store implements BlobStore {
       },
       {
         key: this.#key(id),
-        doing: this.#doing(`store ${id}`),
+        doing,
         hashed: !usesTls(this.#place),
         lockHeaders: () => {
           const lock = this.#lock(retention, `store ${id}`);
-          return lock && lockHeaders(lock);
+          return { ...storageClassHeader(storageClass), ...(lock && lockHeaders(lock)) };
         },
         signal,
       },
@@ -158,8 +163,10 @@ export class S3Store implements BlobStore {
   }
 
   async #put(id: BlobId, bytes: ObjectBytes, { ifAbsent = false, retention, signal }: BlobPut): Promise<void> {
+    const doing = this.#doing(`store ${id}`);
+    const storageClass = await this.#classes.classOf(id, { doing, signal });
     const lock = this.#lock(retention, `store ${id}`);
-    await this.#objects.put(this.#key(id), bytes, { doing: this.#doing(`store ${id}`), ifAbsent, lock, signal });
+    await this.#objects.put(this.#key(id), bytes, { doing, ifAbsent, lock, storageClass, signal });
   }
 
   /** From the moment of the request on, which for a pack is long after its upload has begun. */

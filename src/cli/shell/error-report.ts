@@ -28,7 +28,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'blob-location':
     'Write a repository as a path, such as /backups, as file:///backups, or as s3://BUCKET/PREFIX with endpoint=https://HOST ' +
     'when it is not AWS, and region=REGION.',
-  'blob-layout': 'The folder is laid out as no known kopia does; restore its .shards file, or use kopia for it.',
+  'blob-layout':
+    'The store is laid out as no known kopia does: restore the .shards file of a folder, mend or remove the .storageconfig of a bucket.',
   'blob-store-missing': 'Make the bucket first, or check its name, the endpoint and the region in the URL.',
   'blob-credentials':
     'Give keys that are good now where AWS tools look for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with ' +
