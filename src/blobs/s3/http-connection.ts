@@ -6,13 +6,21 @@
 import assert from 'node:assert/strict';
 import { connect, isIP, type Socket, type TcpNetConnectOpts } from 'node:net';
 import { connect as connectSecurely } from 'node:tls';
+import type { Clock } from '../../std/clock.ts';
 import { BlobError } from '../blob-store.ts';
 import { type HttpHead, ResponseReader } from './http-response.ts';
 
 /** A TLS record holds 16 KiB, and is all that is read at once; without TLS there may be more. */
 const readBytes = 64 * 1024;
-/** A piece of a body that counts as moved when the socket has taken it. */
-const sliceBytes = 256 * 1024;
+/**
+ * A piece of a body counts as moved when the kernel has taken all of it; Node tells nothing in between. Long ones cost less, and
+ * on a slow link take longer than a stall is waited for: so they are short until a link has shown that it is not slow.
+ */
+const sliceBytesMax = 256 * 1024;
+const sliceBytesMin = 16 * 1024;
+/** It is measured over so much, which is more than what the kernel takes without sending it on a slow link. */
+const pacedBytes = 1024 * 1024;
+const pacedMsMax = 8_000;
 const keepAliveProbeMs = 30_000;
 
 /** Of all sockets to a server or its proxy. */
@@ -27,6 +35,12 @@ export interface ServerAddress {
   readonly port: number;
   /** Absent: no TLS. `ca`: PEM; absent: the authorities that Node carries. */
   readonly tls?: { readonly ca?: string | undefined } | undefined;
+}
+
+export interface ConnectionParts {
+  readonly clock: Clock;
+  /** A way to the server through a proxy, for TLS; it belongs to the connection. */
+  readonly tunnel?: Socket | undefined;
 }
 
 export interface ConnectionCall {
@@ -52,11 +66,13 @@ interface Current {
 export class HttpConnection {
   readonly #socket: Socket;
   readonly #tunnel: Socket | undefined;
+  readonly #clock: Clock;
+  #sliceBytes = sliceBytesMin;
   #current: Current | undefined;
   #closed = false;
 
-  /** `tunnel`: a way to that server through a proxy, for TLS; it belongs to the connection. */
-  constructor({ host, port, tls }: ServerAddress, tunnel?: Socket) {
+  constructor({ host, port, tls }: ServerAddress, { clock, tunnel }: ConnectionParts) {
+    this.#clock = clock;
     const onread = {
       buffer: Buffer.allocUnsafeSlow(readBytes),
       callback: (bytes: number, buffer: Uint8Array) => this.#read(bytes, buffer),
@@ -128,10 +144,17 @@ export class HttpConnection {
     this.#socket.cork();
     this.#socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
     process.nextTick(() => this.#socket.uncork());
+    let [sinceMs, bytes] = [this.#clock.monotonicMs(), 0];
     for (const piece of body) {
-      for (let at = 0; at < piece.length; at += sliceBytes) {
+      for (let at = 0, end = 0; at < piece.length; at = end) {
         if (this.#closed) return;
-        await this.#write(piece.subarray(at, at + sliceBytes));
+        end = Math.min(at + this.#sliceBytes, piece.length);
+        await this.#write(piece.subarray(at, end));
+        bytes += end - at;
+        if (bytes < pacedBytes) continue;
+        const nowMs = this.#clock.monotonicMs();
+        this.#sliceBytes = nowMs - sinceMs < pacedMsMax ? sliceBytesMax : sliceBytesMin;
+        [sinceMs, bytes] = [nowMs, 0];
       }
     }
   }

@@ -158,7 +158,10 @@ export class HttpExchange implements Disposable {
       const either = AbortSignal.any([signal, this.#closing.signal]);
       tunnel = await openTunnel(proxy, address, { clock: this.#clock, signal: either });
     }
-    const made = new HttpConnection(tunnel === undefined ? (proxy ?? address) : address, tunnel);
+    const made = new HttpConnection(tunnel === undefined ? (proxy ?? address) : address, {
+      clock: this.#clock,
+      tunnel,
+    });
     this.#connections.add(made);
     return made;
   }
