@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { authorityFile } from '../peers/s3-servers.ts';
 import { startProxy } from './proxy-server.ts';
@@ -15,11 +15,11 @@ const clock = join(import.meta.dirname, '../../src/std/clock.ts');
 const script = `
   const { findAwsKeys } = await import(${JSON.stringify(finder)});
   const { systemClock: clock } = await import(${JSON.stringify(clock)});
-  const said = await findAwsKeys({ clock, proxies: process.env }).then((keys) => keys.accessKeyId, (error) => String(error));
+  const said = await findAwsKeys({ clock, proxies: process.env }).then((keys) => keys.accessKeyId, (error) => [error.code, error.message, String(error.cause)].join(' '));
   console.log(said);
 `;
 
-/** What a process with this environment finds: the access key, or why none. */
+/** What a process with this environment finds: the access key, or why none, with the code. */
 async function find(env: Readonly<Record<string, string>>): Promise<string> {
   const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], {
     env: { HOME: '/nonexistent', ...env },
@@ -53,7 +53,10 @@ test('roles are assumed through the proxy', async () => {
   const HTTPS_PROXY = proxy.url.replace('://', '://me:secret@');
   const said = await find({ ...webIdentity, HTTPS_PROXY });
   assert.deepEqual(proxy.asked, ['CONNECT sts.eu-central-1.amazonaws.com:443']);
-  assert.match(said, /the proxy http:\S+ \(HTTPS_PROXY\) refuses the way to sts\.eu-central-1\.amazonaws\.com:443/);
+  assert.match(
+    said,
+    /^blob-proxy the proxy http:\S+ \(HTTPS_PROXY\) refuses the way to sts\.eu-central-1\.amazonaws\.com:443/,
+  );
 });
 
 test('NO_PROXY is for roles too', async () => {
@@ -66,7 +69,7 @@ test('NO_PROXY is for roles too', async () => {
     NO_PROXY: '.dray.test',
   });
   assert.deepEqual(proxy.asked, []);
-  assert.match(said, /ENOTFOUND|EAI_AGAIN/);
+  assert.match(said, /^blob-unavailable .*(ENOTFOUND|EAI_AGAIN)/);
 });
 
 test('an instance is asked for its role without the proxy, whatever Node has been told', async () => {
@@ -85,4 +88,43 @@ test('an instance is asked for its role without the proxy, whatever Node has bee
   });
   assert.equal(said, 'of-the-instance');
   assert.deepEqual(proxy.asked, []);
+});
+
+describe('a failure', () => {
+  const sts = async (status: number, code: string): Promise<AsyncDisposable & { readonly url: string }> =>
+    await serve((_request, response) => {
+      response.writeHead(status, { 'content-type': 'text/xml' });
+      response.end(`<ErrorResponse><Error><Code>${code}</Code><Message>because</Message></Error></ErrorResponse>`);
+    });
+
+  for (const [status, code, expected] of [
+    [500, 'InternalFailure', 'blob-unavailable'],
+    [400, 'Throttling', 'blob-unavailable'],
+    [400, 'IDPCommunicationError', 'blob-unavailable'],
+    [403, 'AccessDenied', 'blob-credentials'],
+    [400, 'InvalidIdentityToken', 'blob-credentials'],
+  ] as const) {
+    test(`of STS with ${code} is ${expected}`, async () => {
+      await using service = await sts(status, code);
+      const said = await find({ ...webIdentity, AWS_ENDPOINT_URL_STS: service.url });
+      assert.ok(said.startsWith(`${expected} `) && said.includes(code) && said.endsWith(': because'), said);
+    });
+  }
+
+  test('to reach STS may pass, as may one of the service of a container', async () => {
+    const away = await find({ ...webIdentity, AWS_ENDPOINT_URL_STS: 'http://127.0.0.1:1' });
+    assert.match(away, /^blob-unavailable .*ECONNREFUSED/);
+    await using container = await serve((_request, response) => void response.writeHead(503).end());
+    const refused = await find({ AWS_CONTAINER_CREDENTIALS_FULL_URI: `${container.url}/keys` });
+    assert.match(refused, /^blob-unavailable /);
+  });
+
+  test('to find a file, or anything at all, does not pass', async () => {
+    const absent = { ...webIdentity, AWS_WEB_IDENTITY_TOKEN_FILE: '/nonexistent/token' };
+    for (const env of [absent, {}]) {
+      const said = await find({ ...env, AWS_EC2_METADATA_DISABLED: 'true' });
+      // What the package has thrown: whoever asked calls it no keys.
+      assert.ok(!said.startsWith('blob-unavailable'), said);
+    }
+  });
 });

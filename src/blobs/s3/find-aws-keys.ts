@@ -5,16 +5,17 @@
  */
 import http from 'node:http';
 import type { Clock } from '../../std/clock.ts';
+import { BlobError } from '../blob-store.ts';
 import { proxyAgent } from './proxy-agent.ts';
 import type { ProxyVariables } from './proxy.ts';
-import type { FoundKeys } from './s3-credentials.ts';
+import { type FoundKeys, noneNow } from './s3-credentials.ts';
 
 export interface FindAwsKeysParts {
   readonly clock: Clock;
   readonly proxies: ProxyVariables;
 }
 
-/** @throws what the package throws */
+/** @throws {BlobError} where it is known what the failure means; else what the package throws */
 export async function findAwsKeys(parts: FindAwsKeysParts): Promise<FoundKeys> {
   // The package reads these there as well.
   // oxlint-disable-next-line no-restricted-properties
@@ -31,7 +32,31 @@ export async function findAwsKeys(parts: FindAwsKeysParts): Promise<FoundKeys> {
   const clientConfig = { requestHandler: { httpsAgent: proxyAgent(parts) } };
   // A new one each time, and no cached files: it is asked again only when what it said before is of no use any more.
   // The keys do not depend on the region, but roles are assumed through a service that wants one.
-  return await defaultProvider({ ignoreCache: true, logger: silent, clientConfig })();
+  // An instance is asked several times, because nothing tells one that does not answer from a machine that is none.
+  const find = defaultProvider({ ignoreCache: true, logger: silent, clientConfig, maxRetries: 3 });
+  try {
+    return await find();
+  } catch (error) {
+    throw meaningOf(error, { env });
+  }
+}
+
+/** Of a network on which something is away, rather than of a file. */
+const networkErrors = /^(ECONN|ETIMEDOUT|ENOTFOUND|EAI_|EPIPE|EHOST|ENET|ERR_SSL|EPROTO)/;
+/** What AWS's services call their wish to be asked later; STS says so too of a provider of identities that it cannot reach. */
+const askLater = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|IDPCommunicationError|TimeoutError/;
+
+function meaningOf(error: unknown, { env }: { readonly env: NodeJS.ProcessEnv }): unknown {
+  if (!(error instanceof Error) || error instanceof BlobError) return error;
+  const code = 'code' in error ? String(error.code) : '';
+  const fault = '$fault' in error ? error.$fault : undefined;
+  // A container's service is known to be there; the package does not tell why it gave no keys.
+  const { AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: path, AWS_CONTAINER_CREDENTIALS_FULL_URI: url } = env;
+  const inContainer = error.name === 'CredentialsProviderError' && Boolean(path || url);
+  if (inContainer || fault === 'server' || networkErrors.test(code) || askLater.test(error.name)) {
+    return new BlobError('blob-unavailable', noneNow, { cause: error });
+  }
+  return fault === 'client' ? new BlobError('blob-credentials', 'keys for S3 were refused', { cause: error }) : error;
 }
 
 /** It would warn on the console of variables that it does not take. */

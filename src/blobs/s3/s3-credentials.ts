@@ -11,11 +11,18 @@ export interface FoundKeys extends SigningKeys {
   readonly expiration?: Date | undefined;
 }
 
-/** Finds keys anew, reading files and asking services again. */
+/**
+ * Finds keys anew, reading files and asking services again. What fails with a BlobError has its code; whatever else is thrown
+ * says that there are none.
+ */
 export type FindKeys = () => Promise<FoundKeys>;
 
 /** Keys with less time left are replaced before a request takes them: the largest blob on a slow link. */
 const renewBeforeMs = 5 * 60_000;
+/** Longer than all services take with their own retries; a command that asks somebody to touch a device may take a while. */
+const findMsMax = 120_000;
+/** Made once for all searches. */
+const over = new Error('the search is over');
 
 export class S3Credentials {
   readonly #find: FindKeys;
@@ -28,7 +35,7 @@ export class S3Credentials {
     this.#find = find;
   }
 
-  /** @throws {BlobError} `blob-credentials` when there are none */
+  /** @throws {BlobError} `blob-credentials` when there are none, `blob-unavailable` when that may pass */
   async current({ signal }: { readonly signal: AbortSignal }): Promise<SigningKeys> {
     const keys = this.#keys;
     if (keys !== undefined && !this.#expiresWithin(keys, renewBeforeMs)) return keys;
@@ -54,12 +61,20 @@ export class S3Credentials {
   }
 
   async #ask(): Promise<FoundKeys> {
+    const ended = new AbortController();
     try {
-      this.#keys = await this.#find();
+      const late = this.#clock.sleep(findMsMax, { signal: ended.signal }).then(() => {
+        throw new BlobError('blob-unavailable', `no keys for S3 have come for ${findMsMax / 1000} seconds`);
+      });
+      this.#keys = await Promise.race([this.#find(), late]);
       return this.#keys;
     } catch (error) {
+      if (error instanceof BlobError) throw error;
+      // What has given keys before is there; it does not say why it gives none now.
+      if (this.#keys !== undefined) throw new BlobError('blob-unavailable', noneNow, { cause: error });
       throw new BlobError('blob-credentials', 'no keys for S3 were found', { cause: error });
     } finally {
+      ended.abort(over);
       this.#finding = undefined;
     }
   }
@@ -68,6 +83,9 @@ export class S3Credentials {
     return expiration !== undefined && expiration.getTime() < this.#clock.nowMs() + ms;
   }
 }
+
+/** For messages. */
+export const noneNow = 'what gives the keys for S3 does not give any at the moment';
 
 function sameKeys(a: SigningKeys, b: SigningKeys): boolean {
   return (
