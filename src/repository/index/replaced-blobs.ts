@@ -9,7 +9,7 @@ import type { BlobId } from '../../blobs/blob-store.ts';
 import { epochOf } from './epochs.ts';
 
 /** From a listing to the last fetch of an opening of many thousand index blobs, with time to spare. */
-export const replacedKeptMs = 2 * 60_000;
+export const replacedKeptMs: number = 2 * 60_000;
 
 export class ReplacedBlobs {
   /** In the order of replacement; the monotonic time from which on each may go, milliseconds. */
