@@ -65,10 +65,16 @@ async function attempt(what: string, work: () => Promise<unknown>): Promise<void
     await work();
     process.stdout.write(`ok ${what}\n`);
   } catch (error) {
-    failures.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+    failures.push(`${what}: ${messagesOf(error).join(': ')}`);
     process.stdout.write(`FAILED ${failures.at(-1)}\n`);
   }
   await writeFile(join(import.meta.dirname, 'results.md'), report());
+}
+
+/** Of an error and all that caused it, the outermost first. */
+function messagesOf(error: unknown): readonly string[] {
+  if (!(error instanceof Error)) return [String(error)];
+  return [error.message, ...(error.cause === undefined ? [] : messagesOf(error.cause))];
 }
 
 function report(): string {
