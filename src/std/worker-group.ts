@@ -84,6 +84,10 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
     }
   }
 
+  get size(): number {
+    return this.#workers.length;
+  }
+
   /**
    * Gives each worker its own clone of what `taskData` is to return there. Once, before the first task.
    * `tasksPerWorker`: instead of what the group was made with, where that is known only now.
