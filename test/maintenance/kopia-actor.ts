@@ -22,6 +22,8 @@ const signal = new AbortController().signal;
  */
 const mayEnd: readonly (readonly [code: string, text: RegExp])[] = [
   ['clock', /clock skew detected/],
+  // The deleter was faster.
+  ['snapshot-gone', /no snapshots matched/],
   ['blob-not-found', /failed to rewrite \d+ contents/],
 ];
 /**
