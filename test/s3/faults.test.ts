@@ -2,65 +2,15 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { describe, test } from 'node:test';
-import { BlobError, blobId, type BlobStore } from '../../src/blobs/blob-store.ts';
-import { RetryStore } from '../../src/blobs/retry.ts';
-import { type FindKeys } from '../../src/blobs/s3/s3-credentials.ts';
-import { S3Store } from '../../src/blobs/s3/s3-store.ts';
-import { type Clock, systemClock } from '../../src/std/clock.ts';
+import { BlobError, blobId } from '../../src/blobs/blob-store.ts';
 import { seededRng } from '../../src/std/rng.ts';
-import { refuse, startStub, type StubRequest, type StubScript, type StubServer } from './stub-server.ts';
+import { faulty } from './faulty-store.ts';
+import { refuse, type StubRequest, type StubScript, type StubServer } from './stub-server.ts';
 
 const signal = AbortSignal.timeout(120_000);
 const id = blobId('p1');
 const bytes = Buffer.from(seededRng(1).bytes(100_000));
-const keys = { accessKeyId: 'a-key', secretAccessKey: 'a-secret' };
 const range = { offset: 1000, lengthBytes: 50_000 };
-
-/** Pauses of retries take no time; a request's own deadline passes when the test says so. */
-class TestClock implements Clock {
-  nowMs = (): number => systemClock.nowMs();
-  monotonicMs = (): number => systemClock.monotonicMs();
-  #deadlines: (() => void)[] = [];
-
-  async sleep(ms: number, options: { readonly signal: AbortSignal }): Promise<void> {
-    options.signal.throwIfAborted();
-    if (ms < 30_000) return;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#deadlines.push(resolve);
-    options.signal.addEventListener('abort', () => reject(new Error('ended')), { once: true });
-    await promise;
-  }
-
-  passDeadline(): void {
-    for (const resolve of this.#deadlines.splice(0)) resolve();
-  }
-}
-
-interface Faulty extends AsyncDisposable {
-  readonly stub: StubServer;
-  readonly bare: S3Store;
-  readonly retried: BlobStore;
-  readonly clock: TestClock;
-}
-
-async function faulty(script: StubScript = () => 'serve', findKeys: FindKeys = async () => keys): Promise<Faulty> {
-  const clock = new TestClock();
-  const stub = await startStub();
-  stub.script = script;
-  const bare = await S3Store.open(stub.place, { signal, clock, findKeys });
-  const options = { attemptsMax: 8, firstPauseMs: 1, pauseMsMax: 1, budgetMs: 60_000 };
-  const retried = new RetryStore({ store: bare, clock, rng: seededRng(1) }, options);
-  return {
-    stub,
-    bare,
-    retried,
-    clock,
-    [Symbol.asyncDispose]: async () => {
-      await bare[Symbol.asyncDispose]();
-      await stub[Symbol.asyncDispose]();
-    },
-  };
-}
 
 function coded(code: BlobError['code'], message = /./): (error: unknown) => boolean {
   return (error) => {
@@ -70,53 +20,6 @@ function coded(code: BlobError['code'], message = /./): (error: unknown) => bool
     return true;
   };
 }
-
-test('keys that cannot be had for a moment are asked for again, and those that are not there are not', async () => {
-  let asked = 0;
-  const failing = (error: Error): FindKeys => {
-    asked = 0;
-    return async () => {
-      asked += 1;
-      if (asked <= 2) throw error;
-      return keys;
-    };
-  };
-  const away = new BlobError('blob-unavailable', 'the service is away');
-  await using passing = await faulty(undefined, failing(away));
-  await passing.retried.put(id, bytes, { signal });
-  assert.equal(asked, 3);
-  await using lasting = await faulty(undefined, failing(new Error('nowhere')));
-  await assert.rejects(lasting.retried.put(id, bytes, { signal }), coded('blob-credentials', /no keys/));
-  assert.equal(asked, 1);
-});
-
-test('keys that were there before and have expired are asked for again, whatever is said of new ones', async () => {
-  let asked = 0;
-  await using on = await faulty(undefined, async () => {
-    asked += 1;
-    if (asked === 2 || asked === 3) throw new Error('nowhere');
-    return { ...keys, expiration: new Date(asked === 1 ? Date.now() - 1 : Date.now() + 3_600_000) };
-  });
-  await on.retried.put(id, bytes, { signal });
-  await on.retried.put(id, bytes, { signal });
-  assert.equal(asked, 4);
-});
-
-test('a search for keys that has no end is given one, and begun anew', async () => {
-  let asked = 0;
-  const begun = Promise.withResolvers<void>();
-  await using on = await faulty(undefined, async () => {
-    asked += 1;
-    if (asked > 1) return keys;
-    begun.resolve();
-    return await new Promise<never>(() => {});
-  });
-  const stored = on.retried.put(id, bytes, { signal });
-  await begun.promise;
-  on.clock.passDeadline();
-  await stored;
-  assert.equal(asked, 2);
-});
 
 /** The first requests go wrong in this way, those after them do not. */
 function first(count: number, spoil: (request: StubRequest, response: ServerResponse) => void): StubScript {

@@ -13,6 +13,9 @@ const hidden = new Set([storageConfigName]);
 /** One after the other: a page may hold nothing but a thousand folders' names, which are left out. */
 const pagesInVainMax = 1000;
 
+/** For a page that nobody waits for any more. */
+const over = new Error('the listing is over');
+
 export interface ListedFrom {
   readonly client: Pick<S3Client, 'send'>;
   /** Of the repository, in front of each blob's name. */
@@ -35,24 +38,41 @@ export async function* listObjects(
     prefix: `${prefix}${blobPrefix}`,
     ...(after !== undefined && { 'start-after': `${prefix}${after}` }),
   };
+  const ended = new AbortController();
+  const either = AbortSignal.any([signal, ended.signal]);
+  const ask = async (continued?: string): Promise<Page> => {
+    const asked = continued === undefined ? query : { ...query, 'continuation-token': continued };
+    const answer = await client.send({ method: 'GET', query: asked, doing }, { signal: either });
+    return readPage(answer.body, doing);
+  };
   let token: string | undefined;
   let last = '';
   let pagesInVain = 0;
-  for (;;) {
-    const asked = token === undefined ? query : { ...query, 'continuation-token': token };
-    const answer = await client.send({ method: 'GET', query: asked, doing }, { signal });
-    const page = readPage(answer.body, doing);
-    for (const object of page.objects) {
-      signal.throwIfAborted();
-      const blob = readObject(object, { prefix, doing });
-      if (blob === undefined) continue;
-      yield blob;
-      if (blob.id > last) [last, pagesInVain] = [blob.id, 0];
+  let coming = ask();
+  try {
+    for (;;) {
+      const page = await coming;
+      const goesOn = page.next !== undefined && page.next !== token;
+      if (goesOn) {
+        // It travels while this one is made use of; what fails is told when its turn comes.
+        coming = ask(page.next);
+        coming.catch(() => undefined);
+      }
+      for (const object of page.objects) {
+        signal.throwIfAborted();
+        const blob = readObject(object, { prefix, doing });
+        if (blob === undefined) continue;
+        yield blob;
+        if (blob.id > last) [last, pagesInVain] = [blob.id, 0];
+      }
+      if (page.next === undefined) return;
+      pagesInVain += 1;
+      if (!goesOn || pagesInVain > pagesInVainMax) throw notAPage(doing, 'its pages have no end');
+      token = page.next;
     }
-    if (page.next === undefined) return;
-    pagesInVain += 1;
-    if (page.next === token || pagesInVain > pagesInVainMax) throw notAPage(doing, 'its pages have no end');
-    token = page.next;
+  } finally {
+    ended.abort(over);
+    await coming.catch(() => undefined);
   }
 }
 
