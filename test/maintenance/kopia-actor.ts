@@ -74,7 +74,9 @@ export class KopiaActor implements AsyncDisposable {
     // The cached format blob's age is told by its file, whose time is not the simulation's: it would be read all the time.
     const options = ['--access-key=any', '--secret-access-key=any', '--disable-repository-format-cache'];
     const owner = { user: identity.userName, host: identity.host };
-    await client.connectTo(['s3', ...place, ...options], { password: 'password', identity: owner });
+    await client.connectTo(['s3', ...place, ...options], { password: world.password, identity: owner });
+    // Without epochs kopia believes a listing for half a minute, by the time of a file.
+    await client.run(['cache', 'set', '--max-list-cache-duration=0s']);
     return client;
   }
 
@@ -107,7 +109,7 @@ export class KopiaActor implements AsyncDisposable {
       this.#stop.abort();
       throw error;
     }
-    if (method !== 'GET' || !key.startsWith('x')) return;
+    if (method !== 'GET' || !/^[xnml]/.test(key)) return;
     try {
       await this.#parts.store.stat(blobId(key), { signal });
     } catch (error) {

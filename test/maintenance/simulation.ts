@@ -24,6 +24,7 @@ import {
   putFile,
   putSnapshot,
   type World,
+  type WorldFormat,
 } from './world.ts';
 
 const signal = new AbortController().signal;
@@ -88,13 +89,15 @@ export interface KopiaShare {
 export async function simulate({
   seed,
   steps,
+  format,
   kopia,
 }: {
   readonly seed: number;
   readonly steps: number;
+  readonly format?: WorldFormat | undefined;
   readonly kopia?: KopiaShare | undefined;
 }): Promise<SimulationResult> {
-  await using world = await openWorld({ seed });
+  await using world = await openWorld({ seed, format });
   await using simulation = new Simulation(world, seededRng(seed));
   if (kopia !== undefined) await simulation.invite(kopia);
   let step = 0;
@@ -116,6 +119,7 @@ class Simulation implements AsyncDisposable {
   readonly #ended: Record<string, number> = {};
   #maintenances = 0;
   #removed = 0;
+  #dropped = 0;
   /** Maintainers at work; each may be crossed by the other, not by a third. */
   #maintaining = 0;
   #crossing = false;
@@ -161,7 +165,7 @@ class Simulation implements AsyncDisposable {
       kopia: this.#kopiaDone,
       days: Math.round(this.#world.clock.monotonicMs() / hourMs / 24),
       removedBlobs: this.#removed,
-      droppedContents: names.some((name) => name.startsWith('xw')),
+      droppedContents: this.#dropped > 0,
       epoch: Math.max(0, ...names.filter((name) => name.startsWith('xe')).map((name) => Number(name.slice(2)))),
     };
   }
@@ -312,7 +316,10 @@ class Simulation implements AsyncDisposable {
     try {
       const { tasks } = await maintainWorld(this.#world, { mode, client, store: this.#crossed() });
       this.#maintenances++;
-      for (const { task, removed } of tasks) if (task === 'full-delete-blobs') this.#removed += removed?.count ?? 0;
+      for (const { task, removed, state, stats } of tasks) {
+        if (task === 'full-delete-blobs') this.#removed += removed?.count ?? 0;
+        if (task === 'full-drop-deleted-content' && state === 'done' && stats !== null) this.#dropped++;
+      }
     } catch (error) {
       const code = error instanceof DrayError ? String(error.code) : '';
       if (!mayEnd.has(code)) throw error;
