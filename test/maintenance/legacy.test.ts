@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import type { BlobId, BlobStore } from '../../src/blobs/blob-store.ts';
+import { blobId, type BlobId, type BlobStore } from '../../src/blobs/blob-store.ts';
 import { FaultStore, type FaultRule } from '../../src/blobs/fault.ts';
 import { compactLegacy, dropFromLegacy } from '../../src/maintenance/compact-legacy.ts';
 import type { MaintenanceResult } from '../../src/maintenance/maintain.ts';
 import type { TaskContext } from '../../src/maintenance/task.ts';
 import { ContentCodec } from '../../src/repository/content/content-codec.ts';
 import type { ContentId } from '../../src/repository/content/content-id.ts';
+import { encodeIndex } from '../../src/repository/index/encode-index.ts';
 import type { IndexEntry } from '../../src/repository/index/index-entry.ts';
 import { IndexTable } from '../../src/repository/index/index-table.ts';
 import { LegacyBlobs } from '../../src/repository/index/legacy-blobs.ts';
@@ -264,6 +265,46 @@ test('without epochs > what was listed long ago is not merged any more', async (
   }
 });
 
+test('without epochs > a merge that says what one of its blobs says already does not replace itself', async () => {
+  await using world = await openWorld({ seed: 79, format: 'legacy' });
+  const { store, opened } = world;
+  await backups(world, 8);
+  const before = await deletedStates(world);
+  const entries = [...(await new Checker(store, opened.format).entries()).values()];
+  const codec = new ContentCodec(opened.format);
+  const plain = encodeIndex(entries, { version: opened.format.indexVersion, hashLengthBytes: codec.hashLengthBytes });
+  const { id, bytes } = codec.sealNamed('n', '', plain);
+  await store.put(id, bytes, { signal });
+  await withContext(world, { client: 'merging' }, compactLegacy);
+  assert.equal((await list(store, 'm')).length, 1);
+  assert.deepEqual((await deletedStates(world)).size, before.size);
+});
+
+test('without epochs > a quick run gathers packs of metadata and leaves those of data alone', async () => {
+  await using world = await openWorld({ seed: 80, format: 'legacy' });
+  const { clock, store } = world;
+  await backups(world, 4);
+  clock.advance(3 * hourMs);
+  const [data, metadata] = [await list(store, 'p'), await list(store, 'q')];
+  await quick(world);
+  assert.deepEqual(await list(store, 'p'), data);
+  assert.equal((await list(store, 'q')).length, metadata.length + 1);
+  clock.advance(25 * hourMs);
+  const lost = blobId(`p${'0'.repeat(32)}-sffffffffffffffff141`);
+  await store.put(lost, Buffer.alloc(10), { signal });
+  store.setTimestamp(lost, clock.nowMs() - 48 * hourMs);
+  const second = await quick(world);
+  assert.equal(taskOf(second, 'quick-rewrite-contents').state, 'skipped', 'packs are removed first');
+  assert.equal(taskOf(second, 'quick-delete-blobs').removed?.count, metadata.length);
+  assert.equal((await list(store, 'q')).length, 1);
+  assert.ok(await areThere(store, [lost]), 'it is of data');
+  clock.advance(3 * hourMs);
+  await checked(world);
+  clock.advance(2 * hourMs);
+  assert.equal(taskOf(await quick(world), 'full-delete-blobs').state, 'done', 'what a full run has emptied');
+  assert.ok(await areGone(store, [lost]));
+});
+
 test('without epochs > a blob that the store keeps is told, and its log stays with it', async () => {
   await using world = await openWorld({ seed: 76, format: 'legacy' });
   const { clock, store } = world;
@@ -291,12 +332,15 @@ test('without epochs > a full store is cleared of what was merged, though nothin
   await backups(world, 8);
   const small = await list(store, 'n');
   await withContext(world, { client: 'one' }, compactLegacy);
+  const log = blobId('_log_old');
+  await store.put(log, Buffer.alloc(10), { signal });
+  store.setTimestamp(log, clock.nowMs() - 40 * 24 * hourMs);
   clock.advance(hourMs);
   const fault = { kind: 'fail', code: 'blob-no-space' } as const;
   const rules: FaultRule[] = [{ operations: ['put', 'upload'], when: { from: 1 }, fault }];
   const full = new FaultStore({ store, clock }, { seed: 1, rules });
   await assert.rejects(maintainWorld(world, { store: full }), { code: 'blob-no-space' });
-  assert.ok(await areGone(store, small));
+  assert.ok(await areGone(store, [...small, log]));
   await new Checker(store, world.opened.format).check();
 });
 
