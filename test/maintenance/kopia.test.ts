@@ -5,18 +5,16 @@
  */
 import assert from 'node:assert/strict';
 import { cp, mkdir, stat, utimes, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { openBlobStore } from '../../src/blobs/open-blob-store.ts';
 import type { ContentId } from '../../src/repository/content/content-id.ts';
 import type { IndexEntry } from '../../src/repository/index/index-entry.ts';
-import { formatGoTime, nanosecondsFromMs } from '../../src/std/go-time.ts';
 import { seededRng, systemRng } from '../../src/std/rng.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { blobFiles } from '../fixtures/open-fixture.ts';
+import { asOf } from '../peers/kopia-at.ts';
 import { findPeer, KopiaClient, requireKopia, whyWithout } from '../peers/peers.ts';
 import { runDray, type DrayPlace } from '../support/run-dray.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -136,9 +134,8 @@ test('kopia and dray write into a repository of format version 1, and each maint
   await using folder = await temporaryFolder('maintenance-old');
   const place = { repository: join(folder.path, 'repository'), cache: join(folder.path, 'cache'), password };
   await using client = await KopiaClient.open(kopia, place.repository, { signal });
-  await client.create(password, ['--format-version=1'], keeper);
-  // Kopia believes a listing of such index blobs for half a minute.
-  await client.run(['cache', 'set', '--max-list-cache-duration=0s']);
+  // Without epochs kopia would believe a listing of index blobs for half a minute.
+  await client.create(password, ['--format-version=1', '--max-list-cache-duration=0s'], keeper);
   const count = async (prefix: string): Promise<number> => {
     return [...(await blobFiles(place.repository)).keys()].filter((name) => name.startsWith(prefix)).length;
   };
@@ -214,26 +211,14 @@ async function snapshotsOfKopia(
   const source = join(folder, 'source');
   await mkdir(source);
   for (let n = 0; n < 6; n++) await writeFile(join(source, `file-${n}`), seededRng(n).bytes(30_000 + n));
-  const known = new Set((await blobFiles(template)).keys());
-  const server = createServer((_request, response) => {
-    response.end(JSON.stringify({ time: formatGoTime(nanosecondsFromMs(atMs)), validFor: 3_600_000_000_000 }));
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  try {
-    const clockUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    await using client = await KopiaClient.open(program, template, { signal, clockUrl });
-    await client.connect(password, { user: 'writer', host: 'there' });
+  const writer = { user: 'writer', host: 'there' };
+  await asOf({ program, repository: template, password, identity: writer, atMs, signal }, async (client) => {
     await client.run(['snapshot', 'create', source]);
     const [first] = (await client.snapshotList()).filter(({ source: { userName } }) => userName === 'writer');
     await writeFile(join(source, 'file-0'), seededRng(100).bytes(30_000));
     await client.run(['snapshot', 'create', source]);
     await client.run(['snapshot', 'delete', first!.id, '--delete']);
-  } finally {
-    server.close();
-  }
-  for (const [blob, path] of await blobFiles(template)) {
-    if (!known.has(blob)) await utimes(path, atMs / 1000, atMs / 1000);
-  }
+  });
 }
 
 interface Looked {

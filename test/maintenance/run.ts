@@ -13,12 +13,15 @@ import { temporaryFolder } from '../support/temporary.ts';
 import { agedWorld, writeFolder } from './aged-world.ts';
 import { killMaintenance, type MaintenanceKill } from './kill-maintenance.ts';
 import { simulate, type SimulationResult } from './simulation.ts';
+import type { WorldFormat } from './world.ts';
 
 const steps = Number(process.argv[2] ?? 10_000);
 const kills = Number(process.argv[3] ?? 200);
 /** Apart from those of the tests. */
 const firstSeed = 1000;
 const stepsPerSeed = 500;
+/** One seed in so many has a repository without epochs. */
+const legacyEvery = 4;
 /** One kill in so many is looked at by the real kopia too, which takes longer than all the rest. */
 const kopiaEvery = 10;
 
@@ -38,7 +41,8 @@ async function simulateAll(): Promise<void> {
   const kopia = program === undefined ? undefined : { program, share: kopiaShare };
   for (let n = 0; n * stepsPerSeed < steps; n++) {
     const seed = firstSeed + n;
-    const run = { seed, steps: Math.min(stepsPerSeed, steps - n * stepsPerSeed), kopia };
+    const format: WorldFormat = n % legacyEvery === legacyEvery - 1 ? 'legacy' : 'epochs';
+    const run = { seed, format, steps: Math.min(stepsPerSeed, steps - n * stepsPerSeed), kopia };
     await attempt(`simulation, seed ${seed}`, async () => simulations.push(await simulate(run)));
   }
 }
@@ -92,14 +96,14 @@ Written by \`npm run test:maintenance${process.argv.length > 2 ? ` -- ${process.
 | Commands of \`kopia\` that finished: snapshots, deletions, maintenances | ${kopiaDone('snapshots')}, ${kopiaDone('deletions')}, ${kopiaDone('maintenances')} |
 | Maintenances, and commands of \`kopia\`, that others or a stop ended | ${sum([...ended.values()])} (${endings.join(', ') || 'none'}) |
 | Packs and markers removed | ${sum(simulations.map((one) => one.removedBlobs))} |
-| Seeds in which contents were dropped, epochs advanced | ${simulations.filter((one) => one.droppedContents).length}, ${simulations.filter((one) => one.epoch > 0).length} of ${simulations.length} |
+| Seeds in which contents were dropped, epochs advanced (where there are any) | ${simulations.filter((one) => one.droppedContents).length}, ${simulations.filter((one) => one.epoch > 0).length} of ${simulations.length} |
 
 | kill -9 of \`dray repository maintain --full\` | |
 |---|---|
 | Runs that held | ${killed.length} |
 | Killed before their work was done | ${hit.length} (${hit.filter(({ next }) => next === 'rewrite').length} gathering packs, ${hit.filter(({ next }) => next === 'remove').length} removing them) |
 
-Two writers, a deleter, two maintainers and, in ${kopiaShare * 100} % of the steps, a \`kopia\` with the simulation's clock; between any two requests
+In every fourth seed the repository is one of format version 1, without epochs. Two writers, a deleter, two maintainers and, in ${kopiaShare * 100} % of the steps, a \`kopia\` with the simulation's clock; between any two requests
 of a maintainer the others act, or hours pass, between those of \`kopia\` minutes; listings are up to a minute late. After each kill, and after the next run, which has to finish: \`dray repository verify --level data\` is content, and at every tenth
 so are \`kopia snapshot verify --verify-files-percent=100\` and a full maintenance by kopia. Failures: ${failures.length}.
 ${failures.length === 0 ? '' : `\n## Failures\n${failures.map((text) => `- ${text.split('\n')[0]}`).join('\n')}\n`}`;

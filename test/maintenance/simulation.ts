@@ -1,7 +1,7 @@
 /**
  * Two writers, a deleter, two maintainers and a real kopia on one repository, in simulated time, from a seed. Between any two
  * requests of a maintainer the others may act, and hours may pass, and minutes between those of kopia; listings show what was
- * put up to a minute late. After each step our own checker walks everything that is visible. What a writer may rely on is what
+ * put up to a minute late. The repository has epochs, or none (format version 1). After each step our own checker walks everything that is visible. What a writer may rely on is what
  * Kopia demands of it: an index at most a quarter of an hour old, a checkpoint at least every three quarters.
  */
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
