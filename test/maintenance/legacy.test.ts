@@ -1,83 +1,29 @@
-/** Maintenance of a repository without epochs (format version 1): its index blobs, their logs, and who may be at work meanwhile. */
+/** Maintenance of a repository without epochs (format version 1): what a quick and a full run do to it, and when. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { blobId, type BlobId, type BlobStore } from '../../src/blobs/blob-store.ts';
+import { blobId } from '../../src/blobs/blob-store.ts';
 import { FaultStore, type FaultRule } from '../../src/blobs/fault.ts';
-import { compactLegacy, dropFromLegacy } from '../../src/maintenance/compact-legacy.ts';
-import type { MaintenanceResult } from '../../src/maintenance/maintain.ts';
-import type { TaskContext } from '../../src/maintenance/task.ts';
+import { compactLegacy } from '../../src/maintenance/compact-legacy.ts';
 import { ContentCodec } from '../../src/repository/content/content-codec.ts';
-import type { ContentId } from '../../src/repository/content/content-id.ts';
-import { encodeIndex } from '../../src/repository/index/encode-index.ts';
-import type { IndexEntry } from '../../src/repository/index/index-entry.ts';
-import { IndexTable } from '../../src/repository/index/index-table.ts';
-import { LegacyBlobs } from '../../src/repository/index/legacy-blobs.ts';
-import { nanosecondsFromMs, nanosecondsPerSecond, type Nanoseconds } from '../../src/std/go-time.ts';
 import { Checker } from './checker.ts';
-import { crossedStore } from './crossed-store.ts';
 import { copyOf, CutStore } from './cut-store.ts';
 import {
-  backup,
-  chunk,
-  deleteSnapshot,
-  hourMs,
-  identity,
-  maintainWorld,
-  openWorld,
-  type MaintainOptions,
-  type World,
-} from './world.ts';
+  areGone,
+  areThere,
+  backups,
+  checked,
+  deletedStates,
+  list,
+  quick,
+  saidBy,
+  taskOf,
+  withContext,
+} from './legacy-world.ts';
+import { backup, chunk, deleteSnapshot, hourMs, maintainWorld, openWorld } from './world.ts';
 
 const signal = new AbortController().signal;
 const minuteMs = 60_000;
-
-async function list(store: BlobStore, prefix: string): Promise<BlobId[]> {
-  return (await Array.fromAsync(store.list(prefix, { signal }))).map(({ id }) => id).toSorted();
-}
-
-async function areThere(store: BlobStore, blobs: readonly BlobId[]): Promise<boolean> {
-  const names = new Set(await list(store, ''));
-  return blobs.every((blob) => names.has(blob));
-}
-
-async function areGone(store: BlobStore, blobs: readonly BlobId[]): Promise<boolean> {
-  const names = new Set(await list(store, ''));
-  return !blobs.some((blob) => names.has(blob));
-}
-
-function taskOf(result: MaintenanceResult, name: string): MaintenanceResult['tasks'][number] {
-  const found = result.tasks.findLast(({ task }) => task === name);
-  assert.ok(found !== undefined, name);
-  return found;
-}
-
-async function quick(world: World, options: MaintainOptions = {}): Promise<MaintenanceResult> {
-  return await checked(world, { mode: 'quick', ...options });
-}
-
-async function checked(world: World, options: MaintainOptions = {}): Promise<MaintenanceResult> {
-  const result = await maintainWorld(world, options);
-  await new Checker(world.store, world.opened.format).check();
-  return result;
-}
-
-/** Each a flush of its own, and so an index blob. */
-async function backups(world: World, count: number): Promise<void> {
-  for (let n = 0; n < count; n++) await backup(world, [[n], [n, n + 1]], `/path-${n}`);
-}
-
-async function deletedStates(world: World): Promise<ReadonlyMap<string, boolean>> {
-  const entries = await new Checker(world.store, world.opened.format).entries();
-  return new Map([...entries].map(([id, { deleted }]) => [id, deleted]));
-}
-
-/** Everything that an index blob says, by content. */
-async function saidBy(world: World, blob: BlobId): Promise<ReadonlyMap<string, boolean>> {
-  const codec = new ContentCodec(world.opened.format);
-  const plain = codec.openNamed(blob, await world.store.get(blob, { signal }));
-  return new Map([...IndexTable.inMemory(plain).entries()].map((entry) => [entry.contentId, entry.deleted]));
-}
 
 test('without epochs > a quick run merges small index blobs, which stay for an hour, and their log for another', async () => {
   await using world = await openWorld({ seed: 71, format: 'legacy' });
@@ -161,125 +107,6 @@ test('without epochs > a full run drops what two collections have left marked, a
     assert.ok(!(await saidBy(world, blob)).has(id), 'not even where it was replaced');
 });
 
-/** The index blobs of a world, put as by writers of their own: X is alive in the first and deleted in the second. */
-async function hiddenBehind(world: World): Promise<{ readonly id: ContentId; readonly hiding: BlobId }> {
-  const { format } = world.opened;
-  await backup(world, [[1], [2]], '/data');
-  const id = new ContentCodec(format).idOf(chunk(1), '');
-  const entry = (await new Checker(world.store, format).entries()).get(id);
-  assert.ok(entry !== undefined);
-  world.clock.advance(hourMs);
-  const timestampSeconds = entry.timestampSeconds + 60;
-  const hiding = await putIndex(world, [{ ...entry, deleted: true, timestampSeconds }]);
-  for (let n = 0; n < 8; n++) await backup(world, [[10 + n]], `/path-${n}`);
-  return { id, hiding };
-}
-
-async function putIndex({ store, opened }: World, entries: readonly IndexEntry[]): Promise<BlobId> {
-  const { indexVersion } = opened.format;
-  const blobs = new LegacyBlobs({ store, codec: new ContentCodec(opened.format), indexVersion });
-  const { blobs: put } = await blobs.put(entries, { sessionId: 's0123456789abcdef147', signal });
-  return put[0]!.id;
-}
-
-/** A blob is told to be too large to be merged in a quick run. */
-function toldLarge(store: BlobStore, large: BlobId): BlobStore {
-  return new Proxy(store, {
-    get: (target, name) => {
-      if (name === 'list') {
-        return async function* (...[prefix, options]: Parameters<BlobStore['list']>) {
-          for await (const blob of target.list(prefix, options)) {
-            yield blob.id === large ? { ...blob, lengthBytes: 40 * 1024 * 1024 } : blob;
-          }
-        };
-      }
-      const value = Reflect.get(target, name, target) as unknown;
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
-  });
-}
-
-async function withContext<T>(
-  world: World,
-  { client, store = world.store }: { readonly client: string; readonly store?: BlobStore },
-  work: (context: TaskContext) => Promise<T>,
-): Promise<T> {
-  await using repository = await world.open(client, store);
-  const { clock, rng, folder } = world;
-  const startMs = clock.nowMs();
-  return await work({ repository, clock, rng, identity, startMs, dryRun: false, spoolFolder: folder, signal });
-}
-
-test('without epochs > while one merges some blobs, another drops what hides an entry of theirs: it does not come back', async () => {
-  await using world = await openWorld({ seed: 73, format: 'legacy' });
-  const { id, hiding } = await hiddenBehind(world);
-  const upTo = nanosecondsFromMs(world.clock.nowMs());
-  let crossed = false;
-  const store = crossedStore(toldLarge(world.store, hiding), async (request) => {
-    if (request !== 'put' || crossed) return;
-    crossed = true;
-    const { summary } = await withContext(
-      world,
-      { client: 'other' },
-      async (context) => await dropFromLegacy(context, upTo),
-    );
-    assert.match(summary, /^1 contents/);
-    assert.equal((await deletedStates(world)).get(id), undefined, 'dropped');
-  });
-  await withContext(world, { client: 'merging', store }, compactLegacy);
-  assert.ok(crossed);
-  assert.equal((await deletedStates(world)).get(id), undefined, 'still dropped');
-});
-
-test('without epochs > an entry is dropped when it was deleted before the time, and not in its very second', async () => {
-  await using world = await openWorld({ seed: 74, format: 'legacy' });
-  const { id } = await hiddenBehind(world);
-  const entry = (await new Checker(world.store, world.opened.format).entries()).get(id);
-  const at = BigInt(entry!.timestampSeconds) * nanosecondsPerSecond;
-  const drop = async (upTo: Nanoseconds): Promise<boolean> => {
-    await withContext(world, { client: 'dropping' }, async (context) => await dropFromLegacy(context, upTo));
-    return (await deletedStates(world)).has(id);
-  };
-  assert.equal(await drop(at), true);
-  assert.equal(await drop(at + 1n), false);
-});
-
-test('without epochs > what was listed long ago is not merged any more', async () => {
-  await using world = await openWorld({ seed: 75, format: 'legacy' });
-  await hiddenBehind(world);
-  for (const [nth, name] of [
-    [1, 'before the index'],
-    [2, 'before its log'],
-  ] as const) {
-    const before = await deletedStates(world);
-    let puts = 0;
-    const store = crossedStore(world.store, async (request) => {
-      // The reading before the first put, and the look at it before the second.
-      if (request === (nth === 1 ? 'list' : 'stat') && ++puts === (nth === 1 ? 4 : 1))
-        world.clock.advance(21 * minuteMs);
-    });
-    const late = withContext(world, { client: `late-${nth}`, store }, compactLegacy);
-    await assert.rejects(late, { code: 'index-conflict' }, name);
-    assert.deepEqual(await deletedStates(world), before);
-    assert.deepEqual(await list(world.store, 'm'), []);
-  }
-});
-
-test('without epochs > a merge that says what one of its blobs says already does not replace itself', async () => {
-  await using world = await openWorld({ seed: 79, format: 'legacy' });
-  const { store, opened } = world;
-  await backups(world, 8);
-  const before = await deletedStates(world);
-  const entries = [...(await new Checker(store, opened.format).entries()).values()];
-  const codec = new ContentCodec(opened.format);
-  const plain = encodeIndex(entries, { version: opened.format.indexVersion, hashLengthBytes: codec.hashLengthBytes });
-  const { id, bytes } = codec.sealNamed('n', '', plain);
-  await store.put(id, bytes, { signal });
-  await withContext(world, { client: 'merging' }, compactLegacy);
-  assert.equal((await list(store, 'm')).length, 1);
-  assert.deepEqual((await deletedStates(world)).size, before.size);
-});
-
 test('without epochs > a quick run gathers packs of metadata and leaves those of data alone', async () => {
   await using world = await openWorld({ seed: 80, format: 'legacy' });
   const { clock, store } = world;
@@ -303,27 +130,6 @@ test('without epochs > a quick run gathers packs of metadata and leaves those of
   clock.advance(2 * hourMs);
   assert.equal(taskOf(await quick(world), 'full-delete-blobs').state, 'done', 'what a full run has emptied');
   assert.ok(await areGone(store, [lost]));
-});
-
-test('without epochs > a blob that the store keeps is told, and its log stays with it', async () => {
-  await using world = await openWorld({ seed: 76, format: 'legacy' });
-  const { clock, store } = world;
-  await backups(world, 8);
-  const [kept] = await list(store, 'n');
-  await withContext(world, { client: 'one' }, compactLegacy);
-  clock.advance(hourMs);
-  const fault = { kind: 'fail', code: 'blob-denied' } as const;
-  const rules: FaultRule[] = [{ operations: ['remove'], prefix: kept!, when: { from: 1 }, fault }];
-  const denying = new FaultStore({ store, clock }, { seed: 1, rules });
-  const { refused, removed } = await withContext(world, { client: 'one', store: denying }, compactLegacy);
-  assert.equal(refused?.count, 1);
-  assert.ok((removed?.count ?? 0) >= 8);
-  assert.deepEqual(await list(store, 'l'), [], 'nothing is scheduled');
-  const [log] = await list(store, 'm');
-  await withContext(world, { client: 'one' }, compactLegacy);
-  assert.ok(await areGone(store, [kept!]));
-  assert.ok(await areThere(store, [log!]));
-  assert.equal((await list(store, 'l')).length, 1);
 });
 
 test('without epochs > a full store is cleared of what was merged, though nothing can be put', async () => {
