@@ -6,12 +6,12 @@ import { simulate } from './simulation.ts';
 
 /**
  * `npm run test:maintenance` goes through ten thousand. In the first of these, a maintenance that takes no mark off loses
- * something at step 118, in both one that drops after a single collection does before step 40.
+ * something at step 118, in the last at 33; in all of them one that drops after a single collection does before step 40.
  */
 const runs = [
   { seed: 1, steps: 150, format: 'epochs' },
   { seed: 2, steps: 60, format: 'epochs' },
-  { seed: 3, steps: 100, format: 'legacy' },
+  { seed: 5, steps: 60, format: 'legacy' },
 ] as const;
 /** A command of kopia takes as long as ten other steps. */
 const withKopia = [
