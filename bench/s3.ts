@@ -1,7 +1,7 @@
 /**
  * `npm run bench:s3 -- [--rounds N] [--size GIB] [--folder PATH]`: full backup and restore of a volume on an S3 server of its
- * own (versitygw, TLS, loopback), dray and kopia in turns, and dray over a link with 50 ms of latency. Writes
- * bench/results-s3.md.
+ * own (versitygw, TLS, loopback), dray and kopia in turns, dray over a link with 50 ms of latency, and dray in a folder: what
+ * the same work costs without transport. Writes bench/results-s3.md.
  */
 import { spawn } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
@@ -50,18 +50,16 @@ for (let round = 0; round < rounds; round++) {
   console.log(`--- round ${round + 1} of ${rounds}`);
   await using server = await startS3Server('versitygw', { region });
   await server.makeBucket(bucket);
-  const runs = [async () => await drayRound(workspace, server.url(bucket, 'dray'), { latency: '' })];
+  const runs = [async () => await drayRound(workspace, server.url(bucket, 'dray'), { where: '' })];
   if (kopiaProgram !== undefined) runs.push(async () => await kopiaRound(workspace, server, kopiaProgram));
   for (const run of round % 2 === 0 ? runs : runs.toReversed()) await run();
-  await withLatency(server, async (url) => await drayRound(workspace, url, { latency: `, ${roundTripMs} ms` }));
+  await withLatency(server, async (url) => await drayRound(workspace, url, { where: `, ${roundTripMs} ms` }));
+  await drayRound(workspace, workspace.path('repository'), { where: ', folder' });
+  await workspace.remove('repository');
 }
 await writeFile(flags.out, report());
 
-async function drayRound(
-  work: Workspace,
-  repository: string,
-  { latency }: { readonly latency: string },
-): Promise<void> {
+async function drayRound(work: Workspace, repository: string, { where }: { readonly where: string }): Promise<void> {
   const env = { DRAY_REPOSITORY: repository, DRAY_PASSWORD: 'bench', DRAY_CACHE_DIR: work.path('dray-cache') };
   const run = async (...args: string[]): Promise<Measurement> =>
     await measure({ program: drayProgram, args: [...args, '--quiet', '-o', 'json'], env, signal });
@@ -69,10 +67,10 @@ async function drayRound(
   settle();
   const backup = await run('backup', image);
   const { snapshot, storedBytes } = JSON.parse(backup.stdout) as { snapshot: string; storedBytes: number };
-  samples.add(`backup, dray${latency}`, backup, { volumeBytes: sizeBytes, storedBytes });
+  samples.add(`backup, dray${where}`, backup, { volumeBytes: sizeBytes, storedBytes });
   settle();
   const target = work.path('restored.img');
-  samples.add(`restore, dray${latency}`, await run('restore', snapshot, target), { volumeBytes: sizeBytes });
+  samples.add(`restore, dray${where}`, await run('restore', snapshot, target), { volumeBytes: sizeBytes });
   await rm(target);
   await work.remove('dray-cache');
 }
@@ -120,9 +118,19 @@ async function withLatency(server: S3Server, run: (url: string) => Promise<void>
 function report(): string {
   const rows = samples.names.map((name) => ({ name, ...samples.median(name)! }));
   const wall = (name: string): number => samples.median(name)?.wallSeconds ?? Number.NaN;
+  const cpuSeconds = (name: string): number => {
+    const { cpuSecondsPerGigabyte = Number.NaN, volumeBytes = 0 } = samples.median(name) ?? {};
+    return (cpuSecondsPerGigabyte * volumeBytes) / 1e9;
+  };
+  const storedGigabytes = (samples.median('backup, dray')?.storedBytes ?? 0) / 1e9;
   const ratios = [
     ['Backup: kopia ÷ dray, wall', wall('backup, kopia') / wall('backup, dray'), '≥ 2'],
     ['Restore: kopia (cache cleared) ÷ dray, wall', wall('restore, kopia') / wall('restore, dray'), '≥ 2'],
+    [
+      'Transport: CPU-s per stored GB on top of the same backup in a folder',
+      (cpuSeconds('backup, dray') - cpuSeconds('backup, dray, folder')) / storedGigabytes,
+      '≤ 0.5',
+    ],
     [
       `Restore with ${roundTripMs} ms, share of the rate without`,
       wall('restore, dray') / wall(`restore, dray, ${roundTripMs} ms`),

@@ -41,6 +41,7 @@ export interface RepositoryWriterParts {
 /** Buffers of the metadata packs. Larger contents get a buffer of their own for as long as they travel. */
 const packBufferBytes = 1024 * 1024;
 const packBuffers = 2;
+const packsCommittingMax = 2;
 
 /** A marker older than this is replaced at the next flush. */
 const markerAgeMaxMs = 12 * 60 * 60 * 1000;
@@ -211,6 +212,7 @@ export class RepositoryWriter implements ContentWriter, AsyncDisposable {
       sessionId: this.#session.id,
       bufferBytes: packBufferBytes,
       buffers: packBuffers,
+      committingMax: packsCommittingMax,
       onPack: (entries) => this.addEntries(entries),
       signal: this.#signal,
     });

@@ -49,6 +49,8 @@ interface Pending {
 
 /** How long a worker may take to put its things away before it is ended, milliseconds. */
 const closeTimeoutMs = 5_000;
+/** Of a worker's heap, MiB. Nearly all of its memory are buffers; V8's own choice takes 6 to 9 MiB more for each. */
+const maxYoungGenerationSizeMb = 4;
 
 export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable {
   readonly #workers: Worker[] = [];
@@ -67,7 +69,7 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
   constructor(options: WorkerGroupOptions) {
     this.#tasksPerWorker = options.tasksPerWorker;
     for (let index = 0; index < options.workers; index++) {
-      const worker = new Worker(options.module);
+      const worker = new Worker(options.module, { resourceLimits: { maxYoungGenerationSizeMb } });
       worker.on('message', (reply: ReplyMessage) => this.#receive(reply));
       worker.on('error', (error) => this.#fail(error));
       // Asked for now: a worker that is dead when the group is closed says nothing any more.
@@ -80,6 +82,10 @@ export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable
       this.#workers.push(worker);
       this.#held.push(0);
     }
+  }
+
+  get size(): number {
+    return this.#workers.length;
   }
 
   /**

@@ -224,6 +224,8 @@ export class BackupRun implements AsyncDisposable {
     const slots = 2 ** Math.ceil(Math.log2(Math.max(claimSlotsMin, leavesBetweenFlushes)));
     const memory = allocateClaims({ slots, hashLengthBytes: codec.hashLengthBytes });
     this.#claims = { table: new ClaimTable(memory), memory };
+    const { workers, parallel, workBytes } = this.#options;
+    const group = workers ?? storeWorkers(Math.min(parallel, Math.max(1, Math.ceil(workBytes / taskBytes))));
     const data: StoreWorkerData = {
       ...this.#options.worker,
       source: source.location,
@@ -232,11 +234,11 @@ export class BackupRun implements AsyncDisposable {
       claims: memory,
       sessionId: writer.sessionId,
       leafBytes,
+      workers: group.size,
     };
-    const { workers, parallel, workBytes } = this.#options;
-    this.#group = workers ?? storeWorkers(Math.min(parallel, Math.max(1, Math.ceil(workBytes / taskBytes))));
-    this.#group.begin(data, { onEvent: ({ entries }) => writer.addEntries(entries) });
-    return this.#group;
+    this.#group = group;
+    group.begin(data, { onEvent: ({ entries }) => writer.addEntries(entries) });
+    return group;
   }
 
   get #builder(): VolumeBuilder {

@@ -85,7 +85,7 @@ test('read-ahead > hands out every extent, in order, each byte once, whatever is
     const rng = seededRng(seed);
     const isCached = Array.from({ length: 500 }, () => rng.uniform() < cachedShare);
     const model = modelOf((offset) => isCached[offset / mib]!, seed);
-    const reads = new ReadAhead(model.source, { signal });
+    const reads = new ReadAhead(model.source, { slots: 4, signal });
     for (const task of tasks) reads.expect(task);
     for (const wanted of tasks.flat()) {
       for (let at: number = wanted.offset; at < extentEnd(wanted);) {
@@ -107,7 +107,7 @@ test('read-ahead > reads ahead what must be waited for, and not what is cached',
   const cold = modelOf(() => false, 1);
   const cached = modelOf(() => true, 1);
   for (const { source } of [cold, cached]) {
-    const reads = new ReadAhead(source, { signal });
+    const reads = new ReadAhead(source, { slots: 4, signal });
     reads.expect([extent(0, 64 * mib)]);
     for (let left = 64 * mib; left > 0;) left -= (await reads.next()).range.lengthBytes;
   }
@@ -125,7 +125,7 @@ test('read-ahead > a failed read is thrown when its piece is due, and an abort a
       await source.read(range, into, options);
     },
   };
-  const reads = new ReadAhead(failing, { signal: stop.signal });
+  const reads = new ReadAhead(failing, { slots: 4, signal: stop.signal });
   reads.expect([extent(0, 16 * mib)]);
   assert.equal((await reads.next()).range.offset, 0);
   assert.equal((await reads.next()).range.offset, 4 * mib);

@@ -11,16 +11,21 @@ import { AlignedMemory } from '../kernel/aligned-memory.ts';
 import type { BlockSource } from '../volume/block-source.ts';
 import { extent, type Extent } from '../volume/extent.ts';
 
-/** Reads that wait, and the size of a slot. */
+/** A read that waits, and the size of a slot. */
 const pieceBytesMax = 4 * 1024 * 1024;
 /** Reads from the page cache: a leaf. */
 const cachedPieceBytes = 1024 * 1024;
-const slots = 4;
 
 export interface Piece {
   readonly range: Extent;
   /** Aligned; holds the range, and has room behind a short last leaf to fill it up. */
   readonly slot: Uint8Array;
+}
+
+export interface ReadAheadOptions {
+  /** Pieces of 4 MiB held at once, the one handed out included. */
+  readonly slots: number;
+  readonly signal: AbortSignal;
 }
 
 interface Begun extends Piece {
@@ -36,7 +41,7 @@ export class ReadAhead {
   readonly #begun: Begun[] = [];
   #last: Uint8Array | undefined;
 
-  constructor(source: BlockSource, { signal }: { readonly signal: AbortSignal }) {
+  constructor(source: BlockSource, { slots, signal }: ReadAheadOptions) {
     this.#source = source;
     this.#signal = signal;
     const memory = AlignedMemory.allocate({ slotBytes: pieceBytesMax, slots });

@@ -25,6 +25,8 @@ export interface StoreWorkerData {
   readonly leafBytes: number;
   /** Pad a short last leaf with zeros to a whole one (the flat layout). */
   readonly padTail: boolean;
+  /** How many there are: they share the memory of the run. */
+  readonly workers: number;
 }
 
 export type StoreTask =

@@ -20,9 +20,15 @@ import { ClaimTable } from './claim-table.ts';
 import { ReadAhead } from './read-ahead.ts';
 import type { PackStored, StoredLeaves, StoreTask, StoreWorkerData } from './store-messages.ts';
 
-/** Buffers of the pack writer: one fills while the others travel. */
-const packBufferBytes = 4 * 1024 * 1024;
+/**
+ * Buffers of the pack writer: one fills while the others travel. The odd 16 KiB are for what sealing adds, and for the head of a
+ * pack: four leaves that do not compress fit.
+ */
+const packBufferBytes = 4 * 1024 * 1024 + 16 * 1024;
 const packBuffers = 3;
+/** Reads under way, and packs being committed (which S3 holds whole): of all workers, and of one. */
+const readSlots = { total: 8, min: 2, max: 4 };
+const committing = { total: 4, min: 1, max: 2 };
 
 const data = await taskData<StoreWorkerData>();
 const stop = new AbortController();
@@ -44,12 +50,13 @@ const packs = new PackWriter(
     sessionId: data.sessionId,
     bufferBytes: packBufferBytes,
     buffers: packBuffers,
+    committingMax: shareOf(committing),
     onPack: (entries) => emitEvent({ entries } satisfies PackStored),
     signal: stop.signal,
   },
 );
 
-const reads = new ReadAhead(source, { signal: stop.signal });
+const reads = new ReadAhead(source, { slots: shareOf(readSlots), signal: stop.signal });
 
 /** Stretches are worked on in the order in which they came; what a checkpoint asks for is done at the next chunk. */
 let lastTask: Promise<unknown> = Promise.resolve();
@@ -151,6 +158,10 @@ async function storeLeaf(
   counts.newBytes += plain.length;
   counts.packedBytes += entry.packedLength;
   return hash;
+}
+
+function shareOf({ total, min, max }: typeof readSlots): number {
+  return Math.min(max, Math.max(min, Math.floor(total / data.workers)));
 }
 
 /** Looks at both ends first: nearly all data that is not zero is told apart by that alone. */

@@ -22,6 +22,8 @@ const signal = new AbortController().signal;
  */
 const mayEnd: readonly (readonly [code: string, text: RegExp])[] = [
   ['clock', /clock skew detected/],
+  // The deleter was faster.
+  ['snapshot-gone', /no snapshots matched/],
   ['blob-not-found', /failed to rewrite \d+ contents/],
 ];
 /**
@@ -29,6 +31,13 @@ const mayEnd: readonly (readonly [code: string, text: RegExp])[] = [
  * the list that it keeps for twenty minutes, and then it ends. Here it is ended when it asks for the third time.
  */
 const missingMax = 3;
+/**
+ * A content is not found while its index blob is not listed yet, though that of the snapshot that needs it is: then the
+ * command ends and no harm is done. One that is not found for longer than listings are late, and than kopia goes by
+ * one of them, is lost to kopia.
+ */
+const notFoundText = /content info for ([0-9a-z]+): content not found/g;
+const notFoundMsMax = 60 * 60_000;
 
 export interface KopiaActorParts {
   readonly world: World;
@@ -48,6 +57,8 @@ export class KopiaActor implements AsyncDisposable {
   readonly #failures: unknown[] = [];
   /** How often the present command has asked for an index blob that is not there. */
   readonly #missing = new Map<string, number>();
+  /** Contents that kopia did not find, and when it said so first, since its last full maintenance. */
+  readonly #notFound = new Map<string, number>();
   #stop = new AbortController();
   #client: KopiaClient | undefined;
   #door: S3Door | undefined;
@@ -120,6 +131,14 @@ export class KopiaActor implements AsyncDisposable {
     }
   }
 
+  /** Whether the failure is one of contents that were not found, none of them for too long. */
+  #isNotFoundYet(stderr: string): boolean {
+    const ids = [...stderr.matchAll(notFoundText)].map(([, id = '']) => id);
+    const nowMs = this.#parts.world.clock.nowMs();
+    for (const id of ids) this.#notFound.set(id, this.#notFound.get(id) ?? nowMs);
+    return ids.length > 0 && ids.every((id) => nowMs - this.#notFound.get(id)! <= notFoundMsMax);
+  }
+
   /** @returns what ended it early, of what may */
   async #run(args: readonly string[]): Promise<string | undefined> {
     this.#stop = new AbortController();
@@ -127,10 +146,12 @@ export class KopiaActor implements AsyncDisposable {
     try {
       assert.ok(this.#client !== undefined);
       await this.#client.run(args, { signal: this.#stop.signal });
+      if (args.includes('--full')) this.#notFound.clear();
       return undefined;
     } catch (error) {
       if (this.#failures.length > 0) throw this.#failures[0];
       if (this.#stop.signal.aborted) return 'index-blob-gone';
+      if (error instanceof KopiaFailed && this.#isNotFoundYet(error.stderr)) return 'content-not-found';
       const known = mayEnd.find(([, text]) => error instanceof KopiaFailed && text.test(error.stderr));
       if (known === undefined) throw error;
       return known[0];

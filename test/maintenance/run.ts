@@ -1,19 +1,23 @@
 /**
- * `npm run test:maintenance [STEPS] [KILLS]`: so many steps of the simulation (10,000 unless told, 500 to a seed) and so many
- * `kill -9` of a full maintenance (200), all that must hold looked at each time; writes `test/maintenance/results.md`. Ends
- * with 1 when one failed.
+ * `npm run test:maintenance [STEPS] [KILLS]`: so many steps of the simulation (10,000 unless told, 500 to a seed, several seeds
+ * at once in processes of their own, because much of the time goes by in `kopia`) and so many `kill -9` of a full
+ * maintenance (200), all that must hold looked at each time; writes `test/maintenance/results.md`, where a part that was
+ * not asked for (0) stays as it is. Ends with 1 when one failed.
  */
-import { writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { systemClock } from '../../src/std/clock.ts';
+import { mapConcurrent } from '../../src/std/map-concurrent.ts';
 import { findKopia, findPeer, whyWithout } from '../peers/peers.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { agedWorld, writeFolder } from './aged-world.ts';
 import { killMaintenance, type MaintenanceKill } from './kill-maintenance.ts';
-import { simulate, type SimulationResult } from './simulation.ts';
-import type { WorldFormat } from './world.ts';
+import { resultsText } from './results-text.ts';
+import type { SimulationResult, SimulationRun } from './simulation.ts';
 
 const steps = Number(process.argv[2] ?? 10_000);
 const kills = Number(process.argv[3] ?? 200);
@@ -27,10 +31,14 @@ const kopiaEvery = 10;
 
 /** Of the steps; a command takes as long as ten steps without. */
 const kopiaShare = 0.04;
+const seedsAtOnce = cpus().length + 1;
+const resultsFile = join(import.meta.dirname, 'results.md');
+const { signal } = new AbortController();
 
-const simulations: SimulationResult[] = [];
-const killed: MaintenanceKill[] = [];
-const failures: string[] = [];
+const outcome = { simulations: [] as SimulationResult[], killed: [] as MaintenanceKill[], failures: [] as string[] };
+const { simulations, killed, failures } = outcome;
+const before = await readFile(resultsFile, 'utf8').catch(() => '');
+let written: Promise<void> = Promise.resolve();
 await Promise.all([simulateAll(), killAll()]);
 process.exitCode = failures.length === 0 ? 0 : 1;
 
@@ -39,12 +47,23 @@ async function simulateAll(): Promise<void> {
   const program = await findPeer('kopia-clock');
   if (program === undefined) process.stdout.write(`no kopia in the simulation: ${await whyWithout('kopia-clock')}\n`);
   const kopia = program === undefined ? undefined : { program, share: kopiaShare };
-  for (let n = 0; n * stepsPerSeed < steps; n++) {
-    const seed = firstSeed + n;
-    const format: WorldFormat = n % legacyEvery === legacyEvery - 1 ? 'legacy' : 'epochs';
-    const run = { seed, format, steps: Math.min(stepsPerSeed, steps - n * stepsPerSeed), kopia };
-    await attempt(`simulation, seed ${seed}`, async () => simulations.push(await simulate(run)));
-  }
+  const runs = Array.from({ length: Math.ceil(steps / stepsPerSeed) }, (_, n) => ({
+    seed: firstSeed + n,
+    format: n % legacyEvery === legacyEvery - 1 ? ('legacy' as const) : ('epochs' as const),
+    steps: Math.min(stepsPerSeed, steps - n * stepsPerSeed),
+    kopia,
+  }));
+  const all = mapConcurrent(runs, { limit: seedsAtOnce, signal }, async (run) => {
+    await attempt(`simulation, seed ${run.seed}`, async () => simulations.push(await inProcess(run)));
+  });
+  for await (const _ of all);
+}
+
+/** @throws {Error} what the process said last */
+async function inProcess(run: SimulationRun): Promise<SimulationResult> {
+  const program = join(import.meta.dirname, 'simulate-seed.ts');
+  const { stdout } = await promisify(execFile)(process.execPath, [program, JSON.stringify(run)]);
+  return JSON.parse(stdout) as SimulationResult;
 }
 
 async function killAll(): Promise<void> {
@@ -69,42 +88,16 @@ async function attempt(what: string, work: () => Promise<unknown>): Promise<void
     await work();
     process.stdout.write(`ok ${what}\n`);
   } catch (error) {
-    failures.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+    failures.push(`${what}: ${messagesOf(error).join(': ')}`);
     process.stdout.write(`FAILED ${failures.at(-1)}\n`);
   }
-  await writeFile(join(import.meta.dirname, 'results.md'), report());
+  // One after the other, and the last says most.
+  written = written.then(async () => await writeFile(resultsFile, resultsText(outcome, before)));
+  await written;
 }
 
-function report(): string {
-  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-  const ended = new Map<string, number>();
-  for (const { ended: byCode } of simulations) {
-    for (const [code, count] of Object.entries(byCode)) ended.set(code, (ended.get(code) ?? 0) + count);
-  }
-  const endings = [...ended].toSorted(([, a], [, b]) => b - a).map(([code, count]) => `${count} ${code}`);
-  const kopiaDone = (what: keyof SimulationResult['kopia']): number => sum(simulations.map(({ kopia }) => kopia[what]));
-  const hit = killed.filter((kill) => kill.killed);
-  return `# Maintenance under writers, clocks and kills
-
-Written by \`npm run test:maintenance${process.argv.length > 2 ? ` -- ${process.argv.slice(2).join(' ')}` : ''}\`, seeds from ${firstSeed}, on ${cpus().length} cores.
-
-| Simulation | |
-|---|---|
-| Steps, after each of which everything visible was read | ${sum(simulations.map((one) => one.steps))} |
-| Days that passed | ${sum(simulations.map((one) => one.days))} |
-| Our maintenances that finished | ${sum(simulations.map((one) => one.maintenances))} |
-| Commands of \`kopia\` that finished: snapshots, deletions, maintenances | ${kopiaDone('snapshots')}, ${kopiaDone('deletions')}, ${kopiaDone('maintenances')} |
-| Maintenances, and commands of \`kopia\`, that others or a stop ended | ${sum([...ended.values()])} (${endings.join(', ') || 'none'}) |
-| Packs and markers removed | ${sum(simulations.map((one) => one.removedBlobs))} |
-| Seeds in which contents were dropped, epochs advanced (where there are any) | ${simulations.filter((one) => one.droppedContents).length}, ${simulations.filter((one) => one.epoch > 0).length} of ${simulations.length} |
-
-| kill -9 of \`dray repository maintain --full\` | |
-|---|---|
-| Runs that held | ${killed.length} |
-| Killed before their work was done | ${hit.length} (${hit.filter(({ next }) => next === 'rewrite').length} gathering packs, ${hit.filter(({ next }) => next === 'remove').length} removing them) |
-
-In every fourth seed the repository is one of format version 1, without epochs. Two writers, a deleter, two maintainers and, in ${kopiaShare * 100} % of the steps, a \`kopia\` with the simulation's clock; between any two requests
-of a maintainer the others act, or hours pass, between those of \`kopia\` minutes; listings are up to a minute late. After each kill, and after the next run, which has to finish: \`dray repository verify --level data\` is content, and at every tenth
-so are \`kopia snapshot verify --verify-files-percent=100\` and a full maintenance by kopia. Failures: ${failures.length}.
-${failures.length === 0 ? '' : `\n## Failures\n${failures.map((text) => `- ${text.split('\n')[0]}`).join('\n')}\n`}`;
+/** Of an error and all that caused it, the outermost first. */
+function messagesOf(error: unknown): readonly string[] {
+  if (!(error instanceof Error)) return [String(error)];
+  return [error.message, ...(error.cause === undefined ? [] : messagesOf(error.cause))];
 }

@@ -85,18 +85,15 @@ export interface KopiaShare {
   readonly share: number;
 }
 
-/** @throws {Error} naming the seed and the step, when anything that is visible cannot be read */
-export async function simulate({
-  seed,
-  steps,
-  format,
-  kopia,
-}: {
+export interface SimulationRun {
   readonly seed: number;
   readonly steps: number;
   readonly format?: WorldFormat | undefined;
   readonly kopia?: KopiaShare | undefined;
-}): Promise<SimulationResult> {
+}
+
+/** @throws {Error} naming the seed and the step, when anything that is visible cannot be read */
+export async function simulate({ seed, steps, format, kopia }: SimulationRun): Promise<SimulationResult> {
   await using world = await openWorld({ seed, format });
   await using simulation = new Simulation(world, seededRng(seed));
   if (kopia !== undefined) await simulation.invite(kopia);

@@ -25,9 +25,9 @@ import { S3Client, usesTls } from './s3-client.ts';
 import { type FindKeys, findAwsKeys, S3Credentials } from './s3-credentials.ts';
 import { objectBytes, type ObjectBytes, S3Objects } from './s3-objects.ts';
 import { extendLock, lockFrom, lockHeaders, type ObjectLock } from './object-lock.ts';
-import { PieceBuffers } from './piece-buffers.ts';
 import { describeS3Place, type S3Place } from './s3-place.ts';
 import { S3Upload } from './s3-upload.ts';
+import { BlockPool } from './upload-blocks.ts';
 import { type LockTrial, tryLock } from './try-lock.ts';
 
 /** Asked for when nothing but the answer's own time matters: a repository's format, there or not. */
@@ -48,7 +48,7 @@ export class S3Store implements BlobStore {
   readonly #clock: Clock;
   readonly #client: S3Client;
   readonly #objects: S3Objects;
-  readonly #buffers = new PieceBuffers();
+  readonly #blocks = new BlockPool();
   /** The latest time of a blob that was looked at. */
   #latestMs = 0;
 
@@ -90,7 +90,7 @@ export class S3Store implements BlobStore {
       {
         client: this.#client,
         objects: this.#objects,
-        buffers: this.#buffers,
+        blocks: this.#blocks,
         put: async (bytes) => await this.#put(id, bytes, { ifAbsent: false, retention, signal }),
       },
       {

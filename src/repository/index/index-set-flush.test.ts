@@ -7,6 +7,7 @@ import { hasCode } from '../../std/dray-error.ts';
 import { fnv1a, shardEntries } from './index-blobs.ts';
 import { IndexSet } from './index-set.ts';
 import { bench, entry, numbers, putIndex, range, session, signal, upTo } from './index-set-bench.ts';
+import { replacedKeptMs } from './replaced-blobs.ts';
 
 test('index flush > what it flushes is found at once, here and by others', async (context) => {
   const parts = await bench(context);
@@ -86,13 +87,16 @@ test('index flush > thousands of flushes leave few blobs, few tables and everyth
   for (let i = 0; i < 600; i++) {
     const one = entry(1000 + i, i % 3 === 0 ? { deleted: true } : {});
     await set.flush([one], { sessionId: session, signal });
+    parts.clock.nowAtMs += 1000;
     tablesMax = Math.max(tablesMax, set.lookupLocation().tables.length);
     set.closeRetired();
   }
   assert.deepEqual(numbers(set), upTo(1600));
-  assert.ok(parts.store.blobs.size <= 36, `${parts.store.blobs.size} blobs`);
+  assert.ok(set.activeBlobs.length <= 36, `${set.activeBlobs.length} blobs`);
   assert.ok(tablesMax <= 12, `${tablesMax} tables`);
-  assert.deepEqual(new Set(set.activeBlobs), new Set(parts.store.blobs.keys()));
+  // Replaced in the last two minutes, at a flush a second and an eighth of them again for each tier.
+  const left = new Set(parts.store.blobs.keys()).difference(new Set(set.activeBlobs));
+  assert.ok(left.size > 0 && left.size <= (120 + 8) * 1.2, `${left.size} replaced`);
   await using other = await IndexSet.open({ ...parts, cacheDirectory: join(parts.cacheDirectory, 'other'), signal });
   assert.deepEqual([...other.entries()], [...set.entries()]);
   assert.equal([...other.entries()].filter((one) => one.deleted).length, 200);
@@ -100,22 +104,42 @@ test('index flush > thousands of flushes leave few blobs, few tables and everyth
   assert.deepEqual([...other.entries()], [...set.entries()]);
 });
 
-test('index flush > a crash between writing the merged blob and removing the eight harms nothing', async (context) => {
+test('index flush > whoever has listed the eight can fetch them for two minutes after they were merged', async (context) => {
+  const parts = await bench(context);
+  await using set = await IndexSet.open({ ...parts, signal });
+  for (let i = 0; i < 7; i++) await set.flush([entry(i)], { sessionId: session, signal });
+  const listed = new Set(set.activeBlobs);
+  await set.flush([entry(7)], { sessionId: session, signal });
+  assert.equal(set.activeBlobs.length, 1);
+  parts.clock.nowAtMs += replacedKeptMs - 1;
+  for (let i = 8; i < 16; i++) await set.flush([entry(i)], { sessionId: session, signal });
+  assert.ok(listed.isSubsetOf(new Set(parts.store.blobs.keys())));
+  parts.clock.nowAtMs += 1;
+  for (let i = 16; i < 24; i++) await set.flush([entry(i)], { sessionId: session, signal });
+  assert.ok(listed.isDisjointFrom(new Set(parts.store.blobs.keys())));
+  await set.refresh({ signal });
+  assert.equal(set.activeBlobs.length, 3);
+  assert.deepEqual(numbers(set), upTo(24));
+});
+
+test('index flush > a crash in the middle of removing what was replaced harms nothing', async (context) => {
   for (let removals = 0; removals <= 8; removals++) {
     const parts = await bench(context);
     await using set = await IndexSet.open({ ...parts, signal });
-    for (let i = 0; i < 7; i++) await set.flush([entry(i)], { sessionId: session, signal });
+    for (let i = 0; i < 8; i++) await set.flush([entry(i)], { sessionId: session, signal });
+    parts.clock.nowAtMs += replacedKeptMs;
+    for (let i = 8; i < 15; i++) await set.flush([entry(i)], { sessionId: session, signal });
     let left = removals;
     parts.store.beforeRemove = () => {
       if (left-- === 0) throw new Error('killed');
     };
-    const last = set.flush([entry(7)], { sessionId: session, signal });
+    const last = set.flush([entry(15)], { sessionId: session, signal });
     if (removals < 8) await assert.rejects(last, /killed/);
     else await last;
     parts.store.beforeRemove = undefined;
     await using next = await IndexSet.open({ ...parts, cacheDirectory: join(parts.cacheDirectory, 'next'), signal });
-    assert.equal(parts.store.blobs.size, 1 + 8 - removals);
-    assert.deepEqual(numbers(next), upTo(8));
+    assert.equal(parts.store.blobs.size, 1 + 8 - removals + 1 + 8);
+    assert.deepEqual(numbers(next), upTo(16));
   }
 });
 
@@ -141,7 +165,9 @@ test('index flush > the eight stay when two epochs begin while they are merged',
     if (puts++ === 1) parts.store.blobs.set(blobId('xe2'), Buffer.from('epoch-marker'));
   };
   await set.flush([entry(7)], { sessionId: session, signal });
-  assert.equal([...parts.store.blobs.keys()].filter((id) => id.startsWith('xn')).length, 9);
+  parts.clock.nowAtMs += replacedKeptMs;
+  for (let i = 8; i < 16; i++) await set.flush([entry(i)], { sessionId: session, signal }).catch(() => undefined);
+  assert.equal([...parts.store.blobs.keys()].filter((id) => id.startsWith('xn0_')).length, 9);
 });
 
 test('index flush > blobs of an older epoch are left to maintenance', async (context) => {
@@ -182,8 +208,8 @@ test('index flush > a merge that comes out the same as one of its parts keeps it
       { sessionId: session, signal },
     );
   assert.deepEqual(set.activeBlobs, [whole]);
-  assert.deepEqual([...parts.store.blobs.keys()], [whole]);
   await set.refresh({ signal });
+  assert.deepEqual(set.activeBlobs, [whole]);
   assert.deepEqual(numbers(set), upTo(8));
 });
 
@@ -193,9 +219,12 @@ test('index flush > blobs that cannot be removed stay and are not merged again',
   parts.store.beforeRemove = (id) => {
     throw new BlobError('blob-denied', id);
   };
-  for (let i = 0; i < 20; i++) await set.flush([entry(i)], { sessionId: session, signal });
-  assert.equal(parts.store.blobs.size, 20 + 2);
-  assert.deepEqual(numbers(set), upTo(20));
+  for (let i = 0; i < 40; i++) {
+    await set.flush([entry(i)], { sessionId: session, signal });
+    parts.clock.nowAtMs += replacedKeptMs / 8;
+  }
+  assert.equal(parts.store.blobs.size, 40 + 5);
+  assert.deepEqual(numbers(set), upTo(40));
 });
 
 test('index flush > two runs that flush and merge at once lose nothing', async (context) => {
@@ -206,6 +235,7 @@ test('index flush > two runs that flush and merge at once lose nothing', async (
   for (let i = 0; i < 20; i++) {
     await one.flush([entry(100 + i)], { sessionId: session, signal });
     await two.flush([entry(200 + i)], { sessionId: 's00000000000000ff123', signal });
+    parts.clock.nowAtMs += replacedKeptMs / 8;
   }
   await using third = await IndexSet.open({ ...parts, cacheDirectory: join(parts.cacheDirectory, 'third'), signal });
   const expected = [...upTo(6), ...upTo(20).map((n) => n + 100), ...upTo(20).map((n) => n + 200)];

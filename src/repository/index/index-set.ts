@@ -21,7 +21,8 @@ import { IndexTables } from './index-tables.ts';
 import { LegacyBlobs } from './legacy-blobs.ts';
 import { MergeCursor } from './merge.ts';
 import { OwnBlobs } from './own-blobs.ts';
-import { putMerged, removeMerged, type OwnMerge } from './own-merge.ts';
+import { putMerged, removeReplaced, type OwnMerge } from './own-merge.ts';
+import { ReplacedBlobs } from './replaced-blobs.ts';
 import type { TableCursor } from './table-cursor.ts';
 import type { TableFile } from './table-file.ts';
 
@@ -59,6 +60,7 @@ export class IndexSet implements AsyncDisposable {
   readonly #blobs: IndexBlobs;
   readonly #tables: IndexTables;
   readonly #own = new OwnBlobs();
+  readonly #replaced = new ReplacedBlobs();
   /** That of the tables: a newer one could hide what they do not yet know. */
   #watermarkSeconds: number | undefined;
   #active: ReadonlySet<BlobId> = new Set();
@@ -100,7 +102,7 @@ export class IndexSet implements AsyncDisposable {
     }
   }
 
-  /** The blobs that make up the index. */
+  /** The blobs that make up the index, without those that another of them replaces. */
   get activeBlobs(): readonly BlobId[] {
     return [...this.#active].toSorted();
   }
@@ -223,7 +225,8 @@ export class IndexSet implements AsyncDisposable {
 
   async #load(signal: AbortSignal): Promise<void> {
     for (let attempt = 1; ; attempt++) {
-      const { active, lengthBytes, deletionWatermarkSeconds } = await this.#blobs.list({ signal });
+      const { active: listed, lengthBytes, deletionWatermarkSeconds } = await this.#blobs.list({ signal });
+      const active = listed.filter((blob) => !this.#replaced.has(blob));
       try {
         const isOwn = (blob: BlobId): boolean => this.#own.has(blob);
         const retired = await this.#tables.load({ active, lengthBytes, isOwn, signal });
@@ -265,6 +268,7 @@ export class IndexSet implements AsyncDisposable {
   ): Promise<void> {
     this.#active = this.#active.union(new Set([id]));
     this.#own.add(id, lengthBytes);
+    this.#replaced.keep(id);
     this.#tablesChanged(await this.#tables.addOwn(id, plain, { signal }));
   }
 
@@ -287,9 +291,10 @@ export class IndexSet implements AsyncDisposable {
       // It may have come out the same as one that it was made of.
       const replaced = new Set(merge).difference(new Set([merged.id]));
       this.#own.forget(replaced);
-      const removed = await removeMerged(this.#store, replaced, { signal });
-      this.#active = this.#active.difference(removed);
-      this.#tablesChanged(await this.#tables.dropOwn(removed));
+      this.#replaced.add(replaced, this.#clock.monotonicMs());
+      this.#active = this.#active.difference(replaced);
+      this.#tablesChanged(await this.#tables.dropOwn(replaced));
+      await removeReplaced(this.#store, this.#replaced.takeDue(epoch, this.#clock.monotonicMs()), { signal });
     }
   }
 

@@ -1,12 +1,11 @@
 /**
  * Merging what we have flushed. A long run flushes thousands of times. When eight blobs of the same size class, of this
- * process and of the present write epoch have come together, one blob that says all they say is put, and when it is
- * durable the eight are removed. That is safe next to Kopia, and next to ourselves:
- * - Maintenance merges an epoch only when two newer ones have begun, which takes a day each. We merge only in the epoch
- *   that is being written, and ask for it again between the put and the first removal.
- * - Whoever lists in between sees the eight and the one: duplicates are normal. Whoever has listed before, and finds
- *   one of the eight gone, lists again. Kopia asks ten times within a minute, but goes by the listing that it keeps for 20
- *   minutes (`epoch_manager.go`, `committedState`): its command ends, and succeeds when it is run again.
+ * process and of the present write epoch have come together, one blob that says all they say is put, and some time after
+ * it is durable the eight are removed (`replaced-blobs.ts`). That is safe next to Kopia, and next to ourselves:
+ * - Maintenance merges an epoch only when two newer ones have begun, which takes a day each. We merge, and remove, only
+ *   in the epoch that is being written, and ask for it again after each put of a merged blob and before any removal.
+ * - Whoever lists in between sees the eight and the one: duplicates are normal. Whoever has listed long before, and finds
+ *   one of the eight gone, lists again.
  * - A crash at any point leaves the superset, or some of the eight, or both. Nothing is ever removed that is not
  *   contained in a durable blob of the same epoch. Deleted entries are kept in merges like all others.
  * - When a removal is denied (an append-only store) the duplicates stay for maintenance.
@@ -66,21 +65,18 @@ export async function putMerged(
   }
 }
 
-/** @returns those that are gone now; one that the store keeps stays, as a duplicate */
-export async function removeMerged(
+/** One that the store keeps stays, as a duplicate. */
+export async function removeReplaced(
   store: BlobStore,
-  blobs: Iterable<BlobId>,
+  blobs: readonly BlobId[],
   { signal }: { readonly signal: AbortSignal },
-): Promise<ReadonlySet<BlobId>> {
-  const removed = new Set<BlobId>();
+): Promise<void> {
   for (const blob of blobs) {
     try {
       await store.remove(blob, { signal });
-      removed.add(blob);
     } catch (error) {
       // A store that fails for good fails the next put.
       if (!(error instanceof BlobError)) throw error;
     }
   }
-  return removed;
 }

@@ -28,6 +28,7 @@ function writer(store: MemoryStore | FaultStore, packs: (readonly IndexEntry[])[
       sessionId: 's0000000000000001100',
       bufferBytes: 64 * kib,
       buffers: 2,
+      committingMax: 2,
       onPack: (entries) => packs.push(entries),
       signal,
     },

@@ -22,9 +22,6 @@ import { encodeIndex } from '../index/encode-index.ts';
 import type { IndexEntry } from '../index/index-entry.ts';
 import { PackBuffers } from './pack-buffers.ts';
 
-/** Packs that may be committing (flushed to the medium, renamed) while the next is being filled. */
-const committingMax = 2;
-
 export interface PackWriterParts {
   readonly codec: ContentCodec;
   readonly store: BlobStore;
@@ -41,6 +38,8 @@ export interface PackWriterOptions {
   /** Size and number of the buffers; together the memory of this writer. */
   readonly bufferBytes: number;
   readonly buffers: number;
+  /** Packs that may be committing (flushed to the medium, renamed; sent) while the next is being filled. */
+  readonly committingMax: number;
   /** Called once for each pack, after it is durable. */
   readonly onPack: (entries: readonly IndexEntry[]) => void;
   readonly signal: AbortSignal;
@@ -231,7 +230,7 @@ export class PackWriter implements AsyncDisposable {
     commit.catch((error: unknown) => this.#fail(error));
     const tracked = commit.catch(() => undefined).finally(() => this.#committing.delete(tracked));
     this.#committing.add(tracked);
-    while (this.#committing.size > committingMax) await Promise.race(this.#committing);
+    while (this.#committing.size > this.#options.committingMax) await Promise.race(this.#committing);
     this.#throwIfFailed();
   }
 
