@@ -3,6 +3,7 @@
  * MaybeCompactSingleEpoch). One epoch per run. Nothing is removed: until the merged set has been there for hours, others
  * read the old blobs. A crash leaves an incomplete set, which nobody looks at.
  */
+import { sealAsSet } from '../repository/index/compact-blobs.ts';
 import { jsonObject } from '../std/lossless-json.ts';
 import { settledEpoch } from './epoch-plans.ts';
 import { metadataOf, requireValid, type EpochView } from './epoch-view.ts';
@@ -20,7 +21,8 @@ export async function compactEpoch(context: TaskContext, view: EpochView): Promi
   const check = (): void => requireValid(view, clock);
   const lengthBytes = new Map(blobs.map((blob) => [blob.id, blob.lengthBytes]));
   const ids = blobs.map(({ id }) => id);
-  if (!dryRun) await repository.index.compact(ids, { prefix: `xs${epoch}_`, lengthBytes, rng, check, signal });
+  const seal = sealAsSet(`xs${epoch}_`, rng);
+  if (!dryRun) await repository.index.compact(ids, { seal, lengthBytes, check, signal });
   const data = jsonObject({
     supersededIndexBlobCount: sum.count,
     supersededIndexTotalSize: sum.bytes,

@@ -23,18 +23,25 @@ import { Sum, type TaskContext, type TaskOutcome } from './task.ts';
 const packPrefixes = ['p', 'q'];
 const sessionPrefix = 's';
 
-/** @param dropSeconds deleted entries up to this time count as dropped, for a dry run that has not dropped them */
-export async function deleteBlobs(context: TaskContext, dropSeconds?: number): Promise<TaskOutcome> {
+export interface DeleteBlobs {
+  /** Deleted entries up to this time count as dropped, for a dry run that has not dropped them. */
+  readonly dropSeconds?: number | undefined;
+  /** Only packs of this kind, and no markers. */
+  readonly kind?: 'q' | undefined;
+}
+
+export async function deleteBlobs(context: TaskContext, { dropSeconds, kind }: DeleteBlobs = {}): Promise<TaskOutcome> {
   const { repository, startMs, dryRun, signal } = context;
   const { store, codec, index } = repository;
   const sessions = new ActiveSessions(store, codec);
   const markersBefore = await Array.fromAsync(store.list(sessionPrefix, { signal }));
   await sessions.read(markersBefore, { signal });
   const blobs: BlobMetadata[] = [];
-  for (const prefix of packPrefixes) for await (const blob of store.list(prefix, { signal })) blobs.push(blob);
+  for (const prefix of kind === undefined ? packPrefixes : [kind])
+    for await (const blob of store.list(prefix, { signal })) blobs.push(blob);
   const markers = await Array.fromAsync(store.list(sessionPrefix, { signal }));
   await sessions.read(markers, { signal });
-  blobs.push(...markers);
+  if (kind === undefined) blobs.push(...markers);
   await index.refresh({ signal });
   const usage = new PackUsage();
   for (const { packBlob, packedLength, deleted, timestampSeconds } of index.entries()) {

@@ -34,7 +34,7 @@ export async function readEpochView(
 }
 
 /** @throws {RepositoryError} `index-conflict` when the view is too old */
-export function requireValid({ validUntilMs }: EpochView, clock: Clock): void {
+export function requireValid({ validUntilMs }: Pick<EpochView, 'validUntilMs'>, clock: Clock): void {
   if (clock.monotonicMs() <= validUntilMs) return;
   throw new RepositoryError('index-conflict', 'merging index blobs took longer than their list may be believed');
 }

@@ -15,7 +15,6 @@ import { join } from 'node:path';
 import type { MaintenanceParams } from '../repository/manifest/maintenance-params.ts';
 import { maintenanceParams } from '../repository/manifest/maintenance-params.ts';
 import type { Identity, Repository } from '../repository/repository.ts';
-import { RepositoryError } from '../repository/repository-error.ts';
 import type { Clock } from '../std/clock.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { nanosecondsFromMs, type Nanoseconds } from '../std/go-time.ts';
@@ -61,9 +60,6 @@ export interface MaintenanceResult {
 export async function maintain(parts: MaintenanceParts, request: MaintenanceRequest): Promise<MaintenanceResult> {
   const { repository, clock, identity, folder } = parts;
   const { dryRun, signal } = request;
-  if (!repository.opened.format.epochs.enabled) {
-    throw new RepositoryError('unsupported', 'this repository has no epochs (format version 1): kopia maintains it');
-  }
   const params = maintenanceParams(await repository.manifests.load({ signal }));
   if (!dryRun) requireOwner(params.owner, identity);
   const { store, opened } = repository;
@@ -93,7 +89,7 @@ async function look(
   const startMs = await parts.repository.store.serverTimeMs({ signal });
   const context = contextOf(parts, request, startMs);
   const runner = new TaskRunner({ context, blob, ...request });
-  await (mode === 'full' ? runFull(runner, context, params) : runQuick(runner, context));
+  await (mode === 'full' ? runFull(runner, context, params) : runQuick(runner, context, params));
   const { nextFull, nextQuick } = schedule;
   return { owner: params.owner, mode, nextFull, nextQuick, tasks: runner.reports };
 }
@@ -133,7 +129,7 @@ async function run(
   const context = contextOf(parts, request, startMs);
   const runner = new TaskRunner({ context, blob, ...request });
   try {
-    await (mode === 'full' ? runFull(runner, context, params) : runQuick(runner, context));
+    await (mode === 'full' ? runFull(runner, context, params) : runQuick(runner, context, params));
   } catch (error) {
     if (mode !== 'full' || !hasCode(error, 'blob-no-space') || runner.copiesCount) throw error;
     onWarning('the store is full: what may be removed is removed; run the command again for the rest');

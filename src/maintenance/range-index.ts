@@ -2,6 +2,7 @@
  * Merges a run of settled epochs into one set (Kopia `epoch_manager.go` MaybeGenerateRangeCheckpoint), so that opening
  * an old repository reads few blobs. Nothing is removed. A crash leaves an incomplete set, which nobody looks at.
  */
+import { sealAsSet } from '../repository/index/compact-blobs.ts';
 import { jsonObject } from '../std/lossless-json.ts';
 import { blobsOfSpan, rangeToMerge } from './epoch-plans.ts';
 import { requireValid, type EpochView } from './epoch-view.ts';
@@ -18,7 +19,8 @@ export async function mergeRange(context: TaskContext, view: EpochView): Promise
   const check = (): void => requireValid(view, clock);
   const lengthBytes = new Map(blobs.map((blob) => [blob.id, blob.lengthBytes]));
   const ids = blobs.map(({ id }) => id);
-  if (!dryRun) await repository.index.compact(ids, { prefix: `xr${first}_${last}_`, lengthBytes, rng, check, signal });
+  const seal = sealAsSet(`xr${first}_${last}_`, rng);
+  if (!dryRun) await repository.index.compact(ids, { seal, lengthBytes, check, signal });
   const data = jsonObject({ rangeMinEpoch: first, rangeMaxEpoch: last });
   return { extra: { kind, data }, summary: `${blobs.length} index blobs of epochs ${first} to ${last} become one set` };
 }

@@ -23,14 +23,22 @@ const shortPacksMin = 2;
 /** Entries in memory at a time, about 300 bytes each. */
 const entriesPerPass = 50_000;
 
-/** @param onFlush called when copies may count, also when the task fails later */
-export async function rewriteContents(context: TaskContext, onFlush: () => void): Promise<TaskOutcome> {
+export interface Rewrite {
+  /** The first letter of packs; without it all packs count. */
+  readonly kind?: 'q' | undefined;
+  /** Called when copies may count, also when the task fails later. */
+  readonly onFlush: () => void;
+}
+
+export async function rewriteContents(context: TaskContext, { kind, onFlush }: Rewrite): Promise<TaskOutcome> {
   const { repository, clock, dryRun, signal } = context;
   const { index, store } = repository;
   const thresholdBytes = shortPackBytes(repository.opened.format.maxPackSizeBytes);
   const packs = new ShortPacks(thresholdBytes);
   using marks = index.marks();
-  for (const { entry } of marks.entries()) packs.add(entry.packBlob, entry.packedLength);
+  for (const { entry } of marks.entries()) {
+    if (entry.packBlob.startsWith(kind ?? '')) packs.add(entry.packBlob, entry.packedLength);
+  }
   packs.end();
   const nowMs = clock.nowMs();
   const [retained, toRewrite] = [new Sum(), new Sum()];

@@ -11,7 +11,9 @@ import {
   isRemovable,
   isRewritable,
   mayRewrite,
+  mayRewriteQuick,
   removalFrom,
+  removesAllKinds,
   safeDropTime,
 } from './safety.ts';
 import { goZeroTime, type TaskName, type TaskRun } from './schedule.ts';
@@ -116,6 +118,20 @@ test('safety > contents are not written again before packs were removed since th
     assert.equal(mayRewrite(history({ 'full-rewrite-contents': rewrites, [task]: [run(0, now - 1)] })), false);
     assert.equal(mayRewrite(history({ 'full-rewrite-contents': rewrites, [task]: [run(0, now, false)] })), false);
   }
+});
+
+test('safety > a quick run looks at both kinds of writing again, and removes all packs that a full one has emptied', () => {
+  const full = { 'full-rewrite-contents': [run(0, now)] };
+  const quick = { 'quick-rewrite-contents': [run(0, now)] };
+  assert.equal(mayRewriteQuick(history({})), true);
+  for (const rewrites of [full, quick]) {
+    assert.equal(mayRewriteQuick(history(rewrites)), false);
+    assert.equal(mayRewriteQuick(history({ ...rewrites, 'quick-delete-blobs': [run(0, now)] })), true);
+    assert.equal(mayRewriteQuick(history({ ...rewrites, 'full-delete-blobs': [run(0, now - 1)] })), false);
+  }
+  assert.equal(removesAllKinds(history({})), true);
+  assert.equal(removesAllKinds(history({ ...full, ...quick })), true);
+  assert.equal(removesAllKinds(history({ ...full, 'quick-rewrite-contents': [run(0, now + 1)] })), false);
 });
 
 test('safety > a full run is due before a quick one, at its very time, unless it is switched off', () => {

@@ -64,6 +64,18 @@ export function mayRewrite(schedule: Pick<Schedule, 'runs'>): boolean {
   return rewritten === goZeroTime || removed >= rewritten;
 }
 
+/** As `mayRewrite`, for a quick run, which looks at both kinds of writing again. */
+export function mayRewriteQuick(schedule: Pick<Schedule, 'runs'>): boolean {
+  const rewritten = lastEnd(schedule.runs('full-rewrite-contents'), schedule.runs('quick-rewrite-contents'));
+  const removed = lastEnd(schedule.runs('full-delete-blobs'), schedule.runs('quick-delete-blobs'));
+  return rewritten === goZeroTime || removed >= rewritten;
+}
+
+/** Whether a quick run removes packs of all kinds: else those that a full run has emptied would wait for the next one. */
+export function removesAllKinds(schedule: Pick<Schedule, 'runs'>): boolean {
+  return lastEnd(schedule.runs('full-rewrite-contents')) >= lastEnd(schedule.runs('quick-rewrite-contents'));
+}
+
 /** From when on packs may be removed: readers with an older index may be looking into those just replaced. */
 export function removalFrom(schedule: Pick<Schedule, 'runs'>): Nanoseconds {
   const rewritten = lastEnd(schedule.runs('full-rewrite-contents'), schedule.runs('quick-rewrite-contents'));

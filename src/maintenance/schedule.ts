@@ -20,6 +20,7 @@ export type TaskName =
   | 'quick-rewrite-contents'
   | 'full-rewrite-contents'
   | 'full-drop-deleted-content'
+  | 'index-compaction'
   | 'extend-blob-retention-time'
   | 'cleanup-logs'
   | 'advance-epoch'

@@ -87,7 +87,8 @@ export class TaskRunner {
       await blob.change((schedule) => schedule.withRun(task, record), context);
     } catch (error) {
       // Without this entry the next run could remove what readers with an older index still look into.
-      const isNeeded = task === 'full-rewrite-contents' && record.error === undefined;
+      const isRewrite = task === 'full-rewrite-contents' || task === 'quick-rewrite-contents';
+      const isNeeded = isRewrite && record.error === undefined;
       const isTold = record.error !== undefined || hasCode(error, 'blob-no-space');
       if (isNeeded || !isTold) throw error;
       onWarning(`that ${task} was run stands nowhere: ${messageChain(toError(error))}`);

@@ -20,8 +20,11 @@ import { ClaimTable } from './claim-table.ts';
 import { ReadAhead } from './read-ahead.ts';
 import type { PackStored, StoredLeaves, StoreTask, StoreWorkerData } from './store-messages.ts';
 
-/** Buffers of the pack writer: one fills while the others travel. */
-const packBufferBytes = 4 * 1024 * 1024;
+/**
+ * Buffers of the pack writer: one fills while the others travel. The odd 16 KiB are for what sealing adds, and for the head of a
+ * pack: four leaves that do not compress fit.
+ */
+const packBufferBytes = 4 * 1024 * 1024 + 16 * 1024;
 const packBuffers = 3;
 /** Reads under way, and packs being committed (which S3 holds whole): of all workers, and of one. */
 const readSlots = { total: 8, min: 2, max: 4 };

@@ -10,6 +10,7 @@ import { parseContentFormat } from '../../src/repository/format/content-format.t
 import { formatEnvelopeKey, openEnvelope } from '../../src/repository/format/envelope.ts';
 import { decodeFormatBlob } from '../../src/repository/format/format-blob.ts';
 import { formatReplica } from '../../src/repository/format/format-replica.ts';
+import { decodeCleanupEntry } from '../../src/repository/index/cleanup-entry.ts';
 import { decodeCompactionLog } from '../../src/repository/index/compaction-log.ts';
 import { decodeCheckpoint } from '../../src/repository/manifest/checkpoint.ts';
 import { decodeDirectory } from '../../src/repository/manifest/directory.ts';
@@ -33,6 +34,7 @@ const { signal } = new AbortController();
 const dayMs = 24 * 60 * 60 * 1000;
 const contentName = '0123456789abcdef0123456789abcdef';
 const log = '{"inputMetadata":[{"id":"n1","length":7}],"outputMetadata":[{"id":"n2"}]}';
+const cleanup = '{"blobIDs":["m1","m2"],"cleanupScheduleTime":"2026-11-21T01:49:30.153289516Z"}';
 const changes = '{"parent":"0123456789abcdef","extents":[{"offset":0,"length":65536},{"offset":1048576,"length":512}]}';
 
 export function jsonTargets(repository: ExampleRepository): FuzzTarget[] {
@@ -73,6 +75,11 @@ function formatTargets({ opened, codec }: ExampleRepository): FuzzTarget[] {
       },
     },
     { name: 'compaction log', valid: [Buffer.from(log)], decode: (bytes) => decodeCompactionLog(blobId('m1'), bytes) },
+    {
+      name: 'cleanup entry',
+      valid: [Buffer.from(cleanup)],
+      decode: (bytes) => decodeCleanupEntry(blobId('l1'), bytes),
+    },
   ];
 }
 

@@ -9,6 +9,8 @@ import { openBlobStore } from '../../src/blobs/open-blob-store.ts';
 import { ContentCodec } from '../../src/repository/content/content-codec.ts';
 import { EpochBlobs } from '../../src/repository/index/epoch-blobs.ts';
 import { EpochReader } from '../../src/repository/index/epoch-reader.ts';
+import type { IndexBlobs } from '../../src/repository/index/index-blobs.ts';
+import { LegacyBlobs } from '../../src/repository/index/legacy-blobs.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { systemRng } from '../../src/std/rng.ts';
 import { blobFiles } from '../fixtures/open-fixture.ts';
@@ -23,6 +25,7 @@ import {
   putFile,
   putSnapshot,
   type World,
+  type WorldFormat,
 } from './world.ts';
 
 const signal = new AbortController().signal;
@@ -37,10 +40,10 @@ const daysBefore: Readonly<Record<NextRun, number>> = { rewrite: 6, remove: 5 };
 /** @param endMs what the simulated clock shows in the end */
 export async function agedWorld(
   next: NextRun,
-  { seed, endMs }: { readonly seed: number; readonly endMs: number },
+  { seed, endMs, format }: { readonly seed: number; readonly endMs: number; readonly format?: WorldFormat | undefined },
 ): Promise<World> {
   const days = daysBefore[next];
-  const world = await openWorld({ seed, startMs: endMs - (days + 2) * 27 * hourMs });
+  const world = await openWorld({ seed, format, startMs: endMs - (days + 2) * 27 * hourMs });
   const { clock, store } = world;
   await backup(world, [[1, 2, 3], [4], [5]], '/stays');
   const gone = await backup(world, [[1, 10, 11], [12], [13], [14, 15]], '/goes');
@@ -49,7 +52,7 @@ export async function agedWorld(
   await deleteSnapshot(world, gone);
   const races = await backup(world, [[80], [81, 82]], '/races');
   for (let day = 0; day < days; day++) {
-    await flushAnEpoch(world, day);
+    await flushOften(world, day);
     await backup(world, [[40 + day], [50 + day, 60 + day]], `/day-${day}`);
     if (day === days - 1) await deleteSnapshot(world, races);
     if (day < days - 1) await maintainWorld(world, { mode: 'full' });
@@ -75,12 +78,14 @@ async function maintainDuringBackup(world: World): Promise<void> {
   await writer.finish();
 }
 
-/** Twenty writers, each with an index blob of its own, in more than a day: the epoch is full. */
-async function flushAnEpoch({ clock, store, opened }: World, day: number): Promise<void> {
+/** Twenty writers, each with an index blob of its own, in more than a day: the epoch, if there are epochs, is full. */
+async function flushOften({ clock, store, opened }: World, day: number): Promise<void> {
   const { format } = opened;
   const codec = new ContentCodec(format);
-  const { epochs } = format;
-  const blobs = new EpochBlobs({ store, codec, indexVersion: 2, epochs: new EpochReader(store, { epochs, clock }) });
+  const { epochs, indexVersion } = format;
+  const blobs: IndexBlobs = epochs.enabled
+    ? new EpochBlobs({ store, codec, indexVersion, epochs: new EpochReader(store, { epochs, clock }) })
+    : new LegacyBlobs({ store, codec, indexVersion });
   const known = [...(await new Checker(store, format).entries()).values()];
   const entries = known.filter(({ deleted }) => !deleted);
   for (let n = 0; n < 20; n++) {

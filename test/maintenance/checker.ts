@@ -21,8 +21,15 @@ import { isIndirect, listOf, type ObjectId } from '../../src/repository/object/o
 
 const signal = new AbortController().signal;
 
+interface ActiveBlobs {
+  readonly blobs: readonly BlobId[];
+  /** Deleted entries up to this second are dropped. */
+  readonly watermark: number;
+}
+
 export class Checker {
   readonly #store: BlobStore;
+  readonly #epochs: boolean;
   readonly #codec: ContentCodec;
   readonly #indexes = new Map<BlobId, readonly IndexEntry[]>();
   /** Plaintext by where it stands; packs never change. */
@@ -30,6 +37,7 @@ export class Checker {
 
   constructor(store: BlobStore, format: ContentFormat) {
     this.#store = store;
+    this.#epochs = format.epochs.enabled;
     this.#codec = new ContentCodec(format);
   }
 
@@ -44,6 +52,10 @@ export class Checker {
       if (!packs.has(entry.packBlob)) throw new Error(`${why} needs ${id}: its pack ${entry.packBlob} is gone`);
       return await this.#open(entry);
     };
+    // Whoever stores such a content next would rely on it.
+    for (const { contentId: id, deleted, packBlob } of entries.values()) {
+      if (!deleted && !packs.has(packBlob)) throw new Error(`${id} counts, and its pack ${packBlob} is gone`);
+    }
     const manifests = [...entries.values()].filter((entry) => entry.contentId.startsWith('m') && !entry.deleted);
     const newest = new Map<string, ReturnType<typeof decodeManifestContent>[number]>();
     for (const { contentId: id } of manifests) {
@@ -61,21 +73,38 @@ export class Checker {
 
   /** The winning entries; what was dropped is not among them. */
   async entries(): Promise<ReadonlyMap<ContentId, IndexEntry>> {
-    const names: BlobId[] = [];
-    for await (const { id } of this.#store.list('x', { signal })) names.push(id);
-    const state = epochState(names);
+    const { blobs, watermark } = await (this.#epochs ? this.#epochIndex() : this.#legacyIndex());
     const winners = new Map<ContentId, IndexEntry>();
-    for (const blob of activeIndexBlobs(state)) {
+    for (const blob of blobs) {
       for (const entry of await this.#index(blob)) {
         const known = winners.get(entry.contentId);
         if (known === undefined || wins(entry, known)) winners.set(entry.contentId, entry);
       }
     }
-    const watermark = state.deletionWatermarkSeconds ?? -1;
     for (const [id, { deleted, timestampSeconds }] of winners) {
       if (deleted && timestampSeconds <= watermark) winners.delete(id);
     }
     return winners;
+  }
+
+  async #epochIndex(): Promise<ActiveBlobs> {
+    const names: BlobId[] = [];
+    for await (const { id } of this.#store.list('x', { signal })) names.push(id);
+    const state = epochState(names);
+    return { blobs: activeIndexBlobs(state), watermark: state.deletionWatermarkSeconds ?? -1 };
+  }
+
+  async #legacyIndex(): Promise<ActiveBlobs> {
+    const blobs = new Set<BlobId>();
+    for await (const { id } of this.#store.list('n', { signal })) blobs.add(id);
+    const replaced = new Set<string>();
+    for await (const { id } of this.#store.list('m', { signal })) {
+      const text = Buffer.from(this.#codec.openNamed(id, await this.#store.get(id, { signal }))).toString();
+      const { inputMetadata, outputMetadata } = JSON.parse(text) as Record<string, readonly { id: BlobId }[] | null>;
+      const isWhole = (outputMetadata ?? []).every((output) => blobs.has(output.id));
+      if (isWhole) for (const input of inputMetadata ?? []) replaced.add(input.id);
+    }
+    return { blobs: [...blobs].filter((id) => !replaced.has(id)), watermark: -1 };
   }
 
   async #index(blob: BlobId): Promise<readonly IndexEntry[]> {

@@ -1,4 +1,8 @@
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
+import { MemoryStore } from '../../src/blobs/memory-store.ts';
+import type { World } from './world.ts';
+
+const never = new AbortController().signal;
 
 /** The process is gone: nothing that it asks is done any more. */
 export class Gone extends Error {}
@@ -42,4 +46,14 @@ export class CutStore {
       },
     });
   }
+}
+
+/** The world's store as it is now, for one that may die at work on it. */
+export async function copyOf({ store, clock }: World): Promise<MemoryStore> {
+  const copy = new MemoryStore({ clock });
+  for await (const { id, timestampMs } of store.list('', { signal: never })) {
+    await copy.put(id, await store.get(id, { signal: never }), { signal: never });
+    copy.setTimestamp(id, timestampMs);
+  }
+  return copy;
 }

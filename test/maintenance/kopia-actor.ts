@@ -83,9 +83,11 @@ export class KopiaActor implements AsyncDisposable {
     const client = this.#resources.use(await KopiaClient.open(program, '', { clockUrl: door.clockUrl }));
     const place = ['--bucket=bucket', `--endpoint=${door.endpoint}`, '--disable-tls', '--region=us-east-1'];
     // The cached format blob's age is told by its file, whose time is not the simulation's: it would be read all the time.
-    const options = ['--access-key=any', '--secret-access-key=any', '--disable-repository-format-cache'];
+    const keys = ['--access-key=any', '--secret-access-key=any'];
+    // So would listings of index blobs without epochs, which kopia believes for half a minute.
+    const options = [...keys, '--disable-repository-format-cache', '--max-list-cache-duration=0s'];
     const owner = { user: identity.userName, host: identity.host };
-    await client.connectTo(['s3', ...place, ...options], { password: 'password', identity: owner });
+    await client.connectTo(['s3', ...place, ...options], { password: world.password, identity: owner });
     return client;
   }
 
@@ -118,7 +120,7 @@ export class KopiaActor implements AsyncDisposable {
       this.#stop.abort();
       throw error;
     }
-    if (method !== 'GET' || !key.startsWith('x')) return;
+    if (method !== 'GET' || !/^[xnml]/.test(key)) return;
     try {
       await this.#parts.store.stat(blobId(key), { signal });
     } catch (error) {

@@ -24,7 +24,7 @@ ${simulations.length === 0 ? kept(simulationHead, before) : simulationTable(simu
 
 ${killed.length === 0 ? kept(killsHead, before) : killsTable(killed)}
 
-Two writers, a deleter, two maintainers and, in one of 25 steps, a \`kopia\` with the simulation's clock; between any two requests
+In every fourth seed the repository has no epochs (format version 1). Two writers, a deleter, two maintainers and, in one of 25 steps, a \`kopia\` with the simulation's clock; between any two requests
 of a maintainer the others act, or hours pass, between those of \`kopia\` minutes; listings are up to a minute late. After each kill, and after the next run, which has to finish: \`dray repository verify --level data\` is content, and at every tenth
 so are \`kopia snapshot verify --verify-files-percent=100\` and a full maintenance by kopia. Failures of the last run: ${failed.length}.
 ${failed.length === 0 ? '' : `\n## Failures\n${failed.join('\n')}\n`}`;

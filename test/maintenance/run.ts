@@ -24,6 +24,8 @@ const kills = Number(process.argv[3] ?? 200);
 /** Apart from those of the tests. */
 const firstSeed = 1000;
 const stepsPerSeed = 500;
+/** One seed in so many has a repository without epochs. */
+const legacyEvery = 4;
 /** One kill in so many is looked at by the real kopia too, which takes longer than all the rest. */
 const kopiaEvery = 10;
 
@@ -47,6 +49,7 @@ async function simulateAll(): Promise<void> {
   const kopia = program === undefined ? undefined : { program, share: kopiaShare };
   const runs = Array.from({ length: Math.ceil(steps / stepsPerSeed) }, (_, n) => ({
     seed: firstSeed + n,
+    format: n % legacyEvery === legacyEvery - 1 ? ('legacy' as const) : ('epochs' as const),
     steps: Math.min(stepsPerSeed, steps - n * stepsPerSeed),
     kopia,
   }));

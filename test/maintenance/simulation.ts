@@ -1,7 +1,7 @@
 /**
  * Two writers, a deleter, two maintainers and a real kopia on one repository, in simulated time, from a seed. Between any two
  * requests of a maintainer the others may act, and hours may pass, and minutes between those of kopia; listings show what was
- * put up to a minute late. After each step our own checker walks everything that is visible. What a writer may rely on is what
+ * put up to a minute late. The repository has epochs, or none (format version 1). After each step our own checker walks everything that is visible. What a writer may rely on is what
  * Kopia demands of it: an index at most a quarter of an hour old, a checkpoint at least every three quarters.
  */
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
@@ -24,6 +24,7 @@ import {
   putFile,
   putSnapshot,
   type World,
+  type WorldFormat,
 } from './world.ts';
 
 const signal = new AbortController().signal;
@@ -87,12 +88,13 @@ export interface KopiaShare {
 export interface SimulationRun {
   readonly seed: number;
   readonly steps: number;
+  readonly format?: WorldFormat | undefined;
   readonly kopia?: KopiaShare | undefined;
 }
 
 /** @throws {Error} naming the seed and the step, when anything that is visible cannot be read */
-export async function simulate({ seed, steps, kopia }: SimulationRun): Promise<SimulationResult> {
-  await using world = await openWorld({ seed });
+export async function simulate({ seed, steps, format, kopia }: SimulationRun): Promise<SimulationResult> {
+  await using world = await openWorld({ seed, format });
   await using simulation = new Simulation(world, seededRng(seed));
   if (kopia !== undefined) await simulation.invite(kopia);
   let step = 0;
@@ -114,6 +116,7 @@ class Simulation implements AsyncDisposable {
   readonly #ended: Record<string, number> = {};
   #maintenances = 0;
   #removed = 0;
+  #dropped = 0;
   /** Maintainers at work; each may be crossed by the other, not by a third. */
   #maintaining = 0;
   #crossing = false;
@@ -159,7 +162,7 @@ class Simulation implements AsyncDisposable {
       kopia: this.#kopiaDone,
       days: Math.round(this.#world.clock.monotonicMs() / hourMs / 24),
       removedBlobs: this.#removed,
-      droppedContents: names.some((name) => name.startsWith('xw')),
+      droppedContents: this.#dropped > 0,
       epoch: Math.max(0, ...names.filter((name) => name.startsWith('xe')).map((name) => Number(name.slice(2)))),
     };
   }
@@ -310,7 +313,10 @@ class Simulation implements AsyncDisposable {
     try {
       const { tasks } = await maintainWorld(this.#world, { mode, client, store: this.#crossed() });
       this.#maintenances++;
-      for (const { task, removed } of tasks) if (task === 'full-delete-blobs') this.#removed += removed?.count ?? 0;
+      for (const { task, removed, state, stats } of tasks) {
+        if (task === 'full-delete-blobs') this.#removed += removed?.count ?? 0;
+        if (task === 'full-drop-deleted-content' && state === 'done' && stats !== null) this.#dropped++;
+      }
     } catch (error) {
       const code = error instanceof DrayError ? String(error.code) : '';
       if (!mayEnd.has(code)) throw error;

@@ -6,6 +6,7 @@ import { blobId, type BlobId, type BlobStore } from '../../src/blobs/blob-store.
 import { UsedContents } from '../../src/maintenance/used-contents.ts';
 import { ContentCodec } from '../../src/repository/content/content-codec.ts';
 import type { ContentId } from '../../src/repository/content/content-id.ts';
+import { sealAsSet } from '../../src/repository/index/compact-blobs.ts';
 import { EpochBlobs } from '../../src/repository/index/epoch-blobs.ts';
 import { EpochReader } from '../../src/repository/index/epoch-reader.ts';
 import { IndexTable } from '../../src/repository/index/index-table.ts';
@@ -199,7 +200,7 @@ test('index > a set in several blobs, cut at ranges of keys, says what its sourc
   const blobs = repository.index.activeBlobs;
   const before = [...repository.index.entries()];
   const lengthBytes = new Map<BlobId, number>();
-  const options = { prefix: 'xs0_', rng: world.rng, check: () => undefined, lengthBytes, signal };
+  const options = { seal: sealAsSet('xs0_', world.rng), check: () => undefined, lengthBytes, signal };
   const put = await repository.index.compact(blobs, { ...options, entriesPerBlobMax: 5 });
   assert.ok(put.length > 3);
   const codec = new ContentCodec(world.opened.format);

@@ -2,12 +2,13 @@
  * A repository in memory under a simulated clock, and what its clients do to it: small snapshots whose files share
  * contents, deletions, maintenance. Each client has a cache, and so an index, of its own.
  */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { BlobStore } from '../../src/blobs/blob-store.ts';
+import { blobId, type BlobStore } from '../../src/blobs/blob-store.ts';
 import { MemoryStore } from '../../src/blobs/memory-store.ts';
 import { maintain, type MaintenanceResult } from '../../src/maintenance/maintain.ts';
-import { createFormat, type OpenedFormat } from '../../src/repository/format/format-store.ts';
+import { createFormat, openFormat, type OpenedFormat } from '../../src/repository/format/format-store.ts';
 import type { ContentId } from '../../src/repository/content/content-id.ts';
 import type { DirEntry } from '../../src/repository/manifest/dir-entry.ts';
 import { encodeDirectory } from '../../src/repository/manifest/directory.ts';
@@ -19,12 +20,15 @@ import { Repository } from '../../src/repository/repository.ts';
 import type { RepositoryWriter } from '../../src/repository/repository-writer.ts';
 import { nanosecondsFromMs } from '../../src/std/go-time.ts';
 import { seededRng, type Rng } from '../../src/std/rng.ts';
+import { blobFiles, readExpected } from '../fixtures/open-fixture.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { SimClock } from './sim-clock.ts';
 
 export const hourMs = 3_600_000;
 export const identity = { userName: 'keeper', host: 'here' };
 const never = new AbortController().signal;
+const fixtures = join(import.meta.dirname, '../fixtures/kopia');
+const legacyFixture = 'format-v1';
 
 /** Chunks of a file, by number: equal numbers are equal bytes. */
 export type FileChunks = readonly number[];
@@ -35,23 +39,29 @@ export interface World extends AsyncDisposable {
   readonly store: MemoryStore;
   readonly rng: Rng;
   readonly opened: OpenedFormat;
+  readonly password: string;
   /** The maintenance owner is `identity`. @param store a layer around the world's own */
   open(client: string, store?: BlobStore): Promise<Repository>;
 }
 
+/** `epochs` as `dray` makes repositories; `legacy` of format version 1, as kopia made them before there were epochs. */
+export type WorldFormat = 'epochs' | 'legacy';
+
 export async function openWorld({
   seed,
+  format = 'epochs',
   // Ahead of the real time, so that the caches find their real files old and remove them.
   startMs = Date.UTC(2040, 0, 1),
 }: {
   readonly seed: number;
+  readonly format?: WorldFormat | undefined;
   readonly startMs?: number;
 }): Promise<World> {
   const folder = await temporaryFolder('maintenance-world');
   const clock = new SimClock(startMs);
   const store = new MemoryStore({ clock });
   const rng = seededRng(seed);
-  const opened = await createFormat(store, { password: 'password', rng, signal: never });
+  const { opened, password } = await (format === 'legacy' ? legacyFormat(store, clock) : newFormat(store, rng));
   const open = async (client: string, through: BlobStore = store): Promise<Repository> => {
     const cacheDirectory = join(folder.path, client);
     return await Repository.openWith({ store: through, clock, rng }, opened, { cacheDirectory, signal: never });
@@ -68,9 +78,27 @@ export async function openWorld({
     store,
     rng,
     opened,
+    password,
     open,
     [Symbol.asyncDispose]: async () => await folder[Symbol.asyncDispose](),
   };
+}
+
+type Opened = Pick<World, 'opened' | 'password'>;
+
+async function newFormat(store: BlobStore, rng: Rng): Promise<Opened> {
+  const password = 'password';
+  return { opened: await createFormat(store, { password, rng, signal: never }), password };
+}
+
+/** We make none of format version 1: the settings and keys are those of one that kopia made. */
+async function legacyFormat(store: BlobStore, clock: SimClock): Promise<Opened> {
+  const { password } = await readExpected(legacyFixture);
+  const files = await blobFiles(join(fixtures, legacyFixture, 'repository'));
+  for (const name of ['kopia.repository', 'kopia.blobcfg']) {
+    await store.put(blobId(name), await readFile(files.get(name)!), { signal: never });
+  }
+  return { opened: await openFormat(store, { password, clock, signal: never }), password };
 }
 
 /** The bytes of chunk number `n`: about 2 KiB, not compressible. */

@@ -189,6 +189,11 @@ export class KopiaClient implements AsyncDisposable {
     return await this.run(['maintenance', 'run', '--full', `--safety=${safety}`]);
   }
 
+  /** A quick maintenance now. */
+  async maintenanceQuick(): Promise<KopiaRun> {
+    return await this.run(['maintenance', 'run']);
+  }
+
   /**
    * Runs any kopia command on this client.
    * @param call.signal instead of the client's

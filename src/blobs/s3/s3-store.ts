@@ -26,11 +26,11 @@ import { S3Client, usesTls } from './s3-client.ts';
 import { type FindKeys, S3Credentials } from './s3-credentials.ts';
 import { objectBytes, type ObjectBytes, S3Objects, storageClassHeader } from './s3-objects.ts';
 import { extendLock, lockFrom, lockHeaders, type ObjectLock } from './object-lock.ts';
-import { PieceBuffers } from './piece-buffers.ts';
 import { environmentProxies, type ProxyVariables } from './proxy.ts';
 import { describeS3Place, type S3Place } from './s3-place.ts';
 import { S3Upload } from './s3-upload.ts';
 import { StorageClasses } from './storage-classes.ts';
+import { BlockPool } from './upload-blocks.ts';
 import { type LockTrial, tryLock } from './try-lock.ts';
 
 /** Asked for when nothing but the answer's own time matters: a repository's format, there or not. */
@@ -54,7 +54,7 @@ export class S3Store implements BlobStore {
   readonly #client: S3Client;
   readonly #objects: S3Objects;
   readonly #classes: StorageClasses;
-  readonly #buffers = new PieceBuffers();
+  readonly #blocks = new BlockPool();
   /** The latest time of a blob that was looked at. */
   #latestMs = 0;
 
@@ -101,7 +101,7 @@ export class S3Store implements BlobStore {
       {
         client: this.#client,
         objects: this.#objects,
-        buffers: this.#buffers,
+        blocks: this.#blocks,
         put: async (bytes) => await this.#put(id, bytes, { ifAbsent: false, retention, signal }),
       },
       {

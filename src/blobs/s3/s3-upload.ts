@@ -11,9 +11,9 @@ import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { BlobError, type BlobUpload } from '../blob-store.ts';
 import { MultipartUpload } from './multipart-upload.ts';
-import type { PieceBuffers } from './piece-buffers.ts';
 import type { S3Client } from './s3-client.ts';
 import type { ObjectBytes, S3Objects } from './s3-objects.ts';
+import { type BlockPool, HeldBytes } from './upload-blocks.ts';
 
 /** Held at most, and the longest blob that goes out in one request. */
 export const singlePutBytesMax: number = 100 * 1024 * 1024;
@@ -22,7 +22,7 @@ const partBytes = 32 * 1024 * 1024;
 export interface S3UploadParts {
   readonly client: S3Client;
   readonly objects: S3Objects;
-  readonly buffers: PieceBuffers;
+  readonly blocks: BlockPool;
   /** Stores all of it in one request. */
   readonly put: (bytes: ObjectBytes) => Promise<void>;
 }
@@ -40,8 +40,7 @@ export interface S3UploadOptions {
 export class S3Upload implements BlobUpload {
   readonly #parts: S3UploadParts;
   readonly #options: S3UploadOptions;
-  #held: Uint8Array[] = [];
-  #heldBytes = 0;
+  readonly #held: HeldBytes;
   #lengthBytes = 0;
   #crc32 = 0;
   #hash: Hash | undefined;
@@ -53,6 +52,7 @@ export class S3Upload implements BlobUpload {
   constructor(parts: S3UploadParts, options: S3UploadOptions) {
     this.#parts = parts;
     this.#options = options;
+    this.#held = new HeldBytes(parts.blocks);
     if (options.hashed) this.#hash = createHash('sha256');
   }
 
@@ -64,10 +64,9 @@ export class S3Upload implements BlobUpload {
       throw new BlobError('blob-unavailable', `${doing}: the upload has ended`);
     }
     const long = this.#multipart !== undefined || this.#lengthBytes + piece.length > singlePutBytesMax;
-    if (long && this.#heldBytes >= partBytes) await this.#sendParts({ last: false });
+    if (long && this.#held.lengthBytes >= partBytes) await this.#sendParts({ last: false });
     // The caller fills its buffer again, and this one must last until the commit.
-    this.#held.push(this.#parts.buffers.copyOf(piece));
-    this.#heldBytes += piece.length;
+    this.#held.append(piece);
     this.#lengthBytes += piece.length;
     if (this.#multipart !== undefined) return;
     this.#crc32 = crc32(piece, this.#crc32);
@@ -81,40 +80,33 @@ export class S3Upload implements BlobUpload {
     if (this.#dropped) throw new BlobError('blob-unavailable', `${doing}: the upload was dropped`);
     if (this.#multipart === undefined) {
       this.#sha256 ??= this.#hash?.digest('hex');
-      const bytes = { pieces: this.#held, lengthBytes: this.#lengthBytes, crc32: this.#crc32, sha256: this.#sha256 };
+      const bytes = {
+        pieces: this.#held.first(this.#lengthBytes),
+        lengthBytes: this.#lengthBytes,
+        crc32: this.#crc32,
+        sha256: this.#sha256,
+      };
       await this.#parts.put(bytes);
     } else {
       await this.#sendParts({ last: true });
       await this.#multipart.complete(this.#lengthBytes);
     }
     this.#committed = true;
-    this.#forget(this.#held.length);
+    this.#held.drop(this.#lengthBytes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#dropped = true;
-    this.#forget(this.#held.length);
+    this.#held.drop(this.#lengthBytes);
     if (!this.#committed) await this.#multipart?.abort();
   }
 
   /** Sends whole parts of what is held, and the rest too when it is the last: no other may be below 5 MiB. */
   async #sendParts({ last }: { readonly last: boolean }): Promise<void> {
     this.#multipart ??= await MultipartUpload.begin(this.#parts, this.#options);
-    for (let part = this.#nextPart(); part.bytes >= partBytes || (last && part.bytes > 0); part = this.#nextPart()) {
-      await this.#multipart.send(part.pieces);
-      this.#forget(part.pieces.length);
-      this.#heldBytes -= part.bytes;
+    while (this.#held.lengthBytes >= partBytes || (last && this.#held.lengthBytes > 0)) {
+      await this.#multipart.send(this.#held.first(partBytes));
+      this.#held.drop(partBytes);
     }
-  }
-
-  #forget(pieces: number): void {
-    this.#parts.buffers.giveBack(this.#held.slice(0, pieces));
-    this.#held = this.#held.slice(pieces);
-  }
-
-  #nextPart(): { readonly pieces: readonly Uint8Array[]; readonly bytes: number } {
-    let bytes = 0;
-    const last = this.#held.findIndex((piece) => (bytes += piece.length) >= partBytes);
-    return { pieces: last < 0 ? this.#held : this.#held.slice(0, last + 1), bytes };
   }
 }

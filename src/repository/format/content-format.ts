@@ -180,7 +180,9 @@ function toEccOverheadPercent({ version, ecc, eccoverheadpercent: percent, index
   if (version === 1 || ecc === '' || percent <= 0) return 0;
   if (ecc !== 'REED-SOLOMON-CRC32') throw new RepositoryError('unsupported', `error correction ${quoted(ecc)}`);
   if (percent > 100) throw new RepositoryError('corrupt', `error correction with an overhead of ${percent} %`);
-  // Such an index cannot tell how long a content is.
+  // Such an index cannot tell how long a content is, and no kopia has written one: version 1 of the format, which alone is
+  // made with it, has its error correction switched off at creation, and an index version is never lowered
+  // (Kopia `initialize.go`, `ResolveFormatVersion`, `command_repository_set_parameters.go`).
   if (indexversion < 2) throw new RepositoryError('unsupported', 'error correction with index version 1');
   return percent;
 }

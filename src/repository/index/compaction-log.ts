@@ -1,8 +1,10 @@
 /** What a compaction of an index without epochs says of itself (Kopia `compactionLogEntry`): JSON in an `m` blob. */
 import { z } from 'zod';
 
-import { blobId, BlobError, type BlobId } from '../../blobs/blob-store.ts';
-import { JsonError, parseJson, type JsonValue } from '../../std/lossless-json.ts';
+import { blobId, BlobError, type BlobId, type BlobMetadata } from '../../blobs/blob-store.ts';
+import { formatGoTime, nanosecondsFromMs } from '../../std/go-time.ts';
+import { JsonError, jsonObject, parseJson, type JsonObject, type JsonValue } from '../../std/lossless-json.ts';
+import { stringifyJson } from '../../std/write-json.ts';
 import { foldJson } from '../format/fold-json.ts';
 import { RepositoryError } from '../repository-error.ts';
 
@@ -20,6 +22,22 @@ export function decodeCompactionLog(name: BlobId, bytes: Uint8Array): Compaction
   if (!parsed.success) throw new RepositoryError('corrupt', `compaction log ${name} is malformed`);
   const { inputmetadata, outputmetadata } = parsed.data;
   return { inputs: idsOf(name, inputmetadata), outputs: idsOf(name, outputmetadata) };
+}
+
+/** As Kopia writes it; lengths and times are told, and read by nobody. */
+export function encodeCompactionLog({
+  inputs,
+  outputs,
+}: {
+  readonly inputs: readonly BlobMetadata[];
+  readonly outputs: readonly BlobMetadata[];
+}): Uint8Array {
+  const log = jsonObject({ inputMetadata: inputs.map(metadataJson), outputMetadata: outputs.map(metadataJson) });
+  return Buffer.from(stringifyJson(log));
+}
+
+function metadataJson({ id, lengthBytes, timestampMs }: BlobMetadata): JsonObject {
+  return jsonObject({ id, length: lengthBytes, timestamp: formatGoTime(nanosecondsFromMs(timestampMs)) });
 }
 
 function idsOf(name: BlobId, list: z.infer<typeof blobs>): BlobId[] {

@@ -41,6 +41,12 @@ interface FlushIndex extends Pick<PutIndexOptions, 'sessionId' | 'check' | 'sign
   readonly entriesPerShardMax?: number | undefined;
 }
 
+interface CompactIndex extends CompactOptions {
+  /** Of all blobs that are named. */
+  readonly lengthBytes: ReadonlyMap<BlobId, number>;
+  readonly beside?: readonly BlobId[] | undefined;
+}
+
 /** Listings of the active blobs before the one that has gone again and again counts as lost. */
 const loadAttemptsMax = 10;
 const loadPauseMs = 100;
@@ -152,25 +158,32 @@ export class IndexSet implements AsyncDisposable {
   }
 
   /**
-   * Puts one set of blobs that says what these say; for maintenance, which alone may. Reads those that are not on the
-   * local disk. The index here is the same afterwards: no blob is removed.
+   * Puts blobs that say what these say; for maintenance, which alone may. Reads those that are not on the local disk. The
+   * index here is the same afterwards, unless `isDropped` leaves something out: no blob is removed.
+   * @param blobs at least one
+   * @param options.beside other blobs of the index: what has lost against one of theirs is left out
    * @throws {BlobError} `blob-not-found` when one has gone; as `putCompacted`
    */
   async compact(
     blobs: readonly BlobId[],
-    { lengthBytes, ...options }: CompactOptions & { readonly lengthBytes: ReadonlyMap<BlobId, number> },
+    { lengthBytes, beside = [], ...options }: CompactIndex,
   ): Promise<readonly BlobId[]> {
     return await this.#inTurn(async () => {
-      const files = await this.#tables.openTogether(blobs, { lengthBytes, signal: options.signal });
+      const opened: TableFile[] = [];
+      const open = async (ids: readonly BlobId[]): Promise<readonly TableFile[]> => {
+        const files = await this.#tables.openTogether(ids, { lengthBytes, signal: options.signal });
+        opened.push(...files);
+        return files.filter(({ table }) => table.layout.count > 0);
+      };
       try {
-        const filled = files.filter(({ table }) => table.layout.count > 0);
+        const sources = { files: await open(blobs), beside: await open(beside) };
         const parts = { store: this.#store, codec: this.#codec, cache: this.#cache, indexVersion: this.#indexVersion };
-        return await putCompacted(parts, filled, options);
+        return await putCompacted(parts, sources, options);
       } catch (error) {
-        if (hasCode(error, 'corrupt')) await this.#cache.verifyAgain(files);
+        if (hasCode(error, 'corrupt')) await this.#cache.verifyAgain(opened);
         throw error;
       } finally {
-        for (const file of files) file.release();
+        for (const file of opened) file.release();
       }
     });
   }

@@ -49,6 +49,9 @@ export class IndexShape {
       packedLength < (version === 1 ? 2 ** 32 : 2 ** 28) &&
       (version === 1 || originalLength < 2 ** 28) &&
       name.length <= 255;
+    if (version === 1 && (format.compression !== 0 || format.encryptionKeyId !== 0)) {
+      throw new RepositoryError('corrupt', `an index of version 1 cannot say how a content in pack ${name} is stored`);
+    }
     if (!fits) throw new RepositoryError('corrupt', `an index entry in pack ${name} has a time or length out of range`);
     this.count++;
     this.lengthMax = Math.max(this.lengthMax, originalLength, packedLength);

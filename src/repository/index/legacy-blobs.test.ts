@@ -4,8 +4,10 @@ import fc from 'fast-check';
 
 import { blobId, type BlobId } from '../../blobs/blob-store.ts';
 import { hasCode } from '../../std/dray-error.ts';
+import { nanosecondsFromMs } from '../../std/go-time.ts';
 import { defaultEpochs } from '../format/content-format.ts';
-import { decodeCompactionLog } from './compaction-log.ts';
+import { decodeCleanupEntry, encodeCleanupEntry } from './cleanup-entry.ts';
+import { decodeCompactionLog, encodeCompactionLog } from './compaction-log.ts';
 import { IndexSet } from './index-set.ts';
 import {
   bench,
@@ -78,6 +80,28 @@ test('legacy blobs > logs come and go while they are read, and a damaged one is 
   assert.deepEqual(numbers(set), upTo(3));
   parts.store.blobs.set(blobId(`${log.slice(0, -2)}00`), parts.store.blobs.get(log)!);
   await assert.rejects(set.refresh({ signal }), (error) => hasCode(error, 'corrupt'));
+});
+
+const blob = { id: blobId('n12'), lengthBytes: 7, timestampMs: Date.UTC(2026, 5, 1) };
+
+test('compaction log > is what kopia writes, and is read back', () => {
+  const bytes = encodeCompactionLog({ inputs: [blob], outputs: [] });
+  const metadata = '{"id":"n12","length":7,"timestamp":"2026-06-01T00:00:00Z"}';
+  assert.equal(Buffer.from(bytes).toString(), `{"inputMetadata":[${metadata}],"outputMetadata":[]}`);
+  assert.deepEqual(decodeCompactionLog(blobId('m00'), bytes), { inputs: ['n12'], outputs: [] });
+});
+
+test('cleanup entry > is what kopia writes, is read back, and names nothing but logs', () => {
+  const name = blobId('l00');
+  const cleanup = { logs: [blobId('m1')], scheduled: nanosecondsFromMs(blob.timestampMs) };
+  const bytes = encodeCleanupEntry(cleanup);
+  assert.equal(Buffer.from(bytes).toString(), '{"blobIDs":["m1"],"cleanupScheduleTime":"2026-06-01T00:00:00Z"}');
+  assert.deepEqual(decodeCleanupEntry(name, bytes), cleanup);
+  for (const named of ['"n1"', '"m/1"', '5', 'null']) {
+    const text = `{"blobIDs":[${named}],"cleanupScheduleTime":"2026-06-01T00:00:00Z"}`;
+    assert.throws(() => decodeCleanupEntry(name, Buffer.from(text)), { code: 'corrupt', message: /l00/ });
+  }
+  assert.throws(() => decodeCleanupEntry(name, Buffer.from('{"blobIDs":["m1"]}')), { code: 'corrupt' });
 });
 
 test('compaction log > any text is a log or corrupt', () => {
