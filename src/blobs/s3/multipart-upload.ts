@@ -20,7 +20,7 @@ export interface MultipartParts {
 export interface MultipartOptions {
   readonly key: string;
   readonly doing: string;
-  readonly lockHeaders: () => Readonly<Record<string, string>> | undefined;
+  readonly objectHeaders: () => Readonly<Record<string, string>> | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -43,7 +43,7 @@ export class MultipartUpload {
 
   static async begin(parts: MultipartParts, options: MultipartOptions): Promise<MultipartUpload> {
     const { key, doing, signal } = options;
-    const headers = { 'content-type': 'application/x-kopia', ...options.lockHeaders() };
+    const headers = { 'content-type': 'application/x-kopia', ...options.objectHeaders() };
     const request = { method: 'POST', key, query: { uploads: '' }, headers, body: { pieces: [] }, doing } as const;
     const { body } = await parts.client.send(request, { signal });
     const uploadId = textOf(resultOf(body, doing), 'UploadId');

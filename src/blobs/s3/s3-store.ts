@@ -108,7 +108,7 @@ export class S3Store implements BlobStore {
         key: this.#key(id),
         doing,
         hashed: !usesTls(this.#place),
-        lockHeaders: () => {
+        objectHeaders: () => {
           const lock = this.#lock(retention, `store ${id}`);
           return { ...storageClassHeader(storageClass), ...(lock && lockHeaders(lock)) };
         },

@@ -32,8 +32,8 @@ export interface S3UploadOptions {
   readonly doing: string;
   /** Whether the SHA-256 of the bytes will be asked for. */
   readonly hashed: boolean;
-  /** What locks the object, as of now. */
-  readonly lockHeaders: () => Readonly<Record<string, string>> | undefined;
+  /** What locks the object, as of now, and its storage class. */
+  readonly objectHeaders: () => Readonly<Record<string, string>> | undefined;
   readonly signal: AbortSignal;
 }
 
