@@ -7,7 +7,7 @@ import { hasCode } from '../../std/dray-error.ts';
 import { fnv1a, shardEntries } from './index-blobs.ts';
 import { IndexSet } from './index-set.ts';
 import { bench, entry, numbers, putIndex, range, session, signal, upTo } from './index-set-bench.ts';
-import { replacedKeptMs } from './replaced-blobs.ts';
+import { replacedKeptMax, replacedKeptMs } from './replaced-blobs.ts';
 
 test('index flush > what it flushes is found at once, here and by others', async (context) => {
   const parts = await bench(context);
@@ -94,9 +94,8 @@ test('index flush > thousands of flushes leave few blobs, few tables and everyth
   assert.deepEqual(numbers(set), upTo(1600));
   assert.ok(set.activeBlobs.length <= 36, `${set.activeBlobs.length} blobs`);
   assert.ok(tablesMax <= 12, `${tablesMax} tables`);
-  // Replaced in the last two minutes, at a flush a second and an eighth of them again for each tier.
   const left = new Set(parts.store.blobs.keys()).difference(new Set(set.activeBlobs));
-  assert.ok(left.size > 0 && left.size <= (120 + 8) * 1.2, `${left.size} replaced`);
+  assert.ok(left.size > 0 && left.size <= replacedKeptMax, `${left.size} replaced`);
   await using other = await IndexSet.open({ ...parts, cacheDirectory: join(parts.cacheDirectory, 'other'), signal });
   assert.deepEqual([...other.entries()], [...set.entries()]);
   assert.equal([...other.entries()].filter((one) => one.deleted).length, 200);

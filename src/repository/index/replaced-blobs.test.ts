@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { blobId } from '../../blobs/blob-store.ts';
-import { replacedKeptMs, ReplacedBlobs } from './replaced-blobs.ts';
+import { replacedKeptMax, replacedKeptMs, ReplacedBlobs } from './replaced-blobs.ts';
 
 const [first, second, older] = [blobId('xn3_a'), blobId('xn3_b'), blobId('xn2_c')];
 
@@ -29,4 +29,12 @@ test('replaced blobs > one that has been written again stays', () => {
   replaced.keep(first);
   assert.ok(!replaced.has(first));
   assert.deepEqual(replaced.takeDue(3, replacedKeptMs), [second]);
+});
+
+test('replaced blobs > the oldest of too many are due at once', () => {
+  const replaced = new ReplacedBlobs();
+  const blobs = Array.from({ length: replacedKeptMax + 3 }, (_, n) => blobId(`xn3_${n}`));
+  replaced.add(blobs, 0);
+  assert.deepEqual(replaced.takeDue(3, 0), blobs.slice(0, 3));
+  assert.deepEqual(replaced.takeDue(3, 0), []);
 });

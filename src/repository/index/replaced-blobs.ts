@@ -3,13 +3,16 @@
  * not yet fetched them. Kopia fetches right after it has listed, but goes by that listing for 20 minutes
  * (`epoch_manager.go`, `committedState`): a blob that goes in between makes its command retry for most of a minute and
  * then fail. So each is removed some time after it was replaced, at the next merge; what is left when the run ends, and
- * what belongs to an older epoch by then, is left to maintenance.
+ * what belongs to an older epoch by then, is left to maintenance. There are never many: at more than two flushes a second the
+ * oldest go sooner, after half a minute and less.
  */
 import type { BlobId } from '../../blobs/blob-store.ts';
 import { epochOf } from './epochs.ts';
 
 /** From a listing to the last fetch of an opening of many thousand index blobs, with time to spare. */
 export const replacedKeptMs: number = 2 * 60_000;
+/** Kept at most after a merge. */
+export const replacedKeptMax = 64;
 
 export class ReplacedBlobs {
   /** In the order of replacement; the monotonic time from which on each may go, milliseconds. */
@@ -28,11 +31,11 @@ export class ReplacedBlobs {
     return this.#dueAtMs.has(blob);
   }
 
-  /** Those of this epoch whose time has come, no more to be asked for; those of other epochs are forgotten too. */
+  /** Those of this epoch whose time has come, and the oldest of too many, no more to be asked for; those of other epochs are forgotten too. */
   takeDue(epoch: number, nowMs: number): readonly BlobId[] {
     const due: BlobId[] = [];
     for (const [blob, atMs] of this.#dueAtMs) {
-      if (atMs > nowMs) break;
+      if (atMs > nowMs && this.#dueAtMs.size <= replacedKeptMax) break;
       this.#dueAtMs.delete(blob);
       if (epochOf(blob) === epoch) due.push(blob);
     }
