@@ -3,7 +3,7 @@ import type { Rng } from '../../src/std/rng.ts';
 import type { World } from './world.ts';
 
 /** How late a listing may be. */
-const lateMsMax = 60_000;
+export const lateMsMax = 60_000;
 
 /** Some blobs show in listings only a while after they were put. */
 export function lateStore({ store, clock }: Pick<World, 'store' | 'clock'>, rng: Rng): BlobStore {

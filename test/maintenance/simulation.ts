@@ -14,7 +14,7 @@ import type { RepositoryWriter } from '../../src/repository/repository-writer.ts
 import { Checker } from './checker.ts';
 import { crossedStore } from './crossed-store.ts';
 import { KopiaActor } from './kopia-actor.ts';
-import { lateStore } from './late-store.ts';
+import { lateMsMax, lateStore } from './late-store.ts';
 import {
   deleteSnapshot,
   hourMs,
@@ -97,6 +97,8 @@ export async function simulate({ seed, steps, format, kopia }: SimulationRun): P
   await using world = await openWorld({ seed, format });
   await using simulation = new Simulation(world, seededRng(seed));
   if (kopia !== undefined) await simulation.invite(kopia);
+  // Everybody sees that the maintenance has an owner.
+  world.clock.advance(lateMsMax);
   let step = 0;
   try {
     for (; step < steps; step++) await simulation.step();
