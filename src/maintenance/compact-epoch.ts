@@ -6,7 +6,8 @@
 import { sealAsSet } from '../repository/index/compact-blobs.ts';
 import { jsonObject } from '../std/lossless-json.ts';
 import { settledEpoch } from './epoch-plans.ts';
-import { metadataOf, requireValid, type EpochView } from './epoch-view.ts';
+import { metadataOf, type EpochView } from './epoch-view.ts';
+import { requireValid } from './validity.ts';
 import { Sum, type TaskContext, type TaskOutcome } from './task.ts';
 
 const kind = 'compactSingleEpochStats';
@@ -18,7 +19,7 @@ export async function compactEpoch(context: TaskContext, view: EpochView): Promi
   const blobs = metadataOf(view, view.flushed.get(epoch) ?? []);
   const sum = new Sum();
   for (const { lengthBytes } of blobs) sum.add(lengthBytes);
-  const check = (): void => requireValid(view, clock);
+  const check = (): void => requireValid(view.validity, clock);
   const lengthBytes = new Map(blobs.map((blob) => [blob.id, blob.lengthBytes]));
   const ids = blobs.map(({ id }) => id);
   const seal = sealAsSet(`xs${epoch}_`, rng);

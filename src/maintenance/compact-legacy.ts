@@ -17,11 +17,11 @@ import { readLegacyView, type LegacyView } from '../repository/index/legacy-view
 import { formatGoTime, type Nanoseconds } from '../std/go-time.ts';
 import { jsonObject } from '../std/lossless-json.ts';
 import { wholeSeconds } from './drop-deleted.ts';
-import { requireValid } from './epoch-view.ts';
 import { blobsToMerge, entriesPerBlob, largeBytes, smallBlobs, smallBlobsMax } from './legacy-plans.ts';
 import { removeReplaced } from './remove-replaced.ts';
 import { goZeroTime } from './schedule.ts';
 import { Sum, type TaskContext, type TaskOutcome } from './task.ts';
+import { requireValid, validFor, type Validity } from './validity.ts';
 
 const kind = 'compactIndexesStats';
 /** A listing is believed for this long, as one of epochs is. */
@@ -29,7 +29,7 @@ const viewValidMs = 20 * 60 * 1000;
 
 /** A view of the index, and until when it may be believed. */
 interface TimedView extends LegacyView {
-  readonly validUntilMs: number;
+  readonly validity: Validity;
 }
 
 interface Merge {
@@ -83,8 +83,8 @@ export function lastSecondBefore(time: Nanoseconds): number {
 }
 
 async function readView({ repository, clock, signal }: TaskContext): Promise<TimedView> {
-  const validUntilMs = clock.monotonicMs() + viewValidMs;
-  return { ...(await readLegacyView(repository, { signal })), validUntilMs };
+  const validity = validFor(viewValidMs, clock);
+  return { ...(await readLegacyView(repository, { signal })), validity };
 }
 
 function activeBlobs({ active, blobs }: LegacyView): BlobMetadata[] {
@@ -99,7 +99,7 @@ async function merge(
 ): Promise<number | undefined> {
   if (dryRun) return undefined;
   const { store, codec, index, opened } = repository;
-  const check = (): void => requireValid(view, clock);
+  const check = (): void => requireValid(view.validity, clock);
   const ids = inputs.map(({ id }) => id);
   const keySizeBytes = 1 + codec.hashLengthBytes;
   const put = await index.compact(ids, {

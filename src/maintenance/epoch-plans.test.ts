@@ -25,7 +25,7 @@ function view(hoursAgo: Readonly<Record<string, number>>): EpochView {
     return { id: blobId(name), lengthBytes: 100, timestampMs: now - hours * hour };
   });
   const blobs = new Map(all.map((blob) => [blob.id, blob]));
-  return { ...epochState([...blobs.keys()]), blobs, validUntilMs: Infinity };
+  return { ...epochState([...blobs.keys()]), blobs, validity: { untilMonotonicMs: Infinity, untilMs: Infinity } };
 }
 
 function names(blobs: readonly BlobMetadata[]): string[] {

@@ -6,7 +6,8 @@ import { MemoryStore } from '../blobs/memory-store.ts';
 import { defaultEpochs } from '../repository/format/content-format.ts';
 import { systemClock } from '../std/clock.ts';
 import { settledEpoch } from './epoch-plans.ts';
-import { latestMs, readEpochView, requireValid, storageNowMs } from './epoch-view.ts';
+import { latestMs, readEpochView, storageNowMs } from './epoch-view.ts';
+import { requireValid } from './validity.ts';
 
 const signal = new AbortController().signal;
 let nowMs = Date.UTC(2026, 0, 1);
@@ -46,9 +47,9 @@ test('epoch view > an epoch that is settled while blobs are listed is not settle
 test('epoch view > says nothing any more after twenty minutes', async () => {
   const view = await readEpochView(await storeOf('xe1'), { epochs: defaultEpochs, clock, signal });
   nowMs += 20 * 60_000;
-  requireValid(view, clock);
+  requireValid(view.validity, clock);
   nowMs += 1;
-  assert.throws(() => requireValid(view, clock), { code: 'index-conflict' });
+  assert.throws(() => requireValid(view.validity, clock), { code: 'index-conflict' });
 });
 
 test("epoch view > the store's time is that of the newest blob of the epochs that are being written", async () => {

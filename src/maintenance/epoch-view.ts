@@ -7,14 +7,14 @@
 import type { BlobId, BlobMetadata, BlobStore } from '../blobs/blob-store.ts';
 import type { EpochParameters } from '../repository/format/content-format.ts';
 import { epochOf, epochState, type EpochState } from '../repository/index/epochs.ts';
-import { RepositoryError } from '../repository/repository-error.ts';
 import type { Clock } from '../std/clock.ts';
+import { validFor, type Validity } from './validity.ts';
 
 export interface EpochView extends EpochState {
   /** All whose name begins with `x`. */
   readonly blobs: ReadonlyMap<BlobId, BlobMetadata>;
-  /** Monotonic time after which nothing may be decided by it. */
-  readonly validUntilMs: number;
+  /** After which nothing may be decided by it. */
+  readonly validity: Validity;
 }
 
 /** For repositories whose parameters say nothing. */
@@ -25,18 +25,12 @@ export async function readEpochView(
   { epochs, clock, signal }: { readonly epochs: EpochParameters; readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<EpochView> {
   const refreshMs = epochs.refreshFrequencyMs > 0 ? epochs.refreshFrequencyMs : refreshDefaultMs;
-  const validUntilMs = clock.monotonicMs() + refreshMs;
+  const validity = validFor(refreshMs, clock);
   let writeEpoch = 0;
   for await (const { id } of store.list('xe', { signal })) writeEpoch = Math.max(writeEpoch, epochOf(id) ?? 0);
   const blobs = new Map<BlobId, BlobMetadata>();
   for await (const blob of store.list('x', { signal })) blobs.set(blob.id, blob);
-  return { ...epochState([...blobs.keys()]), writeEpoch, blobs, validUntilMs };
-}
-
-/** @throws {RepositoryError} `index-conflict` when the view is too old */
-export function requireValid({ validUntilMs }: Pick<EpochView, 'validUntilMs'>, clock: Clock): void {
-  if (clock.monotonicMs() <= validUntilMs) return;
-  throw new RepositoryError('index-conflict', 'merging index blobs took longer than their list may be believed');
+  return { ...epochState([...blobs.keys()]), writeEpoch, blobs, validity };
 }
 
 /** What the view says of these blobs. */

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { blobId, type BlobId, type BlobMetadata } from '../blobs/blob-store.ts';
-import type { LegacyView, StoredLog } from '../repository/index/legacy-view.ts';
+import { soundLogs, type LegacyView, type StoredLog } from '../repository/index/legacy-view.ts';
 import { nanosecondsFromMs } from '../std/go-time.ts';
 import {
   blobsToMerge,
@@ -38,7 +38,7 @@ function view(there: string, logs: Readonly<Record<string, Log>>): LegacyView {
   const stored = Object.entries(logs).map(([name, [minutesAgo, inputs, outputs]]): StoredLog => {
     return { id: blobId(name), timestampMs: now - minutesAgo * minute, inputs: ids(inputs), outputs: ids(outputs) };
   });
-  const replaced = stored.filter(({ outputs }) => outputs.every((id) => blobs.has(id))).flatMap(({ inputs }) => inputs);
+  const replaced = [...soundLogs(stored, blobs.keys())].flatMap(({ inputs }) => inputs);
   const active = [...blobs.keys()].filter((id) => !replaced.includes(id));
   return { blobs, logs: new Map(stored.map((log) => [log.id, log])), active };
 }
@@ -92,6 +92,8 @@ test('legacy plans > a blob goes behind all that it was made of', () => {
   assert.deepEqual(replaced('abcdefg', chain), ['abcdef', 'm1 m2 m3']);
   // Kopia has removed some of it, in its own order, and died.
   assert.deepEqual(replaced('abdfg', chain), ['abdf', 'm1 m2 m3']);
+  // A log that has nothing left keeps what its blob was made of replaced, as long as that is there.
+  assert.deepEqual(replaced('abe', { m2: [62, 'c', 'e'], m1: [5, 'ab', 'c'] }), ['', '']);
   // What it was made of is not an hour old, by a clock that jumped.
   assert.deepEqual(replaced('abcdefg', { ...chain, m1: [5, 'ab', 'c'] }), ['', '']);
 });
@@ -126,6 +128,62 @@ test('legacy plans > whatever there is, as much of the index counts after each r
     }),
     { numRuns: 2000 },
   );
+});
+
+test('legacy plans > whoever removes what was replaced, in whatever order, nothing of it counts again', () => {
+  const merges = fc.array(fc.subarray([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), { minLength: 1, maxLength: 5 });
+  fc.assert(
+    fc.property(merges, fc.array(fc.boolean(), { minLength: 15, maxLength: 15 }), (choices, isRemoved) => {
+      const letters = 'abcdefghijklmno'.split('');
+      let active = letters.slice(0, 10);
+      const logs: Record<string, Log> = {};
+      for (const [n, chosen] of choices.entries()) {
+        const inputs = active.filter((_, at) => chosen.includes(at));
+        const output = letters[10 + n]!;
+        logs[`m${n}`] = [200 - n, inputs.join(''), output];
+        active = [...active.filter((letter) => !inputs.includes(letter)), output];
+      }
+      const counted = active.toSorted();
+      // Somebody has removed some of it, and died.
+      const kept = letters.slice(0, 10 + choices.length);
+      let left = kept.filter((letter, n) => active.includes(letter) || !isRemoved[n]).join('');
+      const check = (): void => assert.deepEqual(view(left, logs).active.toSorted(), counted);
+      const clean = (): void => {
+        const blob = { id: blobId('l1'), lengthBytes: 1, timestampMs: 0 };
+        const cleanup = { blob, logs: Object.keys(logs).map((id) => blobId(id)), scheduled: 0n };
+        for (const id of cleanupsToFinish(view(left, logs), [cleanup], { nowMs: now }).logs) {
+          delete logs[id];
+          check();
+        }
+      };
+      check();
+      clean();
+      const done = replacedBlobs(view(left, logs), { nowMs: now });
+      for (const { id } of done.flatMap(({ blobs }) => blobs)) {
+        left = left.replace(id, '');
+        check();
+      }
+      clean();
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('legacy plans > a year of logs that nobody may remove is no problem', () => {
+  const count = 20_000;
+  const id = (n: number): BlobId => blobId(`n${n}`);
+  const logs = Array.from({ length: count }, (_, n): StoredLog => ({
+    id: blobId(`m${n}`),
+    timestampMs: now - 2 * hour - (count - n) * minute,
+    inputs: [id(n)],
+    outputs: [id(n + 1)],
+  })).toReversed();
+  const blobs = new Map(
+    Array.from({ length: count + 1 }, (_, n) => [id(n), { id: id(n), lengthBytes: 1, timestampMs: now }]),
+  );
+  const chain = { blobs, logs: new Map(logs.map((log) => [log.id, log])), active: [id(count)] };
+  const found = replacedBlobs(chain, { nowMs: now });
+  assert.deepEqual([found.length, found[0]!.blobs[0]!.id, found.at(-1)!.blobs[0]!.id], [count, id(0), id(count - 1)]);
 });
 
 test('legacy plans > a log goes an hour after it was scheduled, unless what it replaces is still there', () => {

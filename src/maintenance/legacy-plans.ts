@@ -12,7 +12,7 @@
  */
 import type { BlobId, BlobMetadata } from '../blobs/blob-store.ts';
 import type { CleanupEntry } from '../repository/index/cleanup-entry.ts';
-import type { LegacyView, StoredLog } from '../repository/index/legacy-view.ts';
+import { soundLogs, type LegacyView, type StoredLog } from '../repository/index/legacy-view.ts';
 import { nanosecondsFromMs } from '../std/go-time.ts';
 
 /** Between a log and the removal of what it replaces, and again until its own (Kopia `defaultEventualConsistencySettleTime`). */
@@ -64,48 +64,41 @@ export interface ReplacedBlobs {
   readonly makers: readonly StoredLog[];
 }
 
-/** What old logs have replaced, each behind its makers. @param nowMs the store's, or an earlier one */
+/**
+ * What old logs have replaced, each behind its makers, and logs that have nothing left to replace, whose makers have nothing
+ * either: what is left of a blob's inputs is replaced only as long as the log is there that replaces the blob.
+ * @param nowMs the store's, or an earlier one
+ */
 export function replacedBlobs(
   { blobs, logs, active }: LegacyView,
   { nowMs }: { readonly nowMs: number },
 ): readonly ReplacedBlobs[] {
-  const all = [...logs.values()];
-  const sound = soundLogs(all, new Set(active));
-  const outputs = all.flatMap((log) => log.outputs.map((output) => ({ output, log })));
-  const makersOf = Map.groupBy(outputs, ({ output }) => output);
+  const sound = soundLogs(logs.values(), active);
+  const makersOf = makersOfInputs(logs);
   const replaced: ReplacedBlobs[] = [];
   const gone = new Set<BlobId>();
-  const seen = new Set<StoredLog>();
-  const visit = (log: StoredLog): void => {
-    if (seen.has(log) || nowMs - log.timestampMs < settleMs) return;
-    seen.add(log);
+  for (const log of byAge(logs)) {
+    if (nowMs - log.timestampMs < settleMs) continue;
     const present = log.inputs.map((id) => blobs.get(id)).filter((blob) => blob !== undefined);
-    // Of those that are gone, too: what somebody was removing when he died counts again, until all of it is gone.
-    const makers = log.inputs.flatMap((id) => makersOf.get(id) ?? []).map((maker) => maker.log);
-    for (const maker of makers) visit(maker);
+    const makers = makersOf(log);
     const isBare = makers.every(({ inputs }) => inputs.every((id) => !blobs.has(id) || gone.has(id)));
-    if (present.length > 0 && !(sound.has(log) && isBare)) return;
+    if (!isBare || (present.length > 0 && !sound.has(log))) continue;
     for (const { id } of present) gone.add(id);
     replaced.push({ log, blobs: present, makers });
-  };
-  for (const log of all) visit(log);
+  }
   return replaced;
 }
 
-/** Logs all of whose outputs count, or were replaced by what sound logs say. */
-function soundLogs(logs: readonly StoredLog[], active: ReadonlySet<BlobId>): ReadonlySet<StoredLog> {
-  const sound = new Set<StoredLog>();
-  const covered = new Set(active);
-  for (let grows = true; grows;) {
-    grows = false;
-    for (const log of logs) {
-      if (sound.has(log) || !log.outputs.every((output) => covered.has(output))) continue;
-      sound.add(log);
-      for (const input of log.inputs) covered.add(input);
-      grows = true;
-    }
-  }
-  return sound;
+/** The oldest first, so that what a blob was made of comes before the blob. */
+function byAge(logs: LegacyView['logs']): readonly StoredLog[] {
+  return [...logs.values()].toSorted((a, b) => a.timestampMs - b.timestampMs);
+}
+
+/** The logs that tell what a log's inputs were made of, whether these are there or not. */
+function makersOfInputs(logs: LegacyView['logs']): (log: StoredLog) => readonly StoredLog[] {
+  const outputs = [...logs.values()].flatMap((log) => log.outputs.map((output) => ({ output, log })));
+  const makers = Map.groupBy(outputs, ({ output }) => output);
+  return ({ inputs }) => inputs.flatMap((id) => makers.get(id) ?? []).map(({ log }) => log);
 }
 
 export interface StoredCleanup extends CleanupEntry {
@@ -118,13 +111,19 @@ export interface CleanupPlan {
   readonly cleanups: readonly BlobMetadata[];
 }
 
-/** Logs, and the entries that scheduled them, whose time has come. @param nowMs the store's, or an earlier one */
+/** Logs that keep nothing replaced, and the entries that scheduled them, whose time has come. @param nowMs the store's, or an earlier one */
 export function cleanupsToFinish(
   { blobs, logs }: Pick<LegacyView, 'blobs' | 'logs'>,
   cleanups: readonly StoredCleanup[],
   { nowMs }: { readonly nowMs: number },
 ): CleanupPlan {
-  const isNeeded = (log: BlobId): boolean => logs.get(log)?.inputs.some((input) => blobs.has(input)) === true;
+  const makersOf = makersOfInputs(logs);
+  const needed = new Set<StoredLog>();
+  for (const log of byAge(logs)) {
+    const chain = [log, ...makersOf(log)];
+    if (chain.some((one) => needed.has(one) || one.inputs.some((input) => blobs.has(input)))) needed.add(log);
+  }
+  const isNeeded = (id: BlobId): boolean => logs.has(id) && needed.has(logs.get(id)!);
   const old = cleanups.filter(({ scheduled }) => {
     return nanosecondsFromMs(nowMs) - scheduled >= nanosecondsFromMs(settleMs);
   });

@@ -5,7 +5,8 @@
 import { sealAsSet } from '../repository/index/compact-blobs.ts';
 import { jsonObject } from '../std/lossless-json.ts';
 import { blobsOfSpan, rangeToMerge } from './epoch-plans.ts';
-import { requireValid, type EpochView } from './epoch-view.ts';
+import type { EpochView } from './epoch-view.ts';
+import { requireValid } from './validity.ts';
 import type { TaskContext, TaskOutcome } from './task.ts';
 
 const kind = 'generateRangeCheckpointStats';
@@ -16,7 +17,7 @@ export async function mergeRange(context: TaskContext, view: EpochView): Promise
   if (span === undefined) return { extra: { kind, data: null }, summary: 'too few settled epochs to merge' };
   const { first, last } = span;
   const blobs = blobsOfSpan(view, span);
-  const check = (): void => requireValid(view, clock);
+  const check = (): void => requireValid(view.validity, clock);
   const lengthBytes = new Map(blobs.map((blob) => [blob.id, blob.lengthBytes]));
   const ids = blobs.map(({ id }) => id);
   const seal = sealAsSet(`xr${first}_${last}_`, rng);

@@ -84,6 +84,7 @@ export async function putCompacted(
   const between = (from?: Uint8Array, to?: Uint8Array): IndexCursor => {
     const open = (all: readonly TableFile[]): TableCursor[] => all.map(({ table }) => table.cursorBetween(from, to));
     const [own, others] = [open(files), open(beside)];
+    // What stands alike in both is written again: those beside may be merged, and gone, as well.
     const merged = new MergeCursor([...own, ...others]);
     if (others.length === 0 && isDropped === undefined) return merged;
     const among = new Set(own);

@@ -1,6 +1,7 @@
 /**
  * The blobs of an index without epochs, what each compaction log says, and which blobs count: all but those that a log
- * replaces whose outputs are all there.
+ * replaces whose outputs are all there, or were themselves replaced so. (Kopia wants them there: when its removals are cut off in
+ * the middle, or seen in the middle, blobs count again for it with contents that were dropped since.)
  */
 import type { BlobId, BlobMetadata, BlobStore } from '../../blobs/blob-store.ts';
 import { ifThere } from '../../blobs/if-there.ts';
@@ -61,11 +62,38 @@ async function readLog(
   return sealed && decodeCompactionLog(name, codec.openNamed(name, sealed));
 }
 
-/** Whether an output is replaced itself does not matter. */
 function activeOf(present: ReadonlyMap<BlobId, unknown>, logs: Iterable<CompactionLog>): BlobId[] {
-  const replaced = new Set<BlobId>();
-  for (const { inputs, outputs } of logs) {
-    if (outputs.every((blob) => present.has(blob))) for (const blob of inputs) replaced.add(blob);
-  }
+  const sound = [...soundLogs(logs, present.keys())];
+  const replaced = new Set(sound.flatMap(({ inputs }) => inputs));
   return [...new Set(present.keys()).difference(replaced)].toSorted();
+}
+
+/**
+ * Logs all of whose outputs are among `known`, or were replaced by what sound logs say. No two logs replace each other: each
+ * output has a name that no blob ever had.
+ */
+export function soundLogs<Log extends CompactionLog>(logs: Iterable<Log>, known: Iterable<BlobId>): ReadonlySet<Log> {
+  const covered = new Set(known);
+  const missing = new Map<Log, Set<BlobId>>();
+  const waiting = new Map<BlobId, Log[]>();
+  const ready: Log[] = [];
+  for (const log of logs) {
+    const outputs = new Set(log.outputs).difference(covered);
+    if (outputs.size === 0) ready.push(log);
+    missing.set(log, outputs);
+    for (const output of outputs) waiting.set(output, [...(waiting.get(output) ?? []), log]);
+  }
+  const sound = new Set<Log>();
+  for (let log = ready.pop(); log !== undefined; log = ready.pop()) {
+    sound.add(log);
+    for (const input of new Set(log.inputs).difference(covered)) {
+      covered.add(input);
+      for (const waiter of waiting.get(input) ?? []) {
+        const outputs = missing.get(waiter)!;
+        outputs.delete(input);
+        if (outputs.size === 0) ready.push(waiter);
+      }
+    }
+  }
+  return sound;
 }

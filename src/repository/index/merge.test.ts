@@ -26,7 +26,7 @@ test('merge > gives the same as one index of all entries', () => {
   );
 });
 
-/** Of entries that differ in nothing that the rule compares, either may win. */
+/** What the rule compares. */
 function withoutTies(entries: readonly IndexEntry[]): unknown[] {
   return entries.map(({ contentId, timestampSeconds, deleted, packBlob }) => [
     contentId,
@@ -44,6 +44,21 @@ test('merge > the later wins, then the living, then the greater pack name', () =
       assert.ok(!isBetter(a, winner!) && !isBetter(b, winner!));
     }),
   );
+});
+
+test('merge > of what differs in nothing that the rule compares, the first source wins', () => {
+  const all = sortedUnique(fc.sample(anyEntry(), { numRuns: 20, seed: 1 }));
+  for (const [at, entry] of all.entries()) {
+    const [first, second] = [
+      { ...entry, packOffset: 1 },
+      { ...entry, packOffset: 2 },
+    ];
+    // A source that shows something before is later in the heap.
+    for (const before of [all.slice(0, at), []]) {
+      assert.equal(merged([[...before, first], [second]]).at(-1)?.packOffset, 1);
+      assert.equal(merged([[first], [...before, second]]).at(-1)?.packOffset, 1);
+    }
+  }
 });
 
 test('merge > keeps the deleted entries', () => {

@@ -14,11 +14,12 @@ export class MergeCursor<Source extends IndexCursor = IndexCursor> implements In
   readonly keySize: number;
   /** Sources that show an entry, the least key first: a binary heap. */
   readonly #heap: Source[] = [];
+  readonly #place: ReadonlyMap<Source, number>;
   /** Sources whose entry has been shown, or lost against the one shown; they step before the next. */
   #spent: Source[];
   #winner: Source | undefined;
 
-  /** @param sources not stepped yet, all with keys of the same size */
+  /** @param sources not stepped yet, all with keys of the same size; of those with equal entries the first wins */
   constructor(sources: readonly Source[]) {
     this.keySize = sources[0]?.keySize ?? 0;
     assert(
@@ -26,6 +27,7 @@ export class MergeCursor<Source extends IndexCursor = IndexCursor> implements In
       'merged indexes have keys of one size',
     );
     this.#spent = [...sources];
+    this.#place = new Map(sources.map((source, place) => [source, place]));
   }
 
   /** The source that shows the present entry. */
@@ -66,10 +68,15 @@ export class MergeCursor<Source extends IndexCursor = IndexCursor> implements In
     while (this.#heap.length > 0 && this.#compare(this.#heap[0]!, winner) === 0) {
       const rival = this.#pop();
       this.#spent.push(rival);
-      if (isBetterCursor(rival, winner)) winner = rival;
+      if (isBetterCursor(rival, winner) || (this.#isBefore(rival, winner) && !isBetterCursor(winner, rival)))
+        winner = rival;
     }
     this.#winner = winner;
     return true;
+  }
+
+  #isBefore(a: Source, b: Source): boolean {
+    return this.#place.get(a)! < this.#place.get(b)!;
   }
 
   #compare(a: Source, b: Source): number {
