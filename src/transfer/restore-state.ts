@@ -32,13 +32,7 @@ export async function readState(
   path: string,
   wanted: Omit<RestoreState, 'watermark' | 'file'> & { readonly file: string | undefined },
 ): Promise<RestoreState | undefined> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch {
-    return undefined;
-  }
-  const state = parse(text);
+  const state = await readAnyState(path);
   if (state === undefined || state.watermark > wanted.sizeBytes) return undefined;
   const same =
     state.snapshot === wanted.snapshot &&
@@ -46,6 +40,15 @@ export async function readState(
     state.sizeBytes === wanted.sizeBytes &&
     state.file === wanted.file;
   return same ? state : undefined;
+}
+
+/** The state, of whatever work it is. */
+export async function readAnyState(path: string): Promise<RestoreState | undefined> {
+  try {
+    return schema.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch {
+    return undefined;
+  }
 }
 
 export async function writeState(path: string, state: RestoreState, options: AtomicWriteOptions): Promise<void> {
@@ -56,12 +59,4 @@ export async function forgetState(path: string): Promise<void> {
   await unlink(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
   });
-}
-
-function parse(text: string): RestoreState | undefined {
-  try {
-    return schema.parse(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
 }

@@ -23,7 +23,7 @@ import { withVolumeErrors } from '../volume/volume-errors.ts';
 import type { VolumeSnapshot } from './backup-parent.ts';
 import type { FetchWorkers } from './fetch-messages.ts';
 import { RestoreRun, type RestoreCounts } from './restore-run.ts';
-import { forgetState, readState, writeState, type RestoreState } from './restore-state.ts';
+import { forgetState, readAnyState, readState, writeState, type RestoreState } from './restore-state.ts';
 
 export interface RestoreRequest {
   readonly volume: VolumeSnapshot;
@@ -88,6 +88,7 @@ export async function planRestore(request: RestoreRequest): Promise<RestorePlan>
 /** @throws {VolumeError}, {RepositoryError} `corrupt` when a chunk is damaged: the target then has no name, or is not whole */
 export async function restore(parts: RestoreParts, request: RestoreRequest): Promise<RestoreResult> {
   const plan = await planRestore(request);
+  if (plan.way !== 'device') await forgetFinished(plan.path);
   switch (plan.way) {
     case 'new-file':
       return await restoreNewFile(parts, request, plan);
@@ -109,11 +110,9 @@ async function restoreNewFile(
   request: RestoreRequest,
   { path, replaces }: { readonly path: string; readonly replaces: boolean },
 ): Promise<RestoreResult> {
-  const partial = `${path}.partial`;
-  const statePath = `${partial}.state`;
+  const { partial, statePath } = unfinished(path);
   const { volume, signal } = request;
   const { sizeBytes } = volume;
-  await dropTwin(partial, { path, statePath });
   const state = await readState(statePath, { ...stateOf(volume), file: await fileIdentity(partial) });
   const resumeFrom = state?.watermark ?? 0;
   const mode = resumeFrom === 0 ? 'truncate' : 'in-place';
@@ -143,17 +142,21 @@ async function restoreNewFile(
 }
 
 /**
- * A restore that was killed between giving its file the name and taking the old one away leaves one file of two names.
- * Writing to the old one would then change, in place, what has long been in use under the new one.
+ * A restore that was killed when its file had just got the name leaves the record of how far it was, and on some file
+ * systems the old name too: writing to that would change, in place, what has long been in use under the new one.
  */
-async function dropTwin(
-  partial: string,
-  { path, statePath }: { readonly path: string; readonly statePath: string },
-): Promise<void> {
-  const twin = await fileIdentity(partial);
-  if (twin === undefined || twin !== (await fileIdentity(path))) return;
-  await unlink(partial);
-  await forgetState(statePath);
+async function forgetFinished(path: string): Promise<void> {
+  const finished = await fileIdentity(path);
+  if (finished === undefined) return;
+  const { partial, statePath } = unfinished(path);
+  const hasBothNames = finished === (await fileIdentity(partial));
+  if (hasBothNames) await unlink(partial);
+  if (hasBothNames || (await readAnyState(statePath))?.file === finished) await forgetState(statePath);
+}
+
+/** What stands beside a file until all of it is written. */
+function unfinished(path: string): { readonly partial: string; readonly statePath: string } {
+  return { partial: `${path}.partial`, statePath: `${path}.partial.state` };
 }
 
 async function behindLinks(path: string): Promise<string> {

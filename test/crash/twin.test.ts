@@ -1,6 +1,6 @@
-/** The one moment of a restore in which its file has two names. */
+/** The moments of a restore in which its file has got its name and all else is still to be cleared away. */
 import assert from 'node:assert/strict';
-import { link, open, readdir } from 'node:fs/promises';
+import { link, open, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { backupFile, createEngine, restoreFile } from '../support/engine.ts';
@@ -31,4 +31,31 @@ test('kill -9 of a restore between its two names: the finished file is not writt
     (await readdir(folder.path)).filter((name) => name.includes('.partial')),
     [],
   );
+});
+
+test('kill -9 of a restore that has just named its file: a later one in place leaves nothing beside it', async () => {
+  await using folder = await temporaryFolder('named');
+  const engine = await createEngine(folder.path);
+  const source = join(folder.path, 'volume');
+  const sizeBytes = 300_000;
+  await writeVolume(source, { sizeBytes, pieces: [{ offset: 0, lengthBytes: sizeBytes, kind: 'random', seed: 1 }] });
+  const { snapshot } = await backupFile(engine, source);
+  const target = join(folder.path, 'target.img');
+  await restoreFile(engine, snapshot, target);
+  const { dev, ino, birthtimeNs } = await stat(target, { bigint: true });
+  const ours = {
+    version: 1,
+    snapshot,
+    object: 'k00',
+    sizeBytes,
+    file: `${dev}:${ino}:${birthtimeNs}`,
+    watermark: 4096,
+  };
+  await writeFile(`${target}.partial.state`, JSON.stringify(ours));
+  await restoreFile(engine, snapshot, target, { delta: true });
+  await assert.rejects(stat(`${target}.partial.state`), { code: 'ENOENT' });
+  // The record of another restore to this name that goes on some day is not ours to forget.
+  await writeFile(`${target}.partial.state`, JSON.stringify({ ...ours, file: '1:2:3' }));
+  await restoreFile(engine, snapshot, target, { delta: true });
+  await stat(`${target}.partial.state`);
 });

@@ -10,13 +10,16 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { messageChain } from '../../src/std/causes.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { mapConcurrent } from '../../src/std/map-concurrent.ts';
+import { toError } from '../../src/std/to-error.ts';
 import { findKopia, findPeer, whyWithout } from '../peers/peers.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { agedWorld, writeFolder } from './aged-world.ts';
 import { killMaintenance, type MaintenanceKill } from './kill-maintenance.ts';
 import { resultsText } from './results-text.ts';
+import type { SeedOutcome } from './simulate-seed.ts';
 import type { SimulationResult, SimulationRun } from './simulation.ts';
 
 const steps = Number(process.argv[2] ?? 10_000);
@@ -59,11 +62,13 @@ async function simulateAll(): Promise<void> {
   for await (const _ of all);
 }
 
-/** @throws {Error} what the process said last */
+/** @throws {Error} what failed in it */
 async function inProcess(run: SimulationRun): Promise<SimulationResult> {
   const program = join(import.meta.dirname, 'simulate-seed.ts');
   const { stdout } = await promisify(execFile)(process.execPath, [program, JSON.stringify(run)]);
-  return JSON.parse(stdout) as SimulationResult;
+  const said = JSON.parse(stdout) as SeedOutcome;
+  if ('failed' in said) throw new Error(said.failed);
+  return said.result;
 }
 
 async function killAll(): Promise<void> {
@@ -88,16 +93,10 @@ async function attempt(what: string, work: () => Promise<unknown>): Promise<void
     await work();
     process.stdout.write(`ok ${what}\n`);
   } catch (error) {
-    failures.push(`${what}: ${messagesOf(error).join(': ')}`);
+    failures.push(`${what}: ${messageChain(toError(error))}`);
     process.stdout.write(`FAILED ${failures.at(-1)}\n`);
   }
   // One after the other, and the last says most.
   written = written.then(async () => await writeFile(resultsFile, resultsText(outcome, before)));
   await written;
-}
-
-/** Of an error and all that caused it, the outermost first. */
-function messagesOf(error: unknown): readonly string[] {
-  if (!(error instanceof Error)) return [String(error)];
-  return [error.message, ...(error.cause === undefined ? [] : messagesOf(error.cause))];
 }

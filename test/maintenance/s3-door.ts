@@ -6,7 +6,6 @@
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 
 import { blobId, type BlobMetadata, type BlobStore } from '../../src/blobs/blob-store.ts';
@@ -14,6 +13,7 @@ import { hasCode } from '../../src/std/dray-error.ts';
 import { formatGoTime, nanosecondsFromMs } from '../../src/std/go-time.ts';
 import { decodeChunked } from './aws-chunked.ts';
 import type { SimClock } from './sim-clock.ts';
+import { listenHere } from '../support/listen-here.ts';
 
 const signal = new AbortController().signal;
 const keysPerPage = 1000;
@@ -48,10 +48,7 @@ export async function openDoor(parts: DoorParts): Promise<S3Door> {
     };
     last = last.then(handle).catch(() => void response.destroy());
   });
-  const { promise, resolve } = Promise.withResolvers<void>();
-  server.listen(0, '127.0.0.1', resolve);
-  await promise;
-  const endpoint = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const endpoint = `127.0.0.1:${await listenHere(server)}`;
   return {
     endpoint,
     clockUrl: `http://${endpoint}/clock`,

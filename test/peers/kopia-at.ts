@@ -1,11 +1,11 @@
 /** A kopia that works as of another moment: it is told the time, and what it puts is as old as that. */
 import { utimes } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 
 import { formatGoTime, nanosecondsFromMs } from '../../src/std/go-time.ts';
 import { blobFiles } from '../fixtures/open-fixture.ts';
 import { KopiaClient, type KopiaIdentity } from './peers.ts';
+import { listenHere } from '../support/listen-here.ts';
 
 export interface KopiaAt {
   /** The path of `kopia-clock`. */
@@ -28,9 +28,9 @@ export async function asOf(
   const server = createServer((_request, response) => {
     response.end(JSON.stringify({ time: formatGoTime(nanosecondsFromMs(atMs)), validFor: 3_600_000_000_000 }));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const port = await listenHere(server);
   try {
-    const clockUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const clockUrl = `http://127.0.0.1:${port}`;
     await using client = await KopiaClient.open(program, repository, { clockUrl, ...(signal && { signal }) });
     await client.connect(password, identity);
     await work(client);

@@ -15,6 +15,7 @@ import type { S3Place } from '../../src/blobs/s3/s3-place.ts';
 import { systemClock as clock } from '../../src/std/clock.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { findPeer } from './peers.ts';
+import { listenHere } from '../support/listen-here.ts';
 
 export type S3ServerName = 'versitygw' | 'minio';
 
@@ -195,13 +196,9 @@ async function answers(port: number): Promise<boolean> {
 
 async function freePort(): Promise<number> {
   const server = createServer();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  server.listen(0, '127.0.0.1', resolve);
-  await promise;
-  const address = server.address();
+  const port = await listenHere(server);
   const closed = Promise.withResolvers<void>();
   server.close(() => closed.resolve());
   await closed.promise;
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  return port;
 }

@@ -1,7 +1,7 @@
 /** A bit that flips on the way to a server that was trusted before is a bad connection, and no reason to give the store up. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createServer as createSecureServer } from 'node:tls';
@@ -9,16 +9,15 @@ import { HttpExchange } from '../../src/blobs/s3/http-exchange.ts';
 import { systemClock as clock } from '../../src/std/clock.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { certificateFile, certificateKeyFile } from '../peers/s3-servers.ts';
+import { listenHere } from '../support/listen-here.ts';
 
 const { signal } = new AbortController();
 const head = 'HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n';
 
 async function listening(server: Server): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  server.listen(0, '127.0.0.1', resolve);
-  await promise;
+  const port = await listenHere(server);
   server.unref();
-  return (server.address() as AddressInfo).port;
+  return port;
 }
 
 /** Hands on what two sides say, and flips a bit of what the server says at `flipAt`, counted anew for each connection. */

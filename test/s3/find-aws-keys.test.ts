@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { authorityFile } from '../peers/s3-servers.ts';
 import { startProxy } from './proxy-server.ts';
+import { listenHere } from '../support/listen-here.ts';
 
 const run = promisify(execFile);
 const finder = join(import.meta.dirname, '../../src/blobs/s3/find-aws-keys.ts');
@@ -29,11 +29,9 @@ async function find(env: Readonly<Record<string, string>>): Promise<string> {
 
 async function serve(listener: RequestListener): Promise<AsyncDisposable & { readonly url: string }> {
   const server = createServer(listener);
-  const listening = Promise.withResolvers<void>();
-  server.listen(0, '127.0.0.1', listening.resolve);
-  await listening.promise;
+  const port = await listenHere(server);
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
     [Symbol.asyncDispose]: async () => {
       server.close();
       await Promise.resolve();

@@ -5,8 +5,9 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { certificateFile, certificateKeyFile } from '../peers/s3-servers.ts';
+import { listenHere } from '../support/listen-here.ts';
 
 export interface ProxyServerOptions {
   /** Whether it speaks TLS itself. */
@@ -68,10 +69,7 @@ export async function startProxy({ tls = false, credentials, status }: ProxyServ
     onward.on('error', () => response.destroy());
     message.pipe(onward);
   });
-  const listening = Promise.withResolvers<void>();
-  server.listen(0, '127.0.0.1', listening.resolve);
-  await listening.promise;
-  const { port } = server.address() as AddressInfo;
+  const port = await listenHere(server);
   return {
     port,
     url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`,

@@ -14,6 +14,7 @@ import { whyWithout } from '../peers/peers.ts';
 import { authorityFile, startS3Server, testKeys } from '../peers/s3-servers.ts';
 import { startProxy } from './proxy-server.ts';
 import { startStub } from './stub-server.ts';
+import { listenHere } from '../support/listen-here.ts';
 
 const skip = await whyWithout('minio');
 const signal = AbortSignal.timeout(120_000);
@@ -145,13 +146,9 @@ describe('a proxy', () => {
   ] as const) {
     test(`that ${what} is no answer`, async () => {
       const server = createServer((socket) => void socket.end(words));
-      const listening = Promise.withResolvers<void>();
-      server.listen(0, '127.0.0.1', listening.resolve);
-      await listening.promise;
+      const port = await listenHere(server);
       try {
-        const address = server.address();
-        assert.ok(typeof address === 'object');
-        await using store = await open(place, { HTTPS_PROXY: `127.0.0.1:${address?.port}` });
+        await using store = await open(place, { HTTPS_PROXY: `127.0.0.1:${port}` });
         const { code, message } = await failure(store.get(id, { signal }));
         assert.equal(code, 'blob-unavailable');
         assert.match(message, /the connection to the proxy .* failed$/);
@@ -164,13 +161,9 @@ describe('a proxy', () => {
   test('that stays silent is given up', async () => {
     const sockets: Socket[] = [];
     const server = createServer((socket) => void sockets.push(socket));
-    const listening = Promise.withResolvers<void>();
-    server.listen(0, '127.0.0.1', listening.resolve);
-    await listening.promise;
-    const address = server.address();
-    assert.ok(typeof address === 'object');
+    const port = await listenHere(server);
     const impatient = { ...clock, sleep: async () => {} };
-    const proxies = { HTTPS_PROXY: `127.0.0.1:${address?.port}` };
+    const proxies = { HTTPS_PROXY: `127.0.0.1:${port}` };
     await using store = await S3Store.open(place, {
       signal,
       clock: impatient,
@@ -191,13 +184,9 @@ describe('a proxy', () => {
       socket.on('error', () => undefined);
       accepted.shift()?.();
     });
-    const listening = Promise.withResolvers<void>();
-    server.listen(0, '127.0.0.1', listening.resolve);
-    await listening.promise;
+    const port = await listenHere(server);
     try {
-      const address = server.address();
-      assert.ok(typeof address === 'object');
-      const store = await open(place, { HTTPS_PROXY: `127.0.0.1:${address?.port}` });
+      const store = await open(place, { HTTPS_PROXY: `127.0.0.1:${port}` });
       const { promise: first, resolve: onFirst } = Promise.withResolvers<void>();
       const { promise: second, resolve: onSecond } = Promise.withResolvers<void>();
       accepted.push(onFirst, onSecond);

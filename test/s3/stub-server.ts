@@ -4,9 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import type { S3Place } from '../../src/blobs/s3/s3-place.ts';
+import { listenHere } from '../support/listen-here.ts';
 
 export interface StubRequest {
   readonly method: string;
@@ -49,10 +49,7 @@ export async function startStub(): Promise<StubServer> {
     };
     handle().catch(() => response.destroy());
   });
-  const { promise, resolve } = Promise.withResolvers<void>();
-  server.listen(0, '127.0.0.1', resolve);
-  await promise;
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const endpoint = `http://127.0.0.1:${await listenHere(server)}`;
   const stub: StubServer = {
     place: { kind: 's3', bucket: 'bucket', prefix: '', endpoint, region: 'us-east-1', pathStyle: true },
     objects,

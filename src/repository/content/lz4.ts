@@ -54,7 +54,8 @@ function readHeader(frame: Uint8Array): Frame | undefined {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
   const flags = frame[4]!;
   const hasDictionary = (flags & 0x01) !== 0;
-  if (view.getUint32(0, true) !== magic || flags >> 6 !== version || hasDictionary) return undefined;
+  const hasReserved = (flags & 0x02) !== 0;
+  if (view.getUint32(0, true) !== magic || flags >> 6 !== version || hasDictionary || hasReserved) return undefined;
   const descriptorEnd = 6 + ((flags & 0x08) !== 0 ? 8 : 0);
   if (descriptorEnd >= frame.length) return undefined;
   if (((xxh32(frame.subarray(4, descriptorEnd)) >>> 8) & 0xff) !== frame[descriptorEnd]) return undefined;
