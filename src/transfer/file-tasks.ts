@@ -29,6 +29,8 @@ export interface FileTasksParts {
 export interface FileTasksOptions extends LargeFilesOptions {
   readonly owners: boolean;
   readonly onProgress: (counts: FilesCounts) => void;
+  /** So much more of small files lies in the page cache. */
+  readonly onWritten: (written: { readonly files: number; readonly bytes: number }) => void;
 }
 
 /** Files in one task: enough to make its message cheap, few enough to keep all workers at work. */
@@ -133,6 +135,7 @@ export class FileTasks implements AsyncDisposable {
     }
     counts.kept += kept;
     addBytes(counts, bytes);
+    this.#options.onWritten({ files: batch.length - kept, bytes: bytes.writtenBytes });
     this.#options.onProgress(counts);
   }
 

@@ -25,6 +25,7 @@ import { endsRestore, omission, type Omission } from './file-failure.ts';
 import { FileTasks } from './file-tasks.ts';
 import type { FilesCounts } from './files-counts.ts';
 import type { PartialFile } from './files-state.ts';
+import { FlushAhead } from './flush-ahead.ts';
 import { OpenFolder, type FolderOptions } from './open-folder.ts';
 import { RunFailure } from './run-failure.ts';
 
@@ -70,6 +71,7 @@ export class FilesRun implements AsyncDisposable {
   readonly #failure: RunFailure;
   readonly #queue: FetchQueue;
   readonly #tasks: FileTasks;
+  readonly #ahead: FlushAhead;
   readonly #folderOptions: FolderOptions;
   readonly #open = new Set<OpenFolder>();
   /** A folder of each further file system below the root, to be flushed. */
@@ -100,9 +102,18 @@ export class FilesRun implements AsyncDisposable {
       onOpened: (folder, fd, device) => this.#opened(folder, fd, device),
       onClosed: (folder) => void this.#open.delete(folder),
     };
+    this.#ahead = new FlushAhead({
+      flush: async () => await this.#flush(),
+      onFailure: (error) => this.#failure.note(volumeError(error, 'write out what was restored')),
+    });
     this.#tasks = new FileTasks(
       { repository, queue: this.#queue, failure: this.#failure, counts: this.#counts },
-      { ...options, tell: (omitted) => this.#tell(omitted), release: (folder) => this.#release(folder) },
+      {
+        ...options,
+        tell: (omitted) => this.#tell(omitted),
+        release: (folder) => this.#release(folder),
+        onWritten: (written) => this.#ahead.wrote(written),
+      },
     );
   }
 
@@ -114,8 +125,9 @@ export class FilesRun implements AsyncDisposable {
     this.#devices.set(rootDevice, rootFd);
     await this.#walk(folder, root.object, { names: [], inside: choice.takesAll });
     await this.#tasks.settled();
+    await this.#ahead.settled();
     this.#failure.throwIfAny();
-    for (const fd of this.#devices.values()) await syncFileSystem(fd);
+    await this.#flush();
     return { ...this.#counts };
   }
 
@@ -124,8 +136,14 @@ export class FilesRun implements AsyncDisposable {
     // First of all: a descriptor that is closed while a worker uses it may be another file a moment later.
     await this.#queue[Symbol.asyncDispose]();
     await this.#tasks[Symbol.asyncDispose]();
+    await this.#ahead.settled();
     for (const folder of this.#open) folder.close();
     for (const fd of this.#devices.values()) if (fd !== this.#options.rootFd) closeSync(fd);
+  }
+
+  /** Of every file system below the root. */
+  async #flush(): Promise<void> {
+    for (const fd of this.#devices.values()) await syncFileSystem(fd);
   }
 
   /** Everything in a folder, files before folders. Releases the folder. */

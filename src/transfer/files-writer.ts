@@ -15,7 +15,7 @@ import { createFile, createLink, dropFile, finishFile, lookAt, openOnly, writeAl
 import { volumeError } from '../volume/volume-errors.ts';
 import type { FetchLeaf, FileFailure, FilesFetched, FilesOutput, FilesTask, SmallFile } from './fetch-messages.ts';
 import { endsRestore } from './file-failure.ts';
-import { isGone, type LeafFetcher } from './leaf-fetcher.ts';
+import { isGone, type LeafFetcher, type WantedLeaf } from './leaf-fetcher.ts';
 import { readWhole } from './part-writer.ts';
 import { dataRuns } from './zero-runs.ts';
 
@@ -31,7 +31,7 @@ const linkBytesMax = 4095;
 interface Wanted {
   readonly index: number;
   readonly file: SmallFile;
-  readonly leaf: FetchLeaf;
+  readonly leaf: WantedLeaf;
 }
 
 export class FilesWriter {
@@ -87,19 +87,20 @@ export class FilesWriter {
     let offset = 0;
     let kept = 0;
     for (const [index, file] of files.entries()) {
-      const lengthBytes = this.#fetcher.lengthOf(file);
-      if (lengthBytes === undefined && !again) return 'gone';
+      const entry = this.#fetcher.find(file.contentId);
+      if (entry === undefined && !again) return 'gone';
       const fault =
-        lengthBytes === undefined ? `no index entry for content ${file.contentId}` : faultOf(file, lengthBytes);
-      if (fault !== undefined || lengthBytes === undefined) {
+        entry === undefined ? `no index entry for content ${file.contentId}` : faultOf(file, entry.originalLength);
+      if (fault !== undefined || entry === undefined) {
         fail(index, new RepositoryError('corrupt', fault ?? ''));
         continue;
       }
+      const lengthBytes = entry.originalLength;
       if (this.#isWhole(file)) {
         kept += 1;
         continue;
       }
-      wanted.push({ index, file, leaf: { offset, lengthBytes, contentId: file.contentId } });
+      wanted.push({ index, file, leaf: { offset, lengthBytes, contentId: file.contentId, entry } });
       offset += lengthBytes;
     }
     return { wanted, kept };

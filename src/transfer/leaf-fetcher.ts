@@ -31,6 +31,11 @@ export interface LeafFetcherParts {
   readonly signal: AbortSignal;
 }
 
+/** A leaf whose entry may be known already. */
+export interface WantedLeaf extends FetchLeaf {
+  readonly entry?: IndexEntry;
+}
+
 interface LocatedLeaf {
   readonly leaf: FetchLeaf;
   readonly entry: IndexEntry;
@@ -86,7 +91,7 @@ export class LeafFetcher {
    * @throws {RepositoryError} `corrupt` for the first leaf that cannot be had, unless `onDamage` deals with it; {BlobError}
    */
   async fetch(
-    leaves: readonly FetchLeaf[],
+    leaves: readonly WantedLeaf[],
     { first, output, onDamage = raise }: { first: number; output: Uint8Array; onDamage?: OnDamage },
   ): Promise<number> {
     const located: LocatedLeaf[] = [];
@@ -115,18 +120,14 @@ export class LeafFetcher {
     return leaf.compressed !== true && hashOf(leaf.contentId).compare(this.#parts.codec.hash(bytes)) === 0;
   }
 
-  /** Bytes of the leaf's plaintext, as the index has it; undefined when it knows none. */
-  lengthOf({ contentId }: Pick<FetchLeaf, 'contentId'>): number | undefined {
-    return this.#find(contentId)?.originalLength;
-  }
-
-  #find(contentId: FetchLeaf['contentId']): IndexEntry | undefined {
+  /** What the index says of a content; to be used before anything is awaited. */
+  find(contentId: FetchLeaf['contentId']): IndexEntry | undefined {
     const prefix = prefixOf(contentId);
     return this.#lookup.find(prefix === '' ? 0 : prefix.charCodeAt(0), hashOf(contentId));
   }
 
-  #locate(leaf: FetchLeaf, onDamage: OnDamage): IndexEntry | undefined {
-    const entry = this.#find(leaf.contentId);
+  #locate(leaf: WantedLeaf, onDamage: OnDamage): IndexEntry | undefined {
+    const entry = leaf.entry ?? this.find(leaf.contentId);
     if (entry === undefined) {
       const cause = new RepositoryError('content-missing', `no index entry for content ${leaf.contentId}`);
       onDamage(leaf, damaged(leaf, cause));

@@ -42,7 +42,7 @@ export class PartWriter {
   /** Before memory is taken for them: what a list says of a length may be anything. @throws {RepositoryError} `corrupt` */
   #areKnown(leaves: readonly FetchLeaf[], again: boolean): boolean {
     for (const leaf of leaves) {
-      const lengthBytes = this.#fetcher.lengthOf(leaf);
+      const lengthBytes = this.#fetcher.find(leaf.contentId)?.originalLength;
       if (leaf.compressed !== true && lengthBytes !== undefined && lengthBytes !== leaf.lengthBytes) {
         throw new RepositoryError('corrupt', `content ${leaf.contentId} has another length than its list says`);
       }
