@@ -53,12 +53,12 @@ export class FilesWriter {
     const { wanted, kept } = placed;
     const last = wanted.at(-1)?.leaf;
     const lengthBytes = last === undefined ? 0 : last.offset + last.lengthBytes;
-    using output = this.#fetcher.takeSlot(lengthBytes);
+    using output = this.#fetcher.slots.slot(lengthBytes);
     const damaged = new Map<number, RepositoryError>();
     const byOffset = new Map(wanted.map(({ leaf, index }) => [leaf, index]));
     const onDamage = (leaf: FetchLeaf, error: RepositoryError): void => void damaged.set(byOffset.get(leaf)!, error);
     const leaves = wanted.map(({ leaf }) => leaf);
-    const packedBytes = await this.#fetcher.fetch(leaves, { first: 0, output: output.bytes, onDamage });
+    const packedBytes = await this.#fetcher.fetch(leaves, { first: 0, output, onDamage });
     if (!again && [...damaged.values()].some(isGone)) return 'gone';
     let writtenBytes = 0;
     for (const { index, file, leaf } of wanted) {
@@ -124,7 +124,7 @@ export class FilesWriter {
     if (opened === undefined) return false;
     try {
       if (opened.stats.size !== BigInt(file.sizeBytes)) return false;
-      using present = this.#fetcher.takeSlot(file.sizeBytes);
+      using present = this.#fetcher.slots.slot(file.sizeBytes);
       const bytes = present.bytes.subarray(0, file.sizeBytes);
       const leaf = { offset: 0, lengthBytes: file.sizeBytes, contentId: file.contentId };
       if (readWhole(opened.fd, bytes, 0) !== bytes.length || !this.#fetcher.isLeaf(leaf, bytes)) return false;

@@ -4,7 +4,6 @@
  * the opened bytes before anybody sees them.
  */
 import type { BlobStore } from '../blobs/blob-store.ts';
-import { alignedBuffer, AlignedMemory } from '../kernel/aligned-memory.ts';
 import { decompressChunk } from '../repository/content/compression.ts';
 import type { ContentCodec } from '../repository/content/content-codec.ts';
 import { hashOf, prefixOf } from '../repository/content/content-id.ts';
@@ -13,14 +12,11 @@ import type { IndexLookup } from '../repository/index/index-lookup.ts';
 import { packReads, type PackRead } from '../repository/pack/pack-reads.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
 import { hasCode } from '../std/dray-error.ts';
-import { fetchTaskBytes, type FetchLeaf } from './fetch-messages.ts';
+import type { FetchLeaf } from './fetch-messages.ts';
+import { FetchSlots, slotBytes, type Slot } from './fetch-slots.ts';
 
-/** Two slots a task: what is read from packs, and what is written to the volume. */
-const slotBytes = fetchTaskBytes + 64 * 1024;
 /** Requests of one task under way at once. */
 const readsTogetherMax = 8;
-/** What Kopia's splitters make of 4 MiB on average is at most 8 MiB long. Larger ones are not kept. */
-const largeSlotBytes = 8 * 1024 * 1024 + 128 * 1024;
 
 export interface LeafFetcherParts {
   readonly codec: ContentCodec;
@@ -46,18 +42,13 @@ type OnDamage = (leaf: FetchLeaf, error: RepositoryError) => void;
 
 export class LeafFetcher {
   readonly #parts: Omit<LeafFetcherParts, 'lookup' | 'tasks'>;
-  readonly #slots: number;
+  readonly slots: FetchSlots;
   #lookup: IndexLookup;
-  readonly #freeSlots: Uint8Array[];
-  readonly #largeSlots: Uint8Array[] = [];
 
   constructor({ lookup, tasks, ...parts }: LeafFetcherParts) {
     this.#parts = parts;
     this.#lookup = lookup;
-    const slots = tasks * 2;
-    this.#slots = slots;
-    const memory = AlignedMemory.allocate({ slotBytes, slots });
-    this.#freeSlots = Array.from({ length: slots }, (_, slot) => memory.slot(slot));
+    this.slots = new FetchSlots(tasks);
   }
 
   /** Leaves are located all at once, with nothing awaited in between: no task is in the middle of the old tables. */
@@ -66,33 +57,14 @@ export class LeafFetcher {
   }
 
   /**
-   * A slot of this worker's memory, or, for what is larger than any chunk of ours, one that is kept for the next.
-   * `phase`: how far its first byte is to lie from a page's beginning, for writing to an offset that does the same.
-   */
-  takeSlot(
-    lengthBytes: number,
-    { phase = 0 }: { readonly phase?: number } = {},
-  ): Disposable & { readonly bytes: Uint8Array } {
-    const neededBytes = phase + lengthBytes;
-    const free = neededBytes <= slotBytes ? this.#freeSlots : this.#largeSlots;
-    const slot = takeOf(free, neededBytes) ?? alignedBuffer(Math.max(neededBytes, largeSlotBytes));
-    return {
-      bytes: slot.subarray(phase),
-      [Symbol.dispose]: () => {
-        if (slot.length === slotBytes) this.#freeSlots.push(slot);
-        else if (slot.length === largeSlotBytes && this.#largeSlots.length < this.#slots) this.#largeSlots.push(slot);
-      },
-    };
-  }
-
-  /**
-   * Opens the leaves into `output`, which begins at the offset `first`; bytes of a damaged leaf are rubbish.
+   * Opens the leaves into `output`, which begins at the offset `first` and is not asked for before something has been
+   * read; bytes of a damaged leaf are rubbish.
    * @returns bytes read from packs
    * @throws {RepositoryError} `corrupt` for the first leaf that cannot be had, unless `onDamage` deals with it; {BlobError}
    */
   async fetch(
     leaves: readonly WantedLeaf[],
-    { first, output, onDamage = raise }: { first: number; output: Uint8Array; onDamage?: OnDamage },
+    { first, output, onDamage = raise }: { first: number; output: Slot; onDamage?: OnDamage },
   ): Promise<number> {
     const located: LocatedLeaf[] = [];
     for (const leaf of leaves) {
@@ -103,7 +75,7 @@ export class LeafFetcher {
     for (const reads of together(packReads(located))) {
       const lengthBytes = reads.reduce((sum, read) => sum + read.lengthBytes, 0);
       packedBytes += lengthBytes;
-      using input = this.takeSlot(lengthBytes);
+      using input = this.slots.slot(lengthBytes);
       let at = 0;
       const opened = reads.map(async (read) => {
         const into = input.bytes.subarray(at, (at += read.lengthBytes));
@@ -158,7 +130,7 @@ export class LeafFetcher {
   async #openAll(
     read: PackRead<LocatedLeaf>,
     into: Uint8Array,
-    { first, output, onDamage }: { first: number; output: Uint8Array; onDamage: OnDamage },
+    { first, output, onDamage }: { first: number; output: Slot; onDamage: OnDamage },
   ): Promise<void> {
     const range = { offset: read.offset, lengthBytes: read.lengthBytes };
     let sealed: Uint8Array;
@@ -171,7 +143,7 @@ export class LeafFetcher {
     }
     for (const { leaf, entry } of read.contents) {
       const start = entry.packOffset - read.offset;
-      const plain = output.subarray(leaf.offset - first, leaf.offset - first + leaf.lengthBytes);
+      const plain = output.bytes.subarray(leaf.offset - first, leaf.offset - first + leaf.lengthBytes);
       try {
         this.#open({ leaf, entry }, sealed.subarray(start, start + entry.packedLength), plain);
       } catch (error) {
@@ -212,9 +184,4 @@ function* together(reads: readonly PackRead<LocatedLeaf>[]): Generator<readonly 
     bytes += read.lengthBytes;
   }
   if (group.length > 0) yield group;
-}
-
-function takeOf(free: Uint8Array[], neededBytes: number): Uint8Array | undefined {
-  const at = free.findLastIndex(({ length }) => length >= neededBytes);
-  return at < 0 ? undefined : free.splice(at, 1)[0];
 }

@@ -58,8 +58,8 @@ export class PartWriter {
     const first = wanted[0]!.offset;
     const last = wanted.at(-1)!;
     const phase = first % directAlignmentBytes;
-    using output = this.#fetcher.takeSlot(last.offset + last.lengthBytes - first, { phase });
-    const packedBytes = await this.#fetcher.fetch(wanted, { first, output: output.bytes });
+    using output = this.#fetcher.slots.slot(last.offset + last.lengthBytes - first, { phase });
+    const packedBytes = await this.#fetcher.fetch(wanted, { first, output });
     const file = new DirectFile(fd, directFd);
     let writtenBytes = 0;
     for (const { offset, lengthBytes } of touching(wanted)) {
@@ -78,7 +78,7 @@ export class PartWriter {
   /** The chunks that the file does not hold yet. */
   #differing(fd: number, leaves: readonly FetchLeaf[]): FetchLeaf[] {
     return leaves.filter((leaf) => {
-      using present = this.#fetcher.takeSlot(leaf.lengthBytes);
+      using present = this.#fetcher.slots.slot(leaf.lengthBytes);
       const bytes = present.bytes.subarray(0, leaf.lengthBytes);
       return readWhole(fd, bytes, leaf.offset) !== bytes.length || !this.#fetcher.isLeaf(leaf, bytes);
     });

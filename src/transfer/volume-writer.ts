@@ -5,6 +5,7 @@
 import type { BlockTarget } from '../volume/block-target.ts';
 import { extent } from '../volume/extent.ts';
 import { fetchTaskBytes, type Fetched, type FetchLeaf, type LeavesTask, type ZeroTask } from './fetch-messages.ts';
+import type { Slot } from './fetch-slots.ts';
 import { isGone, type LeafFetcher } from './leaf-fetcher.ts';
 import { touching } from './leaf-stretches.ts';
 import { dataRuns, isZero } from './zero-runs.ts';
@@ -44,7 +45,7 @@ export class VolumeWriter {
       return nothing;
     }
     let writtenBytes = 0;
-    using present = fetcher.takeSlot(fetchTaskBytes);
+    using present = fetcher.slots.slot(fetchTaskBytes);
     for (let done = 0; done < task.lengthBytes; done += fetchTaskBytes) {
       const range = extent(task.offset + done, Math.min(fetchTaskBytes, task.lengthBytes - done));
       const bytes = present.bytes.subarray(0, range.lengthBytes);
@@ -66,19 +67,19 @@ export class VolumeWriter {
     const { fetcher } = this.#parts;
     const first = leaves[0]!.offset;
     const last = leaves[leaves.length - 1]!;
-    using output = fetcher.takeSlot(last.offset + last.lengthBytes - first);
-    const packedBytes = await fetcher.fetch(leaves, { first, output: output.bytes });
+    using output = fetcher.slots.slot(last.offset + last.lengthBytes - first);
+    const packedBytes = await fetcher.fetch(leaves, { first, output });
     const fetchedBytes = leaves.reduce((sum, leaf) => sum + leaf.lengthBytes, 0);
-    return { fetchedBytes, packedBytes, writtenBytes: await this.#write(leaves, first, output.bytes) };
+    return { fetchedBytes, packedBytes, writtenBytes: await this.#write(leaves, first, output) };
   }
 
   /** Writes the chunks as few, long extents; long runs of zeros become holes. @returns bytes written as data */
-  async #write(leaves: readonly FetchLeaf[], first: number, output: Uint8Array): Promise<number> {
+  async #write(leaves: readonly FetchLeaf[], first: number, output: Slot): Promise<number> {
     const { target, sizeBytes, signal } = this.#parts;
     let written = 0;
     for (const run of touching(leaves)) {
       const lengthBytes = Math.min(run.lengthBytes, sizeBytes - run.offset);
-      const bytes = output.subarray(run.offset - first, run.offset - first + lengthBytes);
+      const bytes = output.bytes.subarray(run.offset - first, run.offset - first + lengthBytes);
       for (const part of dataRuns(bytes)) {
         const range = extent(run.offset + part.start, part.lengthBytes);
         if (part.zero) {
@@ -98,7 +99,7 @@ export class VolumeWriter {
     const first = leaves[0]!.offset;
     const last = leaves[leaves.length - 1]!;
     const lengthBytes = last.offset + last.lengthBytes - first;
-    using present = fetcher.takeSlot(lengthBytes);
+    using present = fetcher.slots.slot(lengthBytes);
     const readBytes = Math.min(lengthBytes, sizeBytes - first);
     await target.read(extent(first, readBytes), present.bytes.subarray(0, readBytes), { signal });
     present.bytes.fill(0, readBytes, lengthBytes);
