@@ -57,3 +57,16 @@ test('a search for keys that has no end is given one, and begun anew', async () 
   await stored;
   assert.equal(asked, 2);
 });
+
+test('a search that takes long holds nobody up while the keys at hand are good', async () => {
+  let asked = 0;
+  await using on = await faulty(undefined, async () => {
+    asked += 1;
+    if (asked === 1) return { ...keys, expiration: new Date(Date.now() + 120_000) };
+    return await new Promise<never>(() => {});
+  });
+  await on.retried.put(id, bytes, { signal });
+  await on.retried.put(id, bytes, { signal });
+  await on.retried.put(id, bytes, { signal });
+  assert.equal(asked, 2);
+});

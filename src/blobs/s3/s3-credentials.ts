@@ -19,6 +19,8 @@ export type FindKeys = () => Promise<FoundKeys>;
 
 /** Keys with less time left are replaced before a request takes them: the largest blob on a slow link. */
 const renewBeforeMs = 5 * 60_000;
+/** For so long a request waits for new keys while those at hand are good. */
+const patienceMs = 5_000;
 /** Longer than all services take with their own retries; a command that asks somebody to touch a device may take a while. */
 const findMsMax = 120_000;
 /** Made once for all searches. */
@@ -29,6 +31,8 @@ export class S3Credentials {
   readonly #clock: Clock;
   #keys: FoundKeys | undefined;
   #finding: Promise<FoundKeys> | undefined;
+  /** Over when nobody is to wait any longer for the search under way, who can do without. */
+  #patience: Promise<void> = Promise.resolve();
 
   constructor({ clock, find }: { readonly clock: Clock; readonly find: FindKeys }) {
     this.#clock = clock;
@@ -39,11 +43,13 @@ export class S3Credentials {
   async current({ signal }: { readonly signal: AbortSignal }): Promise<SigningKeys> {
     const keys = this.#keys;
     if (keys !== undefined && !this.#expiresWithin(keys, renewBeforeMs)) return keys;
+    const found = this.#findAgain(signal);
+    if (keys === undefined || this.#expiresWithin(keys, 0)) return await found;
     try {
-      return await this.#findAgain(signal);
+      return await Promise.race([found, this.#patience.then(() => keys)]);
     } catch (error) {
       // A service that is away for a moment is no reason to stop while the keys at hand are good.
-      if (signal.aborted || keys === undefined || this.#expiresWithin(keys, 0)) throw error;
+      if (signal.aborted) throw error;
       return keys;
     }
   }
@@ -63,6 +69,7 @@ export class S3Credentials {
   async #ask(): Promise<FoundKeys> {
     const ended = new AbortController();
     try {
+      this.#patience = this.#clock.sleep(patienceMs, { signal: ended.signal }).catch(() => undefined);
       const late = this.#clock.sleep(findMsMax, { signal: ended.signal }).then(() => {
         throw new BlobError('blob-unavailable', `no keys for S3 have come for ${findMsMax / 1000} seconds`);
       });
