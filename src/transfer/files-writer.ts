@@ -88,14 +88,17 @@ export class FilesWriter {
     let kept = 0;
     for (const [index, file] of files.entries()) {
       const entry = this.#fetcher.find(file.contentId);
-      if (entry === undefined && !again) return 'gone';
-      const fault =
-        entry === undefined ? `no index entry for content ${file.contentId}` : faultOf(file, entry.originalLength);
-      if (fault !== undefined || entry === undefined) {
-        fail(index, new RepositoryError('corrupt', fault ?? ''));
+      if (entry === undefined) {
+        if (!again) return 'gone';
+        fail(index, new RepositoryError('corrupt', `no index entry for content ${file.contentId}`));
         continue;
       }
       const lengthBytes = entry.originalLength;
+      const fault = faultOf(file, lengthBytes);
+      if (fault !== undefined) {
+        fail(index, new RepositoryError('corrupt', fault));
+        continue;
+      }
       if (this.#isWhole(file)) {
         kept += 1;
         continue;

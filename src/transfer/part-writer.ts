@@ -12,7 +12,7 @@ import { packError } from '../std/error-transfer.ts';
 import { toError } from '../std/to-error.ts';
 import { volumeError } from '../volume/volume-errors.ts';
 import type { FetchLeaf, FilesFetched, PartTask } from './fetch-messages.ts';
-import { isGone, type LeafFetcher } from './leaf-fetcher.ts';
+import { isGone, type LeafFetcher, type WantedLeaf } from './leaf-fetcher.ts';
 import { touching } from './leaf-stretches.ts';
 import { dataRuns } from './zero-runs.ts';
 
@@ -29,8 +29,9 @@ export class PartWriter {
   async part(task: PartTask): Promise<FilesFetched | 'gone'> {
     const { fd, leaves, compare, again = false } = task;
     try {
-      if (!this.#areKnown(leaves, again)) return 'gone';
-      const wanted = compare ? this.#differing(fd, leaves) : leaves;
+      const known = this.#known(leaves, again);
+      if (known === undefined) return 'gone';
+      const wanted = compare ? this.#differing(fd, known) : known;
       return wanted.length === 0 ? nothing : await this.#write(task, wanted);
     } catch (error) {
       if (isGone(error) && !again) return 'gone';
@@ -39,22 +40,27 @@ export class PartWriter {
     }
   }
 
-  /** Before memory is taken for them: what a list says of a length may be anything. @throws {RepositoryError} `corrupt` */
-  #areKnown(leaves: readonly FetchLeaf[], again: boolean): boolean {
+  /**
+   * Before memory is taken for them: what a list says of a length may be anything.
+   * @returns undefined when one is not in the index, without `again` @throws {RepositoryError} `corrupt`
+   */
+  #known(leaves: readonly FetchLeaf[], again: boolean): readonly WantedLeaf[] | undefined {
+    const known: WantedLeaf[] = [];
     for (const leaf of leaves) {
-      const lengthBytes = this.#fetcher.find(leaf.contentId)?.originalLength;
-      if (leaf.compressed !== true && lengthBytes !== undefined && lengthBytes !== leaf.lengthBytes) {
-        throw new RepositoryError('corrupt', `content ${leaf.contentId} has another length than its list says`);
-      }
-      if (lengthBytes === undefined && !again) return false;
-      if (lengthBytes === undefined) {
+      const entry = this.#fetcher.find(leaf.contentId);
+      if (entry === undefined) {
+        if (!again) return undefined;
         throw new RepositoryError('corrupt', `no index entry for content ${leaf.contentId}`);
       }
+      if (leaf.compressed !== true && entry.originalLength !== leaf.lengthBytes) {
+        throw new RepositoryError('corrupt', `content ${leaf.contentId} has another length than its list says`);
+      }
+      known.push({ ...leaf, entry });
     }
-    return true;
+    return known;
   }
 
-  async #write({ fd, directFd, compare }: PartTask, wanted: readonly FetchLeaf[]): Promise<FilesFetched> {
+  async #write({ fd, directFd, compare }: PartTask, wanted: readonly WantedLeaf[]): Promise<FilesFetched> {
     const first = wanted[0]!.offset;
     const last = wanted.at(-1)!;
     const phase = first % directAlignmentBytes;
@@ -76,7 +82,7 @@ export class PartWriter {
   }
 
   /** The chunks that the file does not hold yet. */
-  #differing(fd: number, leaves: readonly FetchLeaf[]): FetchLeaf[] {
+  #differing(fd: number, leaves: readonly WantedLeaf[]): WantedLeaf[] {
     return leaves.filter((leaf) => {
       using present = this.#fetcher.slots.slot(leaf.lengthBytes);
       const bytes = present.bytes.subarray(0, leaf.lengthBytes);
