@@ -11,7 +11,7 @@ import type { FileAttributes } from '../volume/file-attributes.ts';
 /** Bytes of the volume that one task covers, unless a single foreign chunk is larger. */
 export const fetchTaskBytes: number = 4 * 1024 * 1024;
 /** Under way at once: of a bucket, so many that the way there and back is waited for by few. */
-export const fetchTasksPerWorker: Readonly<Record<BlobStoreLocation['kind'], number>> = { directory: 3, s3: 6 };
+export const fetchTasksPerWorker: Readonly<Record<BlobStoreLocation['kind'], number>> = { directory: 3, s3: 8 };
 
 export interface FetchWorkerData {
   readonly store: BlobStoreLocation;
