@@ -21,7 +21,7 @@ import { openWorkspace, settle, type Workspace } from './workspace.ts';
 
 const { values: flags } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '4' },
     size: { type: 'string', default: '4' },
     folder: { type: 'string' },
     out: { type: 'string', default: join(import.meta.dirname, 'results-s3.md') },

@@ -67,6 +67,8 @@ export interface BlobCall {
 export interface BlobGet extends BlobCall {
   /** Absent: the whole blob. Present: exactly these bytes, or `blob-range`. */
   readonly range?: { readonly offset: number; readonly lengthBytes: number } | undefined;
+  /** Of a whole blob: a longer one is refused with `blob-range`, before it is read. */
+  readonly maxBytes?: number | undefined;
   /**
    * Where to put the bytes, instead of a fresh buffer. It belongs to the call until the promise settles, **also after
    * an abort**. Must hold at least the range; with 8 KiB more, and page-aligned, it can be read past the page cache.

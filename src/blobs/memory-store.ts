@@ -28,12 +28,15 @@ export class MemoryStore implements BlobStore {
     this.#clock = clock;
   }
 
-  async get(id: BlobId, { range, into, signal }: BlobGet): Promise<Uint8Array> {
+  async get(id: BlobId, { range, maxBytes, into, signal }: BlobGet): Promise<Uint8Array> {
     signal.throwIfAborted();
     const { bytes } = await this.#find(id);
     const { offset, lengthBytes } = range ?? { offset: 0, lengthBytes: bytes.length };
     if (offset < 0 || lengthBytes < 0 || offset + lengthBytes > bytes.length) {
       throw new BlobError('blob-range', `${id} has ${bytes.length} bytes, not ${offset}+${lengthBytes}`);
+    }
+    if (range === undefined && maxBytes !== undefined && lengthBytes > maxBytes) {
+      throw new BlobError('blob-range', `${lengthBytes} bytes of ${id} are too many for one read`);
     }
     const part = bytes.slice(offset, offset + lengthBytes);
     if (into === undefined) return part;

@@ -125,7 +125,10 @@ interface Wanted {
   readonly region: string;
 }
 
-async function versitygw(folder: string, { secure, region, md5 }: Wanted & { readonly md5: boolean }): Promise<ServerCommand> {
+async function versitygw(
+  folder: string,
+  { secure, region, md5 }: Wanted & { readonly md5: boolean },
+): Promise<ServerCommand> {
   await mkdir(join(folder, 'data'), { recursive: true });
   await mkdir(join(folder, 'old'), { recursive: true });
   const keys = { ROOT_ACCESS_KEY: testKeys.accessKeyId, ROOT_SECRET_KEY: testKeys.secretAccessKey };

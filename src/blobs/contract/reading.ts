@@ -55,6 +55,15 @@ export const readingPromises: readonly StorePromise[] = [
     },
   },
   {
+    sentence: 'refuses a whole blob that is longer than was said',
+    without: 'what another has put there could fill the memory',
+    async check(store, signal) {
+      await store.put(name, data(100), { signal });
+      assert.equal((await store.get(name, { maxBytes: 100, signal })).length, 100);
+      await assert.rejects(store.get(name, { maxBytes: 99, signal }), withCode('blob-range'));
+    },
+  },
+  {
     sentence: 'says blob-not-found of what is not there',
     without: 'nothing could be told that is missing',
     async check(store, signal) {

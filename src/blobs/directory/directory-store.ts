@@ -70,11 +70,11 @@ export class DirectoryStore implements BlobStore {
     });
   }
 
-  async get(id: BlobId, { range, into, signal }: BlobGet): Promise<Uint8Array> {
+  async get(id: BlobId, { signal, ...wanted }: BlobGet): Promise<Uint8Array> {
     signal.throwIfAborted();
     const path = this.#path(id);
     return await withBlobErrors(`get ${id}`, async () => {
-      const read = (blob: OpenBlob): Promise<Uint8Array> => readBlob(id, blob, range, into);
+      const read = (blob: OpenBlob): Promise<Uint8Array> => readBlob(id, blob, wanted);
       if (isImmutable(id)) return await this.#packs.use(path, read);
       const blob = await openToRead(path);
       await using _file = blob.file;
@@ -188,15 +188,14 @@ function isImmutable(id: BlobId): boolean {
 async function readBlob(
   id: BlobId,
   { file, sizeBytes }: OpenBlob,
-  range: BlobGet['range'],
-  into: Uint8Array | undefined,
+  { range, maxBytes = wholeBlobBytesMax, into }: Omit<BlobGet, 'signal'>,
 ): Promise<Uint8Array> {
   const { offset, lengthBytes } = range ?? { offset: 0, lengthBytes: sizeBytes };
   const end = offset + lengthBytes;
   if (!Number.isSafeInteger(end) || offset < 0 || lengthBytes < 0 || end > sizeBytes) {
     throw new BlobError('blob-range', `${id} has ${sizeBytes} bytes, not ${offset}+${lengthBytes}`);
   }
-  if (into === undefined && lengthBytes > wholeBlobBytesMax) {
+  if (into === undefined && lengthBytes > (range === undefined ? maxBytes : wholeBlobBytesMax)) {
     throw new BlobError('blob-range', `${lengthBytes} bytes of ${id} are too many for one read`);
   }
   if (into !== undefined && into.length < lengthBytes) {

@@ -82,9 +82,15 @@ export class S3Store implements BlobStore {
     }
   }
 
-  async get(id: BlobId, { range, into, signal }: BlobGet): Promise<Uint8Array> {
+  async get(id: BlobId, { range, maxBytes: bytesMax, into, signal }: BlobGet): Promise<Uint8Array> {
     const part = range === undefined ? '' : `${range.lengthBytes} bytes at ${range.offset} of `;
-    return await this.#objects.get(this.#key(id), { range, into, doing: this.#doing(`get ${part}${id}`), signal });
+    return await this.#objects.get(this.#key(id), {
+      range,
+      bytesMax,
+      into,
+      doing: this.#doing(`get ${part}${id}`),
+      signal,
+    });
   }
 
   async put(id: BlobId, bytes: Uint8Array, { ifAbsent = false, retention, signal }: BlobPut): Promise<void> {

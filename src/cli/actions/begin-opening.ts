@@ -14,7 +14,7 @@ import { defaultRetry } from '../../blobs/retry.ts';
 import type { FormatBlob } from '../../repository/format/format-blob.ts';
 import type { KeyedFormat } from '../../repository/format/format-store.ts';
 import { deriveFormatKey } from '../../repository/format/key-derivation.ts';
-import { readFormat } from '../../repository/format/read-format.ts';
+import { blobcfgId, getIfPresent, readFormat } from '../../repository/format/read-format.ts';
 import { RepositoryError } from '../../repository/repository-error.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import type { CliContext } from '../shell/cli-context.ts';
@@ -38,6 +38,7 @@ interface UnderWay {
   readonly store: BlobStore;
   readonly blob: FormatBlob;
   readonly formatKey: Promise<Uint8Array>;
+  readonly sealedBlobcfg: Promise<Uint8Array | undefined>;
 }
 
 export class RepositoryOpening implements AsyncDisposable {
@@ -60,8 +61,8 @@ export class RepositoryOpening implements AsyncDisposable {
 
   /** Once. @throws {CliError} as `CliContext.password`; {RepositoryError} as `readFormat`, `deriveFormatKey`; {BlobError} */
   async take(): Promise<KeyedStore> {
-    const { formatKey, ...rest } = await (this.#begun ??= this.#open());
-    const taken = { ...rest, formatKey: await formatKey };
+    const { formatKey, sealedBlobcfg, ...rest } = await (this.#begun ??= this.#open());
+    const taken = { ...rest, formatKey: await formatKey, sealedBlobcfg: await sealedBlobcfg };
     this.#taken = true;
     return taken;
   }
@@ -94,8 +95,9 @@ export class RepositoryOpening implements AsyncDisposable {
       const password = named ?? (await this.#unnamedPassword(store));
       const blob = await readFormat(store, this.#context);
       const formatKey = deriveFormatKey(password, blob);
-      formatKey.catch(() => {}); // Told by whoever takes it.
-      return { location, store, blob, formatKey };
+      const sealedBlobcfg = getIfPresent(store, blobcfgId, this.#context);
+      for (const promise of [formatKey, sealedBlobcfg]) promise.catch(() => {}); // Told by whoever takes them.
+      return { location, store, blob, formatKey, sealedBlobcfg };
     } catch (error) {
       await store[Symbol.asyncDispose]();
       throw error;

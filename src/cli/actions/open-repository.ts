@@ -49,7 +49,7 @@ export async function openRepository(
   const uniqueId = Buffer.from(keyed.blob.uniqueId).toString('hex');
   const store = cached && location.kind === 's3' ? await cachedStore(context, bare, uniqueId) : bare;
   try {
-    const opened = await openFormatBlob(store, keyed, { clock, signal });
+    const opened = openFormatBlob(keyed, { clock });
     const repository = await Repository.openWith({ store, clock, rng }, opened, { cacheDirectory, signal });
     return {
       repository,

@@ -1,14 +1,13 @@
 /** The blob `kopia.blobcfg`: whether stored blobs are locked against deletion (Kopia `blobcfg_blob.go`). */
 import { z } from 'zod';
 
-import { blobId, type BlobId, type BlobRetention, type BlobStore } from '../../blobs/blob-store.ts';
+import type { BlobRetention, BlobStore } from '../../blobs/blob-store.ts';
 import { LockStore, type LockOptions } from '../../blobs/lock.ts';
 import { JsonError, jsonObject, parseJson, type JsonValue } from '../../std/lossless-json.ts';
 import { stringifyJson } from '../../std/write-json.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { foldJson } from './fold-json.ts';
-
-export const blobcfgId: BlobId = blobId('kopia.blobcfg');
+import { blobcfgId } from './read-format.ts';
 
 /** What is locked where anything is (Kopia `locking_storage.go`): all but sessions, logs and the schedule of maintenance. */
 export const lockedPrefixes: readonly string[] = ['n', 'x', 'kopia.repository', 'kopia.blobcfg', 'p', 'q'];

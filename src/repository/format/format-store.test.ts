@@ -1,3 +1,4 @@
+import { blobcfgId } from './read-format.ts';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -7,7 +8,6 @@ import { MemoryStore } from '../../blobs/memory-store.ts';
 import { systemClock as clock } from '../../std/clock.ts';
 import { DrayError } from '../../std/dray-error.ts';
 import { seededRng } from '../../std/rng.ts';
-import { blobcfgId } from './blobcfg.ts';
 import { formatEnvelopeKey, openEnvelope, sealEnvelope } from './envelope.ts';
 import { decodeFormatBlob, formatBlobId, withSealedConfig } from './format-blob.ts';
 import { openFixture, readFixture, storeOf } from './format-fixtures.ts';

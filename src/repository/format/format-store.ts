@@ -10,14 +10,14 @@ import { JsonError, parseJson, type JsonValue } from '../../std/lossless-json.ts
 import { stringifyJson } from '../../std/write-json.ts';
 import type { Rng } from '../../std/rng.ts';
 import { RepositoryError } from '../repository-error.ts';
-import { blobcfgId, decodeBlobcfg, encodeBlobcfg, lockingStore } from './blobcfg.ts';
+import { decodeBlobcfg, encodeBlobcfg, lockingStore } from './blobcfg.ts';
 import { parseContentFormat, type ContentFormat } from './content-format.ts';
 import { formatEnvelopeKey, openEnvelope, sealEnvelope } from './envelope.ts';
 import { decodeFormatBlob, encodeFormatBlob, formatBlobId, withSealedConfig, type FormatBlob } from './format-blob.ts';
 import { formatReplica } from './format-replica.ts';
 import { deriveFormatKey, purposeKey } from './key-derivation.ts';
 import { newFormatJson, type FormatOptions } from './new-format.ts';
-import { getIfPresent, readFormat } from './read-format.ts';
+import { blobcfgId, getIfPresent, readFormat } from './read-format.ts';
 
 /** An open repository's settings and keys. Must never be printed. */
 export interface OpenedFormat {
@@ -100,24 +100,28 @@ export interface FormatOpen {
  */
 export async function openFormat(store: BlobStore, { password, ...rest }: FormatOpen): Promise<OpenedFormat> {
   const blob = await readFormat(store, rest);
-  return await openFormatBlob(store, { blob, formatKey: await deriveFormatKey(password, blob) }, rest);
+  const [formatKey, sealedBlobcfg] = await Promise.all([
+    deriveFormatKey(password, blob),
+    getIfPresent(store, blobcfgId, rest),
+  ]);
+  return openFormatBlob({ blob, formatKey, sealedBlobcfg }, rest);
 }
 
 /** A format blob and the key that is to open it. */
 export interface KeyedFormat {
   readonly blob: FormatBlob;
   readonly formatKey: Uint8Array;
+  /** The other format blob, sealed: it can be read while the key is made. */
+  readonly sealedBlobcfg: Uint8Array | undefined;
 }
 
 /** The part of `openFormat` that follows when the blob is read and its key made. @throws as that */
-export async function openFormatBlob(
-  store: BlobStore,
-  { blob, formatKey }: KeyedFormat,
-  { clock, signal }: Omit<FormatOpen, 'password'>,
-): Promise<OpenedFormat> {
+export function openFormatBlob(
+  { blob, formatKey, sealedBlobcfg }: KeyedFormat,
+  { clock }: { readonly clock: Clock },
+): OpenedFormat {
   const parsed = parseContentFormat(configJson(openConfig(blob, formatKey)), { nowMs: clock.nowMs() });
   const format = parsed.version === 1 ? { ...parsed, packHead: formatReplica(blob.bytes) } : parsed;
-  const sealedBlobcfg = await getIfPresent(store, blobcfgId, { signal });
   const blobcfg = sealedBlobcfg && openEnvelope(formatEnvelopeKey(formatKey, blob.uniqueId), sealedBlobcfg);
   if (sealedBlobcfg !== undefined && blobcfg === undefined) {
     const found = `${blobcfgId} has another password than ${formatBlobId}: a password change is under way or was cut off`;

@@ -1,8 +1,10 @@
-/** Reading the blob that makes a store a repository, before there is a key to open it with. */
-import type { BlobId, BlobStore } from '../../blobs/blob-store.ts';
+/** Reading the blobs that make a store a repository, before there is a key to open them with. Imports little: programs begin here. */
+import { blobId, type BlobId, type BlobStore } from '../../blobs/blob-store.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { decodeFormatBlob, formatBlobId, type FormatBlob } from './format-blob.ts';
+
+export const blobcfgId: BlobId = blobId('kopia.blobcfg');
 
 interface ReadOptions {
   readonly signal: AbortSignal;
@@ -28,13 +30,12 @@ export async function getIfPresent(
   { signal }: ReadOptions,
 ): Promise<Uint8Array | undefined> {
   try {
-    const { lengthBytes } = await store.stat(id, { signal });
-    if (lengthBytes > formatBlobBytesMax) {
-      throw new RepositoryError('repository-foreign', `${id} is no format blob: it has ${lengthBytes} bytes`);
-    }
-    return await store.get(id, { signal });
+    return await store.get(id, { maxBytes: formatBlobBytesMax, signal });
   } catch (error) {
     if (hasCode(error, 'blob-not-found')) return undefined;
+    if (hasCode(error, 'blob-range')) {
+      throw new RepositoryError('repository-foreign', `${id} is no format blob: it is too long`, { cause: error });
+    }
     throw error;
   }
 }

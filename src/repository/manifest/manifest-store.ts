@@ -6,6 +6,7 @@
  */
 import { hasCode } from '../../std/dray-error.ts';
 import type { Clock } from '../../std/clock.ts';
+import { mapConcurrent } from '../../std/map-concurrent.ts';
 import type { Rng } from '../../std/rng.ts';
 import type { ContentId } from '../content/content-id.ts';
 import type { IndexSet } from '../index/index-set.ts';
@@ -14,6 +15,8 @@ import type { RepositoryWriter } from '../repository-writer.ts';
 import { decodeManifestContent } from './manifest-codec.ts';
 import { ManifestSet } from './manifest-set.ts';
 
+/** Contents on their way at once: of a bucket far away each takes a way there and back. */
+const readsAtOnce = 8;
 /** Another client may compact while the manifests are being read; then reading starts over. */
 const loadAttemptsMax = 5;
 
@@ -73,7 +76,11 @@ export class ManifestStore {
     const set = new ManifestSet(this.#parts);
     const ids: ContentId[] = [];
     for (const entry of this.#parts.index.entries({ prefix: 'm' })) if (!entry.deleted) ids.push(entry.contentId);
-    for (const id of ids) set.addContent(id, decodeManifestContent(await this.#parts.reader.read(id, { signal })));
+    const read = async (id: ContentId, options: { readonly signal: AbortSignal }) =>
+      [id, await this.#parts.reader.read(id, options)] as const;
+    for await (const [id, bytes] of mapConcurrent(ids, { limit: readsAtOnce, signal }, read)) {
+      set.addContent(id, decodeManifestContent(bytes));
+    }
     return set;
   }
 }
