@@ -8,8 +8,9 @@ import { nextTurn } from '../std/next-turn.ts';
 import { seededRng } from '../std/rng.ts';
 import { AlignedMemory } from './aligned-memory.ts';
 import { DirectFile } from './direct-file.ts';
-import { cachedBytes } from './page-cache.ts';
+import { cachedBytes, dropCached } from './page-cache.ts';
 
+const wholeFile = { offset: 0, lengthBytes: 0 };
 const flags = constants.O_RDWR | constants.O_CREAT;
 
 async function folder(): Promise<AsyncDisposable & { readonly file: string }> {
@@ -41,11 +42,25 @@ describe('a direct file', () => {
     memory.set(seededRng(2).bytes(memory.length));
     const position = 3 * 4096 + 777;
     await file.write(memory.subarray(777, 777 + 2 ** 20), position);
-    const cached = cachedBytes(file.fd);
+    const cached = cachedBytes(file.fd, wholeFile);
     if (!file.direct || cached === undefined) return context.skip('the file system refuses O_DIRECT, or does not tell');
     assert.ok(cached < 2 ** 18, `${cached} bytes went through the cache`);
     const expected = Buffer.concat([Buffer.alloc(position), memory.subarray(777, 777 + 2 ** 20)]);
     assert.ok(expected.equals(await readFile(place.file)));
+  });
+
+  test('asks what the cache holds without filling it', async (context) => {
+    await using place = await folder();
+    await using file = await DirectFile.open(place.file, { flags, direct: true });
+    const memory = AlignedMemory.allocate({ slotBytes: 2 ** 20, slots: 1 }).slot(0);
+    await file.write(memory, 0);
+    await file.sync();
+    dropCached(file.fd);
+    if (cachedBytes(file.fd, wholeFile) !== 0) return context.skip('the file system keeps its cache, or does not tell');
+    assert.equal(file.readCached(memory, 0), false);
+    assert.equal(cachedBytes(file.fd, wholeFile), 0);
+    await readFile(place.file);
+    assert.equal(file.readCached(memory, 0), true);
   });
 
   test('goes on through the cache when a direct transfer is refused', async () => {

@@ -9,6 +9,7 @@ import { close, constants, fdatasync, fstat, fsync, ftruncate, open, read, write
 import { promisify } from 'node:util';
 import { isErrno } from '../std/atomic-write.ts';
 import { directAlignmentBytes, isDirectAligned } from './aligned-memory.ts';
+import { cachedBytes } from './page-cache.ts';
 import { preadCached } from './sys.ts';
 
 const openFile = promisify(open);
@@ -77,9 +78,14 @@ export class DirectFile implements AsyncDisposable {
     return preadCached(this.fd, new Uint8Array(1), 0) !== undefined;
   }
 
-  /** Fills `into` from `position` on, at once, if the page cache holds all of it. Else false, and rubbish in `into`. */
+  /**
+   * Fills `into` from `position` on, at once, if the page cache holds all of it. Else false, and rubbish in `into`. It is
+   * asked first where it can be: a read that finds too little has the kernel read ahead, into a cache that nobody wants.
+   */
   readCached(into: Uint8Array, position: number): boolean {
     using _held = this.hold();
+    const cached = cachedBytes(this.fd, { offset: position, lengthBytes: into.length });
+    if (cached !== undefined && cached < into.length) return false;
     return preadCached(this.fd, into, position) === into.length;
   }
 
