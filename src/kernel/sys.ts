@@ -179,5 +179,5 @@ export function preadCached(fd: number, into: Uint8Array, position: number): num
   const withoutWaiting = 8;
   const count = library().preadv2(fd, { iov_base: into, iov_len: into.length }, 1, position, withoutWaiting);
   if (count >= 0) return count;
-  return ['EOPNOTSUPP', 'ENOSYS'].includes(errnoName(library().koffi.errno())) ? undefined : 0;
+  return ['ENOTSUP', 'ENOSYS'].includes(errnoName(library().koffi.errno())) ? undefined : 0;
 }

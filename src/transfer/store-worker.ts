@@ -26,9 +26,9 @@ import type { PackStored, StoredLeaves, StoreTask, StoreWorkerData } from './sto
  */
 const packBufferBytes = 4 * 1024 * 1024 + 16 * 1024;
 const packBuffers = 3;
-/** Reads under way, and packs being committed (which S3 holds whole): of all workers, and of one. */
+/** Reads under way, and packs being committed: of all workers, and of one. On their way to a bucket these are held whole. */
 const readSlots = { total: 8, min: 2, max: 4 };
-const committing = { total: 4, min: 1, max: 2 };
+const committing = { directory: { total: 4, min: 1, max: 2 }, s3: { total: 2, min: 1, max: 2 } };
 
 const data = await taskData<StoreWorkerData>();
 const stop = new AbortController();
@@ -50,7 +50,7 @@ const packs = new PackWriter(
     sessionId: data.sessionId,
     bufferBytes: packBufferBytes,
     buffers: packBuffers,
-    committingMax: shareOf(committing),
+    committingMax: shareOf(committing[data.store.kind]),
     onPack: (entries) => emitEvent({ entries } satisfies PackStored),
     signal: stop.signal,
   },
