@@ -119,11 +119,11 @@ function memoryBars({ samples, idleNodeBytes, sizeBytes }: BarsInput): Bar[] {
   });
 }
 
-function atLeast(step: string, bar: string, wanted: number, measured: number | undefined): Bar {
+export function atLeast(step: string, bar: string, wanted: number, measured: number | undefined): Bar {
   return { step, bar, measured: factor(measured), reached: measured === undefined ? undefined : measured >= wanted };
 }
 
-function atMost(step: string, bar: string, wanted: number, measured: number | undefined): Bar {
+export function atMost(step: string, bar: string, wanted: number, measured: number | undefined): Bar {
   return { step, bar, measured: factor(measured), reached: measured === undefined ? undefined : measured <= wanted };
 }
 

@@ -70,7 +70,7 @@ function factsOf({ date, machine, tools, startUpSeconds, idleNodeBytes }: Result
   ];
 }
 
-function barsTable(bars: readonly Bar[]): string {
+export function barsTable(bars: readonly Bar[]): string {
   return markdownTable(bars, [
     { header: 'Step', value: ({ step }) => step },
     { header: 'Bar', value: ({ bar }) => bar },
@@ -82,7 +82,7 @@ function barsTable(bars: readonly Bar[]): string {
   ]);
 }
 
-function runsTable(samples: Samples): string {
+export function runsTable(samples: Samples): string {
   const rows = samples.names.map((name): readonly [string, Medians] => [name, samples.median(name)!]);
   return markdownTable(rows, [
     { header: 'Run', value: ([name]) => name },

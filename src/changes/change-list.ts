@@ -51,7 +51,7 @@ export function parseChangeList(text: string): ChangeList {
  * changed. Extents past the end of the volume are refused: they belong to something else.
  */
 export function fitToSize(
-  list: ChangeList,
+  list: Pick<ChangeList, 'extents'>,
   { sizeBytes, parentSizeBytes, chunkBytes }: { sizeBytes: number; parentSizeBytes: number; chunkBytes: number },
 ): Extent[] {
   const last = list.extents[list.extents.length - 1];

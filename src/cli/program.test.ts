@@ -4,80 +4,11 @@ import { compressorNames } from '../repository/content/compression.ts';
 import { isEncryptionName } from '../repository/format/encryption.ts';
 import { hashNames } from '../repository/format/hashing.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
-import { systemClock } from '../std/clock.ts';
-import { seededRng } from '../std/rng.ts';
-import type { Action } from './command.ts';
-import { type CliActions, runCli } from './program.ts';
+import { dray, type Run } from './program-fixtures.ts';
 import { compressionChoices, encryptionChoices, hashChoices } from './repository-create.ts';
-import type { CliContext, CliParts } from './shell/cli-context.ts';
+import type { CliParts } from './shell/cli-context.ts';
 import { Interrupted } from './shell/cli-error.ts';
-import { type ExitCode, exitCodes } from './shell/exit-code.ts';
-
-interface Ran {
-  readonly code: ExitCode;
-  readonly stdout: string;
-  readonly stderr: string;
-  /** The action that ran, and the options that it got. */
-  readonly command: string | undefined;
-  readonly options: unknown;
-}
-
-type Run = (context: CliContext) => Promise<ExitCode>;
-const done: Run = async () => await Promise.resolve(exitCodes.done);
-
-async function dray(line: string | readonly string[], body: Run = done, parts: Partial<CliParts> = {}): Promise<Ran> {
-  let stdout = '';
-  let stderr = '';
-  let command: string | undefined;
-  let options: unknown;
-  const action =
-    (name: string): Action<unknown> =>
-    async (context, given) => {
-      command = name;
-      options = given;
-      return await body(context);
-    };
-  const actions: CliActions = {
-    backup: action('backup'),
-    restore: action('restore'),
-    repositoryCreate: action('repository create'),
-    repositoryStatus: action('repository status'),
-    repositoryVerify: action('repository verify'),
-    repositoryMaintain: action('repository maintain'),
-    repositoryPassword: action('repository password'),
-    snapshotList: action('snapshot list'),
-    snapshotShow: action('snapshot show'),
-    snapshotLs: action('snapshot ls'),
-    snapshotCat: action('snapshot cat'),
-    snapshotDiff: action('snapshot diff'),
-    snapshotDelete: action('snapshot delete'),
-    snapshotExpire: action('snapshot expire'),
-    snapshotPin: action('snapshot pin'),
-    storeCheck: action('store check'),
-    tour: action('tour'),
-  };
-  const world: CliParts = {
-    version: '1.2.3',
-    env: {},
-    stdin: process.stdin,
-    stdout: {
-      write: (text: string, taken: (error?: Error | null) => void) => {
-        stdout += text;
-        taken();
-      },
-    },
-    stderr: { write: (text: string) => (stderr += text) },
-    clock: systemClock,
-    rng: seededRng(1),
-    signal: new AbortController().signal,
-    userName: 'ann',
-    hostName: 'Host-1.example.org',
-    homeDirectory: '/home/ann',
-    ...parts,
-  };
-  const code = await runCli(typeof line === 'string' ? line.split(' ') : line, world, actions);
-  return { code, stdout, stderr, command, options };
-}
+import { exitCodes } from './shell/exit-code.ts';
 
 test('command line > each command turns its words into typed options', async () => {
   const pace = { parallel: undefined, rateBytesPerSecond: undefined };
@@ -85,7 +16,10 @@ test('command line > each command turns its words into typed options', async () 
     source: 'a.img',
     parent: 'auto',
     changesPath: undefined,
+    bitmap: undefined,
+    freezeBoundMs: 5000,
     trustMtime: false,
+    trustChanges: false,
     tags: {},
     sourceId: undefined,
     compression: undefined,
@@ -101,6 +35,7 @@ test('command line > each command turns its words into typed options', async () 
     delta: false,
     dryRun: false,
     force: false,
+    sectorBytes: undefined,
     owners: true,
     include: [],
     exclude: [],
@@ -130,9 +65,11 @@ test('command line > each command turns its words into typed options', async () 
       strict: true,
       force: true,
     },
-    'backup --trust-mtime --source-id s --compression none --layout flat a.img': {
+    'backup nbd://h/x --bitmap b': { ...backup, source: 'nbd://h/x', bitmap: 'b' },
+    'backup --trust-mtime --trust-changes --source-id s --compression none --layout flat a.img': {
       ...backup,
       trustMtime: true,
+      trustChanges: true,
       sourceId: 's',
       compression: 'none',
       layout: 'flat',
@@ -205,6 +142,8 @@ test('command line > wrong usage exits with 2, runs nothing, and says what is wr
     'backup a --rate-limit fast': /"fast" is not a size/,
     'backup a --tag x': /key=value/,
     'backup a --changes c --trust-mtime': /cannot be used with/,
+    'backup a --changes c --bitmap b': /cannot be used with/,
+    'backup a --trust-mtime --bitmap b': /cannot be used with/,
     'restore 7f t --delta --overwrite': /cannot be used with/,
     'repository create --hash MD5': /Allowed choices are BLAKE3-256/,
     'repository verify --sample 0%': /percentage/,

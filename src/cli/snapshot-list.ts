@@ -1,7 +1,7 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type Action, examples, run } from './command.ts';
 import type { CliContext } from './shell/cli-context.ts';
-import { tagOption, type Tags } from './shell/option-values.ts';
+import { tagOption, type Tags, volumeName } from './shell/option-values.ts';
 
 export interface SnapshotListOptions {
   /** Only of this source: a path of this user and host, or `user@host:/path`. `undefined` is all. */
@@ -12,19 +12,50 @@ export interface SnapshotListOptions {
   readonly incomplete: boolean;
 }
 
-export function registerSnapshotList(parent: Command, context: CliContext, action: Action<SnapshotListOptions>): void {
+/** Of a volume of the pool. */
+export interface PoolSnapshotListOptions {
+  readonly volume: string;
+}
+
+export interface SnapshotListActions {
+  readonly snapshotList: Action<SnapshotListOptions>;
+  readonly poolSnapshotList: Action<PoolSnapshotListOptions>;
+}
+
+export function registerSnapshotList(parent: Command, context: CliContext, actions: SnapshotListActions): void {
   parent
     .command('list')
     .summary('list snapshots')
-    .description('Lists the snapshots of a repository, oldest first, whoever wrote them.')
+    .description(
+      'Lists the snapshots of a repository, oldest first, whoever wrote them; with --volume those of a volume of the pool.',
+    )
     .argument('[source]', 'only of this source: a path, or user@host:/path')
     .addOption(tagOption('only with this tag; may be given several times').default({}, 'none'))
     .option('--incomplete', 'also what unfinished backups have stored so far')
+    .addOption(
+      new Option('--volume <name>', 'the snapshots of this volume of the pool')
+        .argParser(volumeName)
+        .conflicts('incomplete'),
+    )
     .addHelpText(
       'after',
-      examples('dray snapshot list -r /backups', 'dray snapshot list disk.img --tag app=shop -o name'),
+      examples(
+        'dray snapshot list -r /backups',
+        'dray snapshot list disk.img --tag app=shop -o name',
+        'dray snapshot list --volume data',
+      ),
     )
-    .action(async (source: string | undefined, flags: { readonly tag: Tags; readonly incomplete?: boolean }) => {
-      await run(context, action, { source, tags: flags.tag, incomplete: flags.incomplete ?? false });
+    .action(async (source: string | undefined, { tag: tags, incomplete = false, volume }: Flags, command: Command) => {
+      if (volume === undefined) return await run(context, actions.snapshotList, { source, tags, incomplete });
+      if (source !== undefined || Object.keys(tags).length > 0) {
+        command.error("error: option '--volume' cannot be used with a source or '--tag': these are of repositories");
+      }
+      return await run(context, actions.poolSnapshotList, { volume });
     });
+}
+
+interface Flags {
+  readonly tag: Tags;
+  readonly incomplete?: boolean;
+  readonly volume?: string;
 }

@@ -20,7 +20,8 @@ export function registerTour(parent: Command, context: CliContext, action: Actio
     .summary('see it work, in a folder of its own')
     .description(
       'Makes a volume, backs it up, changes a hundredth of it, backs up the increment, restores both, compares them byte for\n' +
-        'byte, damages a copy of the repository and lets "verify" find it. Needs no root, and prints each command for you to repeat.',
+        'byte, damages a copy of the repository and lets "verify" find it. As root also a volume with a real file system: three\n' +
+        'snapshots, and a backup that reads only what changed. Prints each command for you to repeat.',
     )
     .option('--keep', 'leave the folder for you to look around in')
     .option('--folder <path>', 'work here (default: a new temporary folder)')

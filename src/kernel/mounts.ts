@@ -71,6 +71,36 @@ export async function usesOf(
   return (await isClaimed(target)) ? [claimedUse] : [];
 }
 
+export interface ReachableMount extends Mount {
+  /**
+   * A path that leads there from this process: the mount point, or for one in the host's namespace alone the same
+   * below /proc/1/root, for which this process has to be privileged.
+   */
+  readonly reachablePath: string;
+}
+
+/**
+ * Where the device is mounted (`major:minor`, as in `LoopDevice`), in this mount namespace and, where it may be read, in
+ * the host's. Mounts that only other namespaces have are not seen. Of a place in both, this one's is told.
+ */
+export async function mountsOfDevice(number: string): Promise<readonly ReachableMount[]> {
+  const found: ReachableMount[] = [];
+  const link = await realpath(`/sys/dev/block/${number}`).catch(() => undefined);
+  const node = link === undefined ? undefined : `/dev/${basename(link)}`;
+  for (const [root, text] of [
+    ['', await readText('/proc/self/mountinfo')],
+    ['/proc/1/root', await readText('/proc/1/mountinfo')],
+  ] as const) {
+    for (const mount of parseMountinfo(text)) {
+      // btrfs has a number of its own for what it mounts: there only the source tells.
+      if (mount.device !== number && mount.source !== node && !(await isNode(mount.source, number))) continue;
+      if (root !== '' && found.some(({ mountPoint }) => mountPoint === mount.mountPoint)) continue;
+      found.push({ ...mount, reachablePath: `${root}${mount.mountPoint}` });
+    }
+  }
+  return found;
+}
+
 interface World {
   readonly mounts: readonly Mount[];
   readonly swaps: readonly string[];
@@ -144,7 +174,7 @@ async function deviceName(rdev: number): Promise<string | undefined> {
 }
 
 /** `major:minor` from a stat's number, as glibc's gnu_dev_major and gnu_dev_minor cut it. */
-function deviceNumber(rdev: number): string {
+export function deviceNumber(rdev: number): string {
   const value = BigInt(rdev);
   const major = ((value >> 8n) & 0xfffn) | ((value >> 32n) & 0xfffff000n);
   const minor = (value & 0xffn) | ((value >> 12n) & 0xffffff00n);

@@ -134,14 +134,39 @@ export function tryLock(fd: number): boolean {
 }
 
 /**
+ * As `tryLock`, also for a lock that others may share; a second call on the descriptor changes its lock.
+ * @throws {KernelError} when the file system has no locks
+ */
+export function lockNow(fd: number, mode: 'shared' | 'exclusive'): boolean {
+  const nonBlocking = 4;
+  if (library().flock(fd, (mode === 'shared' ? 1 : 2) | nonBlocking) === 0) return true;
+  const errno = errnoName(library().koffi.errno());
+  if (errno === 'EAGAIN') return false;
+  throw new KernelError('flock', errno);
+}
+
+/**
  * Gives a file another name that nothing has, in one step: renameat2(2) with RENAME_NOREPLACE, off the main thread.
  * @throws {KernelError} EEXIST when the name is taken, `kernel-unsupported` when the file system cannot do it
  */
 export async function renameNew(from: string, to: string): Promise<void> {
-  const [currentDirectory, noReplace] = [-100, 1];
+  await rename2(from, to, 1);
+}
+
+/**
+ * Two files or folders take each other's names, in one step: nobody sees either name without one of them. renameat2(2)
+ * with RENAME_EXCHANGE, off the main thread.
+ * @throws {KernelError} ENOENT unless both are there, `kernel-unsupported` when the file system cannot do it
+ */
+export async function renameExchange(one: string, other: string): Promise<void> {
+  await rename2(one, other, 2);
+}
+
+async function rename2(from: string, to: string, flags: number): Promise<void> {
+  const currentDirectory = -100;
   const [name, newName] = [Buffer.from(`${from}\0`), Buffer.from(`${to}\0`)];
   const { renameat2 } = library();
-  await checkedAsync(`rename ${from}`, renameat2, [currentDirectory, name, currentDirectory, newName, noReplace]);
+  await checkedAsync(`rename ${from}`, renameat2, [currentDirectory, name, currentDirectory, newName, flags]);
 }
 
 /** A hint; @throws {KernelError} when the descriptor cannot take it. */

@@ -4,7 +4,7 @@
  */
 import { planAudit } from '../changes/audit-plan.ts';
 import type { Repository } from '../repository/repository.ts';
-import type { VolumeBuilder } from '../repository/tree/volume-builder.ts';
+import type { LeafId, VolumeBuilder } from '../repository/tree/volume-builder.ts';
 import { leafBytes, leafCount, leafLength, nodeLeaves } from '../repository/tree/volume-layout.ts';
 import { mapConcurrent } from '../std/map-concurrent.ts';
 import type { BlockSource } from '../volume/block-source.ts';
@@ -14,6 +14,8 @@ import type { AuditResult } from './backup-request.ts';
 const sampleChunksMax = 64;
 /** Chunks read at once, each into a buffer of its own. */
 const readsAtOnce = 8;
+/** Nodes of the parent's tree, a few KiB each: over a slow link the time goes into their number of rounds. */
+const nodesAtOnce = 32;
 
 export interface AuditParts {
   readonly repository: Repository;
@@ -39,6 +41,7 @@ export async function auditUnchanged(
   const { sizeBytes } = source;
   const isChanged = leafTest(changed);
   const plan = planAudit({ chunks: leafCount(sizeBytes), sampleChunks: sampleChunksMax, cursor, isChanged });
+  const base = await baseNodes(tree, plan.chunks, signal);
   const free: Buffer[] = [];
   const check = async (leaf: number): Promise<number | undefined> => {
     const slot = free.pop() ?? Buffer.alloc(leafBytes);
@@ -48,8 +51,7 @@ export async function auditUnchanged(
     if (!source.readCached(range, bytes)) await source.read(range, bytes, { signal });
     const whole = padTail ? slot.fill(0, lengthBytes) : bytes;
     const present = codec.idOf(whole, '');
-    const base = await tree.baseLeaves(Math.floor(leaf / nodeLeaves));
-    const expected = base[leaf % nodeLeaves] ?? codec.idOf(whole.fill(0), '');
+    const expected = base.get(nodeOf(leaf))![leaf % nodeLeaves] ?? codec.idOf(whole.fill(0), '');
     free.push(slot);
     return present === expected ? undefined : range.offset;
   };
@@ -58,6 +60,23 @@ export async function auditUnchanged(
     if (offset !== undefined) missed.push(offset);
   }
   return { chunks: plan.chunks.length, missed: missed.toSorted((a, b) => a - b), nextCursor: plan.nextCursor };
+}
+
+/** What the parent says of the sample: each node is read once, many side by side. */
+async function baseNodes(
+  tree: VolumeBuilder,
+  leaves: readonly number[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<number, readonly LeafId[]>> {
+  const found = new Map<number, readonly LeafId[]>();
+  const nodes = new Set(leaves.map(nodeOf));
+  const read = async (node: number) => [node, await tree.baseLeaves(node)] as const;
+  for await (const [node, ids] of mapConcurrent(nodes, { limit: nodesAtOnce, signal }, read)) found.set(node, ids);
+  return found;
+}
+
+function nodeOf(leaf: number): number {
+  return Math.floor(leaf / nodeLeaves);
 }
 
 /** Whether a leaf touches any of the extents, which are normal. */

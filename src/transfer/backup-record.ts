@@ -11,26 +11,39 @@ import { directObjectId, type ObjectId } from '../repository/object/object-id.ts
 import type { RepositoryWriter } from '../repository/repository-writer.ts';
 import type { DoneRanges } from '../repository/tree/done-ranges.ts';
 import { leafBytes } from '../repository/tree/volume-layout.ts';
-import { encodeVolumeTags } from '../repository/tree/volume-tags.ts';
-import type { Changes } from '../changes/changes.ts';
+import { decodeVolumeTags, encodeVolumeTags, withoutBitmaps, type VolumeTags } from '../repository/tree/volume-tags.ts';
+import { changedExtents, type Changes, type PassedOver } from '../changes/changes.ts';
+import { passedOverText } from '../changes/ladder.ts';
+import { isSameExport } from '../changes/nbd.ts';
+import type { OfferedRung } from '../changes/rungs.ts';
 import { nanosecondsFromMs, type Nanoseconds } from '../std/go-time.ts';
 import { changesDigest } from './backup-changes.ts';
 import type { VolumeSnapshot } from './backup-parent.ts';
-import type { BackupParts, BackupRequest } from './backup-request.ts';
+import { totalBytes } from '../volume/extents.ts';
+import type { AuditResult, BackupParts, BackupRequest } from './backup-request.ts';
 
 export interface BackupRecordState {
   readonly set: ManifestSet;
   readonly base: VolumeSnapshot | undefined;
   /** Names the state of the source; absent where nothing can. */
   readonly sourceId: string | undefined;
+  /** Rungs that earlier audits have caught. */
+  readonly untrusted: readonly string[];
   readonly writer: RepositoryWriter;
+}
+
+/** What a run knows of itself at its end. */
+export interface RunFacts {
+  readonly passedOver: readonly PassedOver[];
+  readonly storedBytes: number;
+  readonly audit: (AuditResult & { readonly nextCursor: number }) | undefined;
 }
 
 interface Facts {
   readonly root: ObjectId;
   readonly changes: Changes;
   readonly checkpoint?: { readonly object: ObjectId; readonly sizeBytes: number };
-  readonly auditCursor?: number | undefined;
+  readonly tags?: VolumeTags;
 }
 
 export class BackupRecord {
@@ -40,11 +53,13 @@ export class BackupRecord {
   readonly #startTime: Nanoseconds;
   /** The incomplete snapshot of this work, ours or the one we go on from. */
   #checkpointId: SnapshotId | undefined;
+  #untrusted: readonly string[];
 
   constructor(parts: BackupParts, request: BackupRequest, state: BackupRecordState) {
     this.#parts = parts;
     this.#request = request;
     this.#state = state;
+    this.#untrusted = state.untrusted;
     this.#startTime = nanosecondsFromMs(parts.clock.nowMs());
   }
 
@@ -73,33 +88,56 @@ export class BackupRecord {
     await this.#parts.repository.manifests.save(set, writer);
   }
 
-  async complete(root: ObjectId, changes: Changes, auditCursor: number | undefined): Promise<SnapshotId> {
+  async complete(root: ObjectId, changes: Changes, { passedOver, storedBytes, audit }: RunFacts): Promise<SnapshotId> {
     const { set, writer, base } = this.#state;
-    const facts = await this.#facts({ root, changes, auditCursor: auditCursor ?? base?.tags.auditCursor });
+    const reported = changedExtents(changes);
+    const tags: VolumeTags = {
+      passedOver: passedOverText(passedOver),
+      changedBytes: reported && totalBytes(reported),
+      storedBytes,
+      auditCursor: audit?.nextCursor ?? base?.tags.auditCursor,
+      audit: audit && `${audit.chunks} chunks, ${audit.missed.length} missed`,
+    };
+    const facts = await this.#facts({ root, changes, tags });
     const id = set.put(encodeSnapshot(facts));
     if (this.#checkpointId !== undefined) set.delete(this.#checkpointId);
     // Those of earlier runs as well, as Kopia does: they would hold on to their data for ever.
     for (const { id: old, incomplete, startTime } of listSnapshots(set, this.#request.origin).snapshots) {
       if (incomplete !== undefined && startTime < this.#startTime) set.delete(old);
     }
+    this.#passBitmapsOn(id);
     await this.#parts.repository.manifests.save(set, writer);
     return id;
   }
 
-  /** Marks the snapshots since the last scan: they were made through a change source that has been caught. */
-  suspect(where: string): void {
+  /** Bitmaps belong to the newest snapshot of an export: in the flush that makes it count, older ones lose them. */
+  #passBitmapsOn(newest: SnapshotId): void {
     const { set } = this.#state;
-    for (const snapshot of listSnapshots(set, this.#request.origin).snapshots.toReversed()) {
-      if (snapshot.incomplete !== undefined) continue;
-      if (snapshot.tags['dray:rung'] === undefined || snapshot.tags['dray:rung'] === 'scan') break;
-      const tags = { ...snapshot.tags, ...encodeVolumeTags({ suspect: where }) };
-      set.put({ ...encodeSnapshot({ ...snapshot, tags }), id: snapshot.id });
+    const own = this.#request.sourceTags?.bitmap;
+    if (own === undefined) return;
+    for (const snapshot of listSnapshots(set).snapshots) {
+      const { bitmap } = decodeVolumeTags(snapshot.tags);
+      if (snapshot.id === newest || bitmap === undefined || !isSameExport(bitmap, own)) continue;
+      set.put({ ...encodeSnapshot({ ...snapshot, tags: withoutBitmaps(snapshot.tags) }), id: snapshot.id });
     }
   }
 
-  async #facts({ root, changes, checkpoint, auditCursor }: Facts): Promise<Parameters<typeof encodeSnapshot>[0]> {
+  /** A rung has been caught: this and later runs do without it, and what was made through it may lack a change. */
+  distrust(rung: OfferedRung, where: string): void {
+    const { set } = this.#state;
+    this.#untrusted = [...new Set([...this.#untrusted, rung])].toSorted();
+    // On the marked ones as well: the newest snapshot that is left decides, whichever are deleted.
+    const marks = encodeVolumeTags({ suspect: where, untrusted: this.#untrusted });
+    for (const snapshot of listSnapshots(set, this.#request.origin).snapshots.toReversed()) {
+      if (snapshot.incomplete !== undefined) continue;
+      if (snapshot.tags['dray:rung'] === undefined || snapshot.tags['dray:rung'] === 'scan') break;
+      set.put({ ...encodeSnapshot({ ...snapshot, tags: { ...snapshot.tags, ...marks } }), id: snapshot.id });
+    }
+  }
+
+  async #facts({ root, changes, checkpoint, tags: runTags }: Facts): Promise<Parameters<typeof encodeSnapshot>[0]> {
     const { source } = this.#parts;
-    const { origin, layout, tags } = this.#request;
+    const { origin, layout, tags, sourceTags } = this.#request;
     const { base, writer } = this.#state;
     const { sizeBytes } = source;
     const now = nanosecondsFromMs(this.#parts.clock.nowMs());
@@ -109,13 +147,15 @@ export class BackupRecord {
     const directory = directObjectId(await writer.write('k', bytes));
     const user = Object.fromEntries(Object.entries(tags).map(([key, value]) => [userTagPrefix + key, value]));
     const volumeTags = encodeVolumeTags({
+      ...sourceTags,
+      ...runTags,
       layout,
       sizeBytes,
       sourceId: this.#state.sourceId,
       parent: base?.snapshot.id,
       rung: changes.rung,
       reason: changes.reason,
-      auditCursor,
+      untrusted: this.#untrusted,
     });
     return {
       source: origin,

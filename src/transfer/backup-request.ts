@@ -1,12 +1,14 @@
 /** What a backup is asked to do, and what it has done. */
 import type { BlobStoreLocation } from '../blobs/location.ts';
 import type { ChangeList } from '../changes/change-list.ts';
-import type { Changes } from '../changes/changes.ts';
+import type { Changes, PassedOver } from '../changes/changes.ts';
+import type { ChangeOffer } from '../changes/ladder.ts';
 import type { CompressorName } from '../repository/content/compression.ts';
 import type { SnapshotId } from '../repository/manifest/snapshot.ts';
 import type { SnapshotSource } from '../repository/manifest/snapshot-source.ts';
 import type { Identity, Repository } from '../repository/repository.ts';
 import type { Layout } from '../repository/tree/volume-layout.ts';
+import type { SourceTags } from '../repository/tree/volume-tags.ts';
 import type { Clock } from '../std/clock.ts';
 import { DrayError } from '../std/dray-error.ts';
 import type { BlockSource } from '../volume/block-source.ts';
@@ -34,11 +36,18 @@ export interface BackupRequest {
   readonly parent: 'auto' | 'none' | { readonly snapshot: string };
   readonly changeList?: ChangeList | undefined;
   readonly trustMtime: boolean;
+  /** Other ways to learn what has changed; the best that can serve is used. */
+  readonly offers: readonly ChangeOffer[];
+  /** Rungs that an audit has caught are used again from this run on. */
+  readonly trustChanges: boolean;
+  /** Refuse, before work begins, when a better rung was asked for or on offer than the one that can serve. */
   readonly strict: boolean;
   /** The source may be written meanwhile; the snapshot is then no single point in time. */
   readonly allowChanges: boolean;
   /** The user's, without prefix. */
   readonly tags: Readonly<Record<string, string>>;
+  /** What the snapshot is of, for later offers to know. */
+  readonly sourceTags?: SourceTags | undefined;
   readonly compression?: CompressorName | undefined;
   readonly layout: Layout;
   readonly store: BlobStoreLocation;
@@ -57,6 +66,10 @@ export interface BackupResult {
   readonly snapshot: SnapshotId;
   readonly parent: SnapshotId | undefined;
   readonly changes: Changes;
+  /** Better rungs that did not serve, best first; one that the audit has caught comes last. */
+  readonly passedOver: readonly PassedOver[];
+  /** What the rung said may have changed; absent for a scan. */
+  readonly reportedBytes: number | undefined;
   readonly resumed: boolean;
   readonly sizeBytes: number;
   /** Bytes of chunks whose ids differ from the parent's; absent without a parent. */

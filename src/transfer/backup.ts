@@ -6,6 +6,9 @@
 import assert from 'node:assert/strict';
 
 import { changedExtents, ChangesError, type Changes } from '../changes/changes.ts';
+import type { Descent } from '../changes/ladder.ts';
+import { rungNamed, type OfferedRung } from '../changes/rungs.ts';
+import { treeChanges } from '../changes/tree.ts';
 import type { CompressorName } from '../repository/content/compression.ts';
 import type { ManifestSet } from '../repository/manifest/manifest-set.ts';
 import { resolveSnapshot } from '../repository/manifest/snapshot.ts';
@@ -14,7 +17,6 @@ import { adoptTree } from '../repository/tree/adopt-tree.ts';
 import { DoneRanges } from '../repository/tree/done-ranges.ts';
 import { FlatBuilder } from '../repository/tree/flat-builder.ts';
 import { TreeBuilder } from '../repository/tree/tree-builder.ts';
-import { diffTrees } from '../repository/tree/tree-diff.ts';
 import type { VolumeBuilder } from '../repository/tree/volume-builder.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { VolumeError } from '../volume/block-source.ts';
@@ -29,6 +31,7 @@ import type { AuditResult, BackupParts, BackupRequest, BackupResult } from './ba
 import { BackupRun } from './backup-run.ts';
 import { damageOf } from './damage.ts';
 import { workBytesOf } from './store-tasks.ts';
+import { untrustedRungs } from './untrusted-rungs.ts';
 
 /** @throws {BackupError} `degraded`; {ChangesError}, {RepositoryError}, {VolumeError}, {BlobError} */
 export async function backup(parts: BackupParts, request: BackupRequest): Promise<BackupResult> {
@@ -44,12 +47,15 @@ export async function backup(parts: BackupParts, request: BackupRequest): Promis
   const compressor = chooseCompressor({ ...parts, set }, request);
   const identity = await parts.source.identity({ signal });
   const sourceId = request.sourceId ?? identity.fingerprint;
-  const changes = decideChanges(request, { sizeBytes: parts.source.sizeBytes, sourceId, base, parentReason });
+  const untrusted = request.trustChanges ? [] : untrustedRungs(set, request.origin);
+  const { sizeBytes } = parts.source;
+  const descent = await decideChanges(request, { sizeBytes, sourceId, base, parentReason, untrusted });
   if (parentReason !== undefined) request.onWarning(parentReason);
+  else for (const { rung, reason } of descent.passedOver) request.onWarning(`${rung} is not used: ${reason}`);
   await using writer = await repository.writer(parts.identity, { signal });
   const { fingerprint } = identity;
-  const job = new BackupJob(parts, request, { set, base, sourceId, fingerprint, compressor, writer });
-  return await job.run(changes);
+  const state = { set, base, sourceId, untrusted, fingerprint, compressor, writer };
+  return await new BackupJob(parts, request, state).run(descent);
 }
 
 /** A list of changes names its parent; whoever names another one as well is told. */
@@ -86,7 +92,7 @@ class BackupJob {
     this.#record = new BackupRecord(parts, request, state);
   }
 
-  async run(decided: Changes): Promise<BackupResult> {
+  async run(decided: Descent): Promise<BackupResult> {
     try {
       return await this.#run(decided);
     } catch (error) {
@@ -96,22 +102,25 @@ class BackupJob {
     }
   }
 
-  async #run(decided: Changes): Promise<BackupResult> {
+  async #run(decided: Descent): Promise<BackupResult> {
     const { source } = this.#parts;
     const { onWarning, signal } = this.#request;
     const { base } = this.#state;
-    const { object: baseObject, changes: adopted } = await this.#adopt(decided);
+    const { object: baseObject, changes: adopted } = await this.#adopt(decided.changes);
     let changes = adopted;
+    let { passedOver } = decided;
     let audit: (AuditResult & { nextCursor: number }) | undefined;
     const touched = changedExtents(changes);
-    if (touched !== undefined) {
+    if (changes.rung !== 'scan' && touched !== undefined && rungNamed(changes.rung).audited) {
       assert(base !== undefined && baseObject !== undefined);
       const tree = this.#builder(baseObject, base.sizeBytes);
       const cursor = base.tags.auditCursor ?? 0;
       const padTail = this.#request.layout === 'flat-1';
       audit = await auditUnchanged({ ...this.#parts, tree }, { changed: touched, cursor, padTail, signal });
       if (audit.missed.length > 0) {
-        changes = this.#distrust(changes, audit);
+        const { rung } = changes;
+        changes = this.#distrust(rung, audit);
+        passedOver = [...passedOver, { rung, reason: changes.reason }];
         onWarning(changes.reason);
       }
     }
@@ -126,16 +135,23 @@ class BackupJob {
     await run.process(tree, changedExtents(changes));
     const root = await tree.finish();
     await this.#checkSource();
-    const snapshot = await this.#record.complete(root, changes, audit?.nextCursor);
+    const snapshot = await this.#record.complete(root, changes, {
+      passedOver,
+      storedBytes: run.counts.packedBytes,
+      audit,
+    });
     const check = (): void => this.#parts.repository.requireTrustedIndex();
     await this.#state.writer.finish({ sealOthers: async () => await run.seal(), check });
     const changedBytes = await this.#changedBytes(root);
     const { sizeBytes } = source;
     const parent = base?.snapshot.id;
+    const reported = changedExtents(changes);
     return {
       snapshot,
       parent,
       changes,
+      passedOver,
+      reportedBytes: reported && totalBytes(reported),
       resumed: resumed !== undefined,
       sizeBytes,
       changedBytes,
@@ -147,7 +163,7 @@ class BackupJob {
   /** The parent's tree in our layout: itself, or rewritten from ids; what it cannot say of the parent counts as changed. */
   async #adopt(changes: Changes): Promise<{ readonly object: ObjectId | undefined; readonly changes: Changes }> {
     const { base, writer } = this.#state;
-    if (base === undefined || changes.rung !== 'list' || base.tags.layout === this.#request.layout) {
+    if (base === undefined || changes.rung === 'scan' || base.tags.layout === this.#request.layout) {
       return { object: base?.object, changes };
     }
     const { object, sizeBytes } = base;
@@ -190,10 +206,10 @@ class BackupJob {
   }
 
   /** The source has been caught: what was made through it is marked, and this run reads everything. */
-  #distrust(changes: Changes, audit: AuditResult): Changes {
+  #distrust(rung: OfferedRung, audit: AuditResult): Changes {
     const where = `${audit.missed.length} of ${audit.chunks} audited chunks had changed unlisted, first at ${audit.missed[0]}`;
-    this.#record.suspect(where);
-    return { rung: 'scan', reason: `the change source (${changes.rung}) is not trusted: ${where}` };
+    this.#record.distrust(rung, where);
+    return { rung: 'scan', reason: `the change source (${rung}) is not trusted: ${where}` };
   }
 
   /** A regular file must be what it was at the beginning; a device cannot say. */
@@ -215,7 +231,7 @@ class BackupJob {
     const before = { object: base.object, sizeBytes: base.sizeBytes, layout: base.tags.layout };
     const after = { object: root, sizeBytes: source.sizeBytes, layout };
     try {
-      return totalBytes(await Array.fromAsync(diffTrees(repository, { before, after }, { signal })));
+      return (await treeChanges(repository, { before, after }, { signal })).changedBytes;
     } catch (error) {
       const reason = damageOf(error);
       this.#request.onWarning(`the parent ${base.snapshot.id} is damaged, run "dray repository verify": ${reason}`);

@@ -15,9 +15,9 @@ import { loopTurn } from '../std/loop-turn.ts';
 import { systemRng } from '../std/rng.ts';
 import { emitEvent, prepared, serveTasks, taskData } from '../std/serve-tasks.ts';
 import type { Extent } from '../volume/extent.ts';
-import { reopenSource } from '../volume/file-source.ts';
 import { ClaimTable } from './claim-table.ts';
 import { ReadAhead } from './read-ahead.ts';
+import { reopenAnySource } from './reopen-source.ts';
 import type { PackStored, StoredLeaves, StoreTask, StoreWorkerData } from './store-messages.ts';
 
 /**
@@ -38,7 +38,7 @@ const zeroLeaf = Buffer.alloc(data.leafBytes);
 const zeroHash = codec.hash(zeroLeaf);
 let lookup = await prepared(() => new IndexLookup(data.index));
 
-const source = await prepared(() => reopenSource(data.source, { signal: stop.signal }));
+const source = await prepared(() => reopenAnySource(data.source, { clock: systemClock }, { signal: stop.signal }));
 const store = await prepared(() =>
   openBlobStore(data.store, { signal: stop.signal, clock: systemClock, rng: systemRng }),
 );

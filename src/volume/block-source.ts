@@ -1,4 +1,4 @@
-/** Bytes to read: an image file or a block device, opened once and immutable in size while open. */
+/** Bytes to read: an image file, a block device or a server's export, opened once and immutable in size while open. */
 import { DrayError } from '../std/dray-error.ts';
 import type { Extent } from './extent.ts';
 
@@ -23,22 +23,38 @@ export class VolumeError extends DrayError<
 
 /** What tells one state of a source from another; equal fingerprints of regular files mean "nothing was written". */
 export interface SourceIdentity {
-  readonly kind: 'file' | 'device';
+  readonly kind: SourceLocation['kind'];
   readonly sizeBytes: number;
   /**
    * Regular file: device, inode, size, mtime and ctime in nanoseconds, as one stable string. Block device: absent,
-   * because writing through a mounted filesystem does not touch the device node's times.
+   * because writing through a mounted filesystem does not touch the device node's times. Export of a server: absent.
    */
   readonly fingerprint?: string | undefined;
 }
 
 /** How a worker opens the same source again: structured-clonable. */
-export interface SourceLocation {
+export type SourceLocation = FileLocation | NbdLocation;
+
+export interface FileLocation {
   readonly path: string;
   readonly kind: 'file' | 'device';
   readonly sizeBytes: number;
   /** What the page cache does not hold is read past it. Falls back to buffered reads on EINVAL. */
   readonly pastCache: boolean;
+}
+
+/** An export of an NBD server. */
+export interface NbdLocation {
+  readonly kind: 'nbd';
+  /** Its address, for messages and names. */
+  readonly path: string;
+  /** Its address as the user wrote it, with how it is to be trusted. */
+  readonly url: string;
+  readonly sizeBytes: number;
+  /** Whether each thread may have a connection of its own. */
+  readonly multiConn: boolean;
+  /** The channel by which threads read through the connection of whoever opened the export. */
+  readonly relay: string;
 }
 
 export interface BlockSource extends AsyncDisposable {

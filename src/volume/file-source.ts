@@ -10,7 +10,7 @@ import { deviceSizeBytes } from '../kernel/block-device.ts';
 import { DirectFile } from '../kernel/direct-file.ts';
 import { dataRanges } from '../kernel/holes.ts';
 import { usesOf } from '../kernel/mounts.ts';
-import { VolumeError, type BlockSource, type SourceIdentity, type SourceLocation } from './block-source.ts';
+import { VolumeError, type BlockSource, type FileLocation, type SourceIdentity } from './block-source.ts';
 import { extent, type Extent } from './extent.ts';
 import { checkRange, withVolumeErrors } from './volume-errors.ts';
 
@@ -20,11 +20,18 @@ export interface OpenSourceOptions {
   readonly pastCache?: boolean | undefined;
 }
 
+export interface OpenFileSource extends BlockSource {
+  readonly location: FileLocation;
+}
+
 /**
  * Opens a regular file or block device for reading. Its size is fixed from here on.
  * @throws {VolumeError} `volume-not-found`, `volume-denied`, `volume-kind`, `volume-io`
  */
-export async function openSource(path: string, { signal, pastCache = true }: OpenSourceOptions): Promise<BlockSource> {
+export async function openSource(
+  path: string,
+  { signal, pastCache = true }: OpenSourceOptions,
+): Promise<OpenFileSource> {
   signal.throwIfAborted();
   return await withVolumeErrors(
     () => `open ${path} for reading`,
@@ -46,9 +53,9 @@ export async function openSource(path: string, { signal, pastCache = true }: Ope
  * @throws {VolumeError} as `openSource`; `volume-changed` when it has become shorter
  */
 export async function reopenSource(
-  location: SourceLocation,
+  location: FileLocation,
   { signal }: { readonly signal: AbortSignal },
-): Promise<BlockSource> {
+): Promise<OpenFileSource> {
   signal.throwIfAborted();
   const { path, sizeBytes, pastCache } = location;
   return await withVolumeErrors(
@@ -82,12 +89,12 @@ export async function kindOf(path: string): Promise<'file' | 'device'> {
   throw new VolumeError('volume-kind', `${path} is neither a regular file nor a block device`);
 }
 
-class FileSource implements BlockSource {
-  readonly location: SourceLocation;
+class FileSource implements OpenFileSource {
+  readonly location: FileLocation;
   readonly sizeBytes: number;
   readonly #file: DirectFile;
 
-  constructor(file: DirectFile, location: SourceLocation) {
+  constructor(file: DirectFile, location: FileLocation) {
     this.#file = file;
     this.location = location;
     this.sizeBytes = location.sizeBytes;

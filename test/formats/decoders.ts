@@ -5,12 +5,21 @@
  */
 import assert from 'node:assert/strict';
 import { openSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { blobId } from '../../src/blobs/blob-store.ts';
 import { CacheFile } from '../../src/blobs/cache-file.ts';
+import { completeGroup } from '../../src/pool/group-intent.ts';
+import { PoolLayout } from '../../src/pool/pool-layout.ts';
+import {
+  encodeRecord,
+  poolRecordSchema,
+  readRecord,
+  snapshotRecordSchema,
+  volumeRecordSchema,
+} from '../../src/pool/pool-records.ts';
 import { ErrorCorrection } from '../../src/repository/ecc/error-correction.ts';
 import { ShardLayouts } from '../../src/repository/ecc/shard-layout.ts';
 import { decodeShards, encodeShards, shardedPath } from '../../src/blobs/directory/shards.ts';
@@ -182,7 +191,49 @@ export const decoders: Readonly<Record<string, Decoder>> = {
     assert.equal(await readFilesState(path, { ...state, owners: !state.owners }), undefined);
     return await readFilesState(path, state);
   },
+  'pool-record': async ({ bytes }) => await readPoolRecord(bytes, poolRecordSchema),
+  'pool-volume': async ({ bytes }) => await readPoolRecord(bytes, volumeRecordSchema),
+  'pool-snapshot': async ({ bytes }) => await readPoolRecord(bytes, snapshotRecordSchema),
+  'pool-group': completePoolGroup,
 };
+
+/** A record as it is read; written again it says the same. */
+async function readPoolRecord<T extends Parameters<typeof encodeRecord>[0]>(
+  bytes: Buffer,
+  schema: Parameters<typeof readRecord<T>>[1],
+): Promise<T | undefined> {
+  await using folder = await temporaryFolder('formats');
+  const path = join(folder.path, 'record');
+  await writeFile(path, bytes);
+  const record = readRecord(path, schema);
+  assert.ok(record !== undefined);
+  assert.deepEqual(JSON.parse(Buffer.from(encodeRecord(record)).toString()), record);
+  return record;
+}
+
+/** Where each member is once the group is completed, and what it was called before. */
+async function completePoolGroup({ bytes, options }: Example): Promise<unknown> {
+  await using folder = await temporaryFolder('formats');
+  const layout = new PoolLayout(folder.path);
+  const { members } = JSON.parse(bytes.toString()) as {
+    readonly members: readonly { readonly staged: string; readonly volume: string; readonly snapshot: string }[];
+  };
+  for (const { staged, volume } of members) {
+    await mkdir(join(layout.staging, staged), { recursive: true });
+    await writeFile(join(layout.staging, staged, 'name'), staged);
+    await mkdir(layout.snapshots(volume), { recursive: true });
+  }
+  const name = `group-${options['id']}.json`;
+  await writeFile(join(layout.staging, name), bytes);
+  await completeGroup(layout, name);
+  assert.deepEqual(await readdir(layout.staging), []);
+  const places = members.map(({ volume, snapshot }) => layout.snapshot(volume, snapshot));
+  const found = places.map(async (place) => [
+    place.slice(folder.path.length + 1),
+    await readFile(join(place, 'name'), 'utf8'),
+  ]);
+  return Object.fromEntries(await Promise.all(found)) as unknown;
+}
 
 /** The postamble, the local index that it points to, and the contents that this names. */
 function decodePack({ bytes, options }: Example): unknown {

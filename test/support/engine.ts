@@ -76,6 +76,8 @@ export async function backupFile(
         origin: { ...identity, path },
         parent: 'auto',
         trustMtime: false,
+        offers: [],
+        trustChanges: false,
         strict: false,
         allowChanges: false,
         tags: {},

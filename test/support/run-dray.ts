@@ -11,6 +11,7 @@ export interface DrayPlace {
   readonly repository: string;
   readonly cache: string;
   readonly password: string;
+  readonly pool?: string;
 }
 
 export interface DrayEnded {
@@ -28,8 +29,9 @@ export interface DrayProcess {
   signal(name: NodeJS.Signals): void;
 }
 
-export function startDray({ repository, cache, password }: DrayPlace, args: readonly string[]): DrayProcess {
-  const env = { ...process.env, DRAY_REPOSITORY: repository, DRAY_CACHE_DIR: cache, DRAY_PASSWORD: password };
+export function startDray({ repository, cache, password, pool }: DrayPlace, args: readonly string[]): DrayProcess {
+  const named = { DRAY_REPOSITORY: repository, DRAY_CACHE_DIR: cache, DRAY_PASSWORD: password };
+  const env = { ...process.env, ...named, ...(pool !== undefined && { DRAY_POOL: pool }) };
   const child = spawn(program, [...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = Promise.withResolvers<DrayEnded>();
   child.on('error', ended.reject);

@@ -26,7 +26,9 @@ import {
   type RepositoryAction,
   requestsText,
 } from './open-repository.ts';
+import { meansVolume } from './means-volume.ts';
 import { restoreFolder } from './restore-files.ts';
+import { restoreToVolume } from './restore-volume.ts';
 
 export const restore: RepositoryAction<RestoreOptions> = async (context, options, opening) => {
   const { signal } = context;
@@ -37,6 +39,11 @@ export const restore: RepositoryAction<RestoreOptions> = async (context, options
   const set = await repository.manifests.load({ signal });
   const named = parseSnapshotPath(options.snapshot);
   const snapshot = resolveSnapshot(set, named.snapshot);
+  if (await meansVolume(context, options.target, { isNew: true })) {
+    const content = await openContent(repository, { snapshot, path: named.path }, { asFolder: false, signal });
+    if (content.kind === 'folder') throw new CliError('usage', 'a volume takes an image; this is a folder');
+    return await restoreToVolume(context, options, { volume: content.volume, opened, workers });
+  }
   refuseRepository(opened.store, options.target);
   const asFolder = options.target.endsWith('/') || (await isFolder(options.target));
   const content = await openContent(repository, { snapshot, path: named.path }, { asFolder, signal });

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 
 import { listSnapshots, userTagPrefix, type Snapshot } from '../../repository/manifest/snapshot.ts';
+import { canonicalNbdUrl, isNbdUrl, parseNbdUrl } from '../../nbd/nbd-url.ts';
 import { formatSource, parseSource, type SnapshotSource } from '../../repository/manifest/snapshot-source.ts';
 import { decodeVolumeTags } from '../../repository/tree/volume-tags.ts';
 import { formatGoTime } from '../../std/go-time.ts';
@@ -92,8 +93,9 @@ function kindOf({ tags, rootEntry }: Snapshot): SnapshotRow['kind'] {
   return rootEntry.type !== 'd' || (files === 1 && dirs <= 1 && symlinks === 0) ? 'file' : 'files';
 }
 
-/** A source as users name it: `user@host:/path`, or a path of their own. */
+/** A source as users name it: `user@host:/path`, or a path or the address of an export of their own. */
 export function sourceOf(context: CliContext, text: string): SnapshotSource {
+  if (isNbdUrl(text)) return { ...context.identity, path: canonicalNbdUrl(parseNbdUrl(text)) };
   return parseSource(text) ?? { ...context.identity, path: resolve(text) };
 }
 

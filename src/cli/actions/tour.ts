@@ -11,6 +11,7 @@ import { openTourFolder } from './tour-folder.ts';
 import { imageBytesMin } from './tour-image.ts';
 import { shellWord, TourShell, type TourStep } from './tour-shell.ts';
 import { runSteps } from './tour-steps.ts';
+import { poolBytes, runVolumeSteps, volumesMissing } from './tour-volume-steps.ts';
 
 /** The volume, a copy, two restored, two repositories of most of it: times the volume's size. */
 const spaceFactor = 6;
@@ -24,7 +25,7 @@ export const tour: Action<TourOptions> = async (context, { keep, folder: wanted,
     throw new CliError('usage', `the tour's volume must have at least ${formatSize(imageBytesMin)}`);
   }
   const startedMs = clock.monotonicMs();
-  await using opened = await openTourFolder({ folder: wanted, keep, needsBytes: sizeBytes * spaceFactor });
+  await using opened = await openTourFolder({ folder: wanted, keep, needsBytes: sizeBytes * spaceFactor + poolBytes });
   const folder = opened.path;
   if (keep) log.info(`Everything stays in ${folder}.`);
   const settings = {
@@ -36,6 +37,11 @@ export const tour: Action<TourOptions> = async (context, { keep, folder: wanted,
   announce(context, { folder, keep, settings });
   const shell = new TourShell({ folder, env, say: (line) => log.info(line), clock, signal });
   await runSteps({ shell, folder, sizeBytes, signal });
+  const missing = await volumesMissing({ path: env.PATH, uid: process.getuid?.() ?? -1 });
+  log.info('');
+  if (missing === undefined) log.info('Now volumes that know what has changed in them, in a pool.');
+  else log.info(`The chapter on volumes and pools is left out: ${missing}.`);
+  if (missing === undefined) await runVolumeSteps({ shell, folder, signal });
   const durationMs = Math.round(clock.monotonicMs() - startedMs);
   await print(context, { folder, kept: keep, sizeBytes, durationMs, steps: shell.steps });
   log.info('');

@@ -1,6 +1,6 @@
 /**
  * What a command is given besides its own options: the world (streams, clock, randomness, the root signal) and the
- * answers to the questions that every command asks in the same way: which repository, whose password, which cache, who am I.
+ * answers to the questions that every command asks in the same way: which repository, which pool, whose password, which cache, who am I.
  * Values are looked up when they are asked for, so `--help` and wrong usage touch nothing.
  */
 import { isAbsolute, join } from 'node:path';
@@ -36,6 +36,7 @@ export interface CliParts {
 /** The options that stand before or after any command. */
 export interface GlobalOptions {
   readonly repository?: string;
+  readonly pool?: string;
   readonly passwordFile?: string;
   readonly passwordCommand?: string;
   readonly cacheDir?: string;
@@ -119,6 +120,18 @@ export class CliContext {
     const url = named ?? this.#globals().repository ?? this.env['DRAY_REPOSITORY'];
     if (!url) throw new CliError('usage', 'no repository is named: use --repository URL, or set DRAY_REPOSITORY');
     return url;
+  }
+
+  /** Whether somebody has said which pool is meant. */
+  get poolNamed(): boolean {
+    return Boolean(this.#globals().pool ?? this.env['DRAY_POOL']);
+  }
+
+  /** The pool's directory: `named` (an argument of the command), `--pool`, or `DRAY_POOL`. @throws {CliError} `usage` */
+  poolPath(named?: string): string {
+    const path = named ?? this.#globals().pool ?? this.env['DRAY_POOL'];
+    if (!path) throw new CliError('usage', 'no pool is named: use --pool DIR, or set DRAY_POOL');
+    return path;
   }
 
   /** What an S3 repository's URL leaves open: the region of AWS's tools, and whether its endpoint must be https. */

@@ -4,10 +4,18 @@ import { DrayError } from '../../std/dray-error.ts';
  * - `usage`: the command line does not say what is needed, or says two things that exclude each other.
  * - `password-missing`: no source of a password, or an empty one. `password-source`: the file or command named did not give one.
  * - `password-spaces`: a new password that kopia could not be told. `snapshot-pinned`: it is not to be deleted.
+ * - `need-missing`: nothing in the pool is kept for that repository. `revert-unsaved`: a revert would lose what no snapshot holds.
  * - `tour-failed`: a step of the tour ended otherwise than the tour says.
  */
 export class CliError extends DrayError<
-  'usage' | 'password-missing' | 'password-source' | 'password-spaces' | 'snapshot-pinned' | 'tour-failed'
+  | 'usage'
+  | 'password-missing'
+  | 'password-source'
+  | 'password-spaces'
+  | 'snapshot-pinned'
+  | 'need-missing'
+  | 'revert-unsaved'
+  | 'tour-failed'
 > {}
 
 /** The reason of the root signal once the user or the system asked the program to end. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { CliError } from './cli-error.ts';
-import { parsePeriod } from './durations.ts';
+import { parsePeriod, parseShortTime } from './durations.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
 
@@ -25,5 +25,18 @@ test('a period > that is nothing else is refused', () => {
       (error) => error instanceof CliError && error.code === 'usage',
       text,
     );
+  }
+});
+
+test('durations > what writers wait is written in milliseconds, seconds and minutes', () => {
+  const expected: Readonly<Record<string, number>> = {
+    '500ms': 500,
+    '5s': 5000,
+    ' 2 min ': 120_000,
+    '60min': 3_600_000,
+  };
+  for (const [text, ms] of Object.entries(expected)) assert.equal(parseShortTime(text), ms, text);
+  for (const text of ['', '5', '0s', '-1s', '61min', '1h', '1.5s', '5 sec']) {
+    assert.throws(() => parseShortTime(text), { code: 'usage' }, text);
   }
 });

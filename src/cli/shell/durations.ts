@@ -1,4 +1,4 @@
-/** How people write lengths of time that a repository keeps: whole days above all. */
+/** How people write lengths of time: what a repository keeps in hours and days, what writers wait in seconds. */
 import { CliError } from './cli-error.ts';
 
 const hourMs = 60 * 60 * 1000;
@@ -16,6 +16,19 @@ export function parsePeriod(text: string): number {
       'usage',
       `${JSON.stringify(text)} is not a length of time up to 100y; write it as 36h, 30d, 6w or 7y`,
     );
+  }
+  return ms;
+}
+
+const shortUnits: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000 };
+const shortMsMax = 60 * 60_000;
+
+/** Milliseconds, from `500ms`, `5s` or `2min`; an hour at most. @throws {CliError} `usage` */
+export function parseShortTime(text: string): number {
+  const match = /^(\d{1,7})\s*(ms|s|min)$/i.exec(text.trim());
+  const ms = match === null ? Number.NaN : Number(match[1]) * (shortUnits[match[2]!.toLowerCase()] ?? Number.NaN);
+  if (!(ms > 0 && ms <= shortMsMax)) {
+    throw new CliError('usage', `${JSON.stringify(text)} is not a length of time up to 60min; write it as 500ms or 5s`);
   }
   return ms;
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BlobError } from '../../blobs/blob-store.ts';
+import { FreezeError } from '../../kernel/freeze-guard.ts';
+import { PoolError } from '../../pool/pool-error.ts';
 import { RepositoryError } from '../../repository/repository-error.ts';
 import { DrayError } from '../../std/dray-error.ts';
 import { VolumeError } from '../../volume/block-source.ts';
@@ -23,6 +25,10 @@ test('exit codes > are those that the documentation promises', () => {
     [new RepositoryError('content-missing', ''), 4],
     [new VolumeError('volume-busy', ''), 5],
     [new RepositoryError('repository-locked', ''), 5],
+    [new PoolError('pool-volume-missing', ''), 3],
+    [new PoolError('pool-damaged', ''), 4],
+    [new PoolError('pool-in-use', ''), 5],
+    [new PoolError('pool-name', ''), 2],
     [new Interrupted('SIGINT'), 130],
     [new RepositoryError('repository-password', ''), 1],
     [new BlobError('blob-no-space', ''), 1],
@@ -85,4 +91,11 @@ test('error report > too many open files are no defect, and the advice is about 
     assert.match(text, /next: .*--parallel.*ulimit -n/);
     assert.doesNotMatch(text, /defect/);
   }
+});
+
+test('error report > of a freeze that failed the reason tells what to do', () => {
+  const stuck = new FreezeError('freeze-stuck', 'thaw /mnt/data');
+  const error = new PoolError('pool-freeze', 'the file systems could not be held still', { cause: stuck });
+  assert.match(report(error), /next: .*fsfreeze --unfreeze MOUNTPOINT/);
+  assert.match(report(new PoolError('pool-freeze', 'let go after 5000 ms')), /next: .*--freeze-bound/);
 });

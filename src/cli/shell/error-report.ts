@@ -12,6 +12,9 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'password-missing': 'Set DRAY_PASSWORD, or use --password-file FILE or --password-command COMMAND.',
   'password-source': 'Check that the file can be read, or that the command prints the password and ends with status 0.',
   'password-spaces': 'Choose a password that neither begins nor ends with white space; inside it does no harm.',
+  'need-missing': '"dray pool status" shows the repositories that snapshots are kept for.',
+  'revert-unsaved':
+    'Take a snapshot of it first ("dray snapshot create"), and nothing is lost; or say --force to lose it.',
   'tour-failed':
     'The tour stops at the first thing that is not as it says. Run it again with --keep and look at the folder.',
   interrupted: 'Nothing is lost: run the same command again and it goes on from where it stopped.',
@@ -61,6 +64,20 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'volume-read-only': 'The target cannot be written: check its mount, "blockdev --getro" and its permissions.',
   'volume-io': 'The device or filesystem reported an error; look at "dmesg" before trying again.',
 
+  'nbd-url':
+    'Write an export as nbd://HOST:PORT/EXPORT or nbd+unix:///EXPORT?socket=PATH, with nbds for TLS and tls-certificates=FOLDER for the ' +
+    'authority to trust. Put it in quotes; a file of such a name is ./nbd:….',
+  'nbd-unreachable':
+    'Check that the server runs and takes another client (qemu-nbd: --shared), then run the command again; with the same ' +
+    '--source-id it goes on from where it stopped.',
+  'nbd-export-missing': 'Check the name of the export; "nbdinfo --list" or "qemu-nbd --list" shows what a server has.',
+  'nbd-refused': 'Look at what the server logs: whom it lets in, and how, is set there.',
+  'nbd-tls':
+    'Write nbds:// (or nbds+unix://) for TLS, with tls-certificates=FOLDER that holds ca-cert.pem, and client-cert.pem and client-key.pem where the ' +
+    'server asks who you are; tls-hostname=NAME where its certificate names another host.',
+  'nbd-protocol': 'Something else listens there, or the server is faulty; nothing that it said was stored.',
+  'nbd-io': 'Look at what the server logs: it could not read what it serves.',
+
   'repository-missing': 'Check --repository (or DRAY_REPOSITORY); "dray repository create URL" makes a new one.',
   'repository-foreign': 'Choose an empty or new folder; nothing was changed there.',
   'repository-exists': 'Use it as it is, or choose another place.',
@@ -86,6 +103,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'The repository is not concerned: whatever is in the cache is made again.',
 
   'changes-invalid': 'Mend the list, or leave --changes out: the run then reads everything.',
+  'changes-incomparable': 'A backup finds another way by itself: it reads what it cannot compare.',
 
   'compressor-unsupported':
     'Name another one for this run with --compression, or change the policy with "kopia policy set --compression".',
@@ -97,7 +115,48 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'maintenance-running': 'Wait until it has ended; a process that was killed holds nothing.',
   'maintenance-late': 'Nothing is lost: run the command again, on a machine that is not suspended meanwhile.',
 
-  degraded: 'Give the changes with --changes, or leave --strict out: the run then reads everything.',
+  degraded: 'Mend what the message names, or leave --strict out: the run then uses what can serve.',
+
+  'pool-missing':
+    'Check --pool (or DRAY_POOL). One in an image is mounted again after a reboot with "dray pool open DIR"; "dray pool create DIR" makes a new one.',
+  'pool-foreign': 'Choose an empty or new folder; nothing was changed there.',
+  'pool-exists': 'Use it as it is, or choose another place.',
+  'pool-version': 'Use a newer dray: it has made or changed this pool.',
+  'pool-reflink':
+    'Choose a folder on XFS (mkfs.xfs -m reflink=1) or btrfs, or make it in an image: dray pool create DIR --image FILE --size 50G',
+  'pool-image':
+    'Check where the image is: "dray pool open DIR --image FILE" opens one that was moved. Mounting needs root.',
+  'pool-mkfs': 'Install what makes this file system: the package xfsprogs for XFS, e2fsprogs for ext4.',
+  'pool-damaged': '"dray pool check --dry-run" names all that is damaged; "dray pool check" mends what can be mended.',
+  'pool-busy': 'Wait until it has ended, and run the command again; a process that was killed holds nothing.',
+  'pool-io':
+    'Devices, mounts and images need root: run the command with sudo. For an error of the disk look at "dmesg" first.',
+  'pool-reserve':
+    'Delete snapshots that are not needed ("dray snapshot list --volume NAME"), or give the file system of the pool more room. ' +
+    'Volumes can be written to as before.',
+  'pool-no-space':
+    'Delete snapshots that are not needed ("dray snapshot delete VOLUME@NAME"), or give the file system of the pool more room.',
+  'pool-name': 'Names are as data-1; a snapshot is named VOLUME@NAME, as data-1@monday.',
+  'pool-size': 'Write a whole number of 4096 bytes, such as 10G.',
+  'pool-volume-missing': '"dray volume list" shows what there is.',
+  'pool-volume-exists': 'Choose another name, or delete that one first with "dray volume delete".',
+  'pool-snapshot-missing': '"dray snapshot list --volume NAME" shows what there is.',
+  'pool-snapshot-exists': 'Choose another name, or leave --name out: the time is taken then.',
+  'pool-in-use':
+    'Unmount it, and end its device with "dray volume detach NAME" or "dray snapshot detach VOLUME@NAME"; wait for a backup that reads it.',
+  'pool-needed':
+    'The next backup builds on it, and reads everything without it: --force deletes it all the same. Of a repository that is gone, ' +
+    '"dray pool forget REPOSITORY" releases all of them.',
+  'pool-has-snapshots': 'Say --with-snapshots to delete them as well; "dray snapshot list --volume NAME" shows them.',
+  'pool-shrink': 'Shrink the file system on it first, then say --shrink --force.',
+  'pool-freeze':
+    'Nothing is frozen now: run the command again, with a longer --freeze-bound where much is written meanwhile. Unmounted, a volume needs none.',
+
+  'freeze-refused':
+    'Somebody else has frozen it, or it cannot be frozen: "fsfreeze --unfreeze" ends a freeze that was forgotten.',
+  'freeze-timeout': 'Run the command again when less is written, or with a longer --freeze-bound.',
+  'freeze-guard-lost': 'Nothing is frozen now: run the command again.',
+  'freeze-stuck': 'Whoever writes there waits: end it with "fsfreeze --unfreeze MOUNTPOINT", and look at "dmesg".',
 };
 
 /** What to do next, where there is something to say. */
@@ -109,7 +168,9 @@ export function adviceFor(error: unknown): string | undefined {
   if (causesOf(error).some(isTooManyFiles)) {
     return 'Too many files are open at once: use a smaller --parallel, or raise the limit (ulimit -n).';
   }
-  const code = knownCodeOf(error);
+  // Of a freeze that failed only the reason tells what to do.
+  const frozen = causesOf(error).find(isFreezeFailure);
+  const code = knownCodeOf(frozen ?? error);
   return code === undefined ? undefined : adviceByCode[code];
 }
 
@@ -135,6 +196,12 @@ function describe(error: unknown): string {
   if (error instanceof AggregateError)
     return `${error.message || 'several things failed'} (the first of ${error.errors.length} follows)`;
   return printable(error instanceof Error ? error.message || error.name : String(error));
+}
+
+/** By its code: the class is loaded with foreign calls. */
+function isFreezeFailure(error: unknown): boolean {
+  const code: unknown = error instanceof DrayError ? error.code : undefined;
+  return typeof code === 'string' && code.startsWith('freeze-');
 }
 
 /** What Node throws for a failed system call, such as ENOSPC in the cache folder. */

@@ -4,7 +4,10 @@
  */
 import type { BlobError } from '../../blobs/blob-store.ts';
 import type { ChangesError } from '../../changes/changes.ts';
+import type { FreezeError } from '../../kernel/freeze-guard.ts';
 import type { MaintenanceError } from '../../maintenance/maintenance-error.ts';
+import type { NbdError } from '../../nbd/nbd-error.ts';
+import type { PoolError } from '../../pool/pool-error.ts';
 import type { RepositoryError } from '../../repository/repository-error.ts';
 import { DrayError } from '../../std/dray-error.ts';
 import type { BackupError } from '../../transfer/backup-request.ts';
@@ -34,10 +37,13 @@ export type KnownCode = (
   | Interrupted
   | BlobError
   | VolumeError
+  | NbdError
   | RepositoryError
   | ChangesError
   | BackupError
   | MaintenanceError
+  | PoolError
+  | FreezeError
 )['code'];
 
 const { failed, usage, notFound, damaged, busy, degraded, interrupted } = exitCodes;
@@ -47,6 +53,8 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'password-missing': usage,
   'password-source': failed,
   'password-spaces': usage,
+  'need-missing': notFound,
+  'revert-unsaved': failed,
   'tour-failed': failed,
   interrupted,
 
@@ -80,6 +88,14 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'volume-read-only': failed,
   'volume-io': failed,
 
+  'nbd-url': usage,
+  'nbd-unreachable': failed,
+  'nbd-export-missing': notFound,
+  'nbd-refused': failed,
+  'nbd-tls': failed,
+  'nbd-protocol': failed,
+  'nbd-io': failed,
+
   'repository-missing': notFound,
   'repository-foreign': failed,
   'repository-exists': failed,
@@ -98,6 +114,7 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'index-cache': failed,
 
   'changes-invalid': usage,
+  'changes-incomparable': failed,
 
   degraded,
   'compressor-unsupported': failed,
@@ -106,6 +123,35 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'maintenance-clock': failed,
   'maintenance-running': busy,
   'maintenance-late': failed,
+
+  'pool-missing': notFound,
+  'pool-foreign': failed,
+  'pool-exists': failed,
+  'pool-version': failed,
+  'pool-reflink': failed,
+  'pool-image': failed,
+  'pool-mkfs': failed,
+  'pool-damaged': damaged,
+  'pool-busy': busy,
+  'pool-io': failed,
+  'pool-reserve': failed,
+  'pool-no-space': failed,
+  'pool-name': usage,
+  'pool-size': usage,
+  'pool-volume-missing': notFound,
+  'pool-volume-exists': failed,
+  'pool-snapshot-missing': notFound,
+  'pool-snapshot-exists': failed,
+  'pool-in-use': busy,
+  'pool-needed': busy,
+  'pool-has-snapshots': failed,
+  'pool-shrink': failed,
+  'pool-freeze': failed,
+
+  'freeze-refused': failed,
+  'freeze-timeout': busy,
+  'freeze-guard-lost': failed,
+  'freeze-stuck': failed,
 };
 
 /** The exit status of a command that ended with this error. */

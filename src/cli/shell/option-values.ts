@@ -1,7 +1,9 @@
 /** Adapters between commander, which wants an error of its own, and the parsers of values, which know nothing of it. */
 import { InvalidArgumentError, Option } from 'commander';
+import { checkPoolName, parseSnapshotName, type SnapshotName } from '../../pool/pool-names.ts';
+import { PoolError } from '../../pool/pool-error.ts';
 import { CliError } from './cli-error.ts';
-import { parsePeriod } from './durations.ts';
+import { parsePeriod, parseShortTime } from './durations.ts';
 import { parsePercent, parseRate, parseSize } from './sizes.ts';
 
 /** `--flag <size>`, parsed to bytes. */
@@ -22,6 +24,11 @@ export function percentOption(flags: string, description: string): Option {
 /** `--flag <period>`, parsed to milliseconds. */
 export function periodOption(flags: string, description: string): Option {
   return new Option(flags, description).argParser(adapt(parsePeriod));
+}
+
+/** `--flag <time>`, parsed to milliseconds. */
+function timeOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser(adapt(parseShortTime));
 }
 
 /** `--flag <n>`, a whole number of at least `min`. */
@@ -75,6 +82,34 @@ export const volumePath: (text: string) => string = adapt((text) => {
   return text;
 });
 
+/** Ids of a repository's snapshots are hexadecimal, so what has this mark is the pool's. */
+export function isPoolSnapshot(text: string): boolean {
+  return text.includes('@');
+}
+
+/** An argument `VOLUME@SNAPSHOT`. */
+export const poolSnapshot: (text: string) => SnapshotName = adapt(parseSnapshotName);
+
+/** An argument that names a volume of the pool. */
+export const volumeName: (text: string) => string = adapt((text) => checkPoolName(text, 'volume'));
+
+/** As `volumeName`, for an argument that may be given several times. */
+export const volumeNames = (text: string, others: readonly string[] = []): readonly string[] => [
+  ...others,
+  volumeName(text),
+];
+
+/** `--flag <name>`, of a snapshot of the pool that is to be made. */
+export function snapshotNameOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser(adapt((text) => checkPoolName(text, 'snapshot')));
+}
+
+/** The id of a repository's snapshot, or its beginning. */
+export const snapshotId: (text: string) => string = adapt((text) => {
+  if (!/^[0-9a-f]{1,64}$/.test(text)) throw new CliError('usage', 'it must be the id of a snapshot of the repository');
+  return text;
+});
+
 function parseCount(text: string, { min, max }: { readonly min: number; readonly max: number }): number {
   const count = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
   if (!(count >= min && count <= max)) throw new CliError('usage', `it must be a whole number from ${min} to ${max}`);
@@ -94,8 +129,12 @@ function adapt<Value>(parse: (text: string) => Value): (text: string) => Value {
     try {
       return parse(text);
     } catch (error) {
-      if (error instanceof CliError) throw new InvalidArgumentError(error.message);
+      if (error instanceof CliError || error instanceof PoolError) throw new InvalidArgumentError(error.message);
       throw error;
     }
   };
 }
+
+/** Of a file system that is frozen for its snapshot. */
+export const freezeBoundOption = (): Option =>
+  timeOption('--freeze-bound <time>', 'the longest that writers of a mounted volume may wait').default(5000, '5s');

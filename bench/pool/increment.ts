@@ -1,0 +1,192 @@
+/**
+ * A hundredth of a sparse volume changes: `dray backup VOLUME`, which makes a snapshot and reads what differs from the last
+ * one, beside peers that read the same image. The same changes of a volume of twice the size and data tell whether the
+ * time is that of the changes. What came out last is restored and compared, byte for byte.
+ */
+import { firstDifference } from '../../src/cli/actions/first-difference.ts';
+import { atLeast, type Bar } from '../bars.ts';
+import type { Measurement } from '../measure.ts';
+import { DrayPeer } from '../peers/dray.ts';
+import { KopiaPeer } from '../peers/kopia.ts';
+import { findOrBuildPeer, type Peer } from '../peers/peer.ts';
+import { ResticPeer } from '../peers/restic.ts';
+import { runsTable } from '../report.ts';
+import { Samples } from '../samples.ts';
+import { settle } from '../workspace.ts';
+import { BenchPool } from './bench-pool.ts';
+import type { PoolBench, PoolFindings, PoolPart } from './pool-part.ts';
+import { changeVolume, fillVolume, type ChangePattern, type SparseVolume } from './sparse-volume.ts';
+
+const gib = 2 ** 30;
+const changedShare = 0.01;
+const timesWanted = 10;
+const drift = 0.1;
+
+interface Subject extends SparseVolume {
+  readonly name: 'once' | 'twice';
+  readonly title: string;
+  readonly device: string;
+}
+
+/** `readBytes` is of the volume, as the program says. */
+interface Increment {
+  readonly snapshot: string;
+  readonly rung: string;
+  readonly readBytes: number;
+}
+
+interface Running extends PoolBench {
+  readonly pool: BenchPool;
+  readonly dray: DrayPeer;
+  readonly peers: readonly Peer[];
+  readonly subjects: readonly Subject[];
+  readonly changeBytes: number;
+  /** Of this part alone. */
+  readonly own: Samples;
+}
+
+export const incrementPart: PoolPart = {
+  name: 'increment',
+  title: 'Incremental backup of 1 %',
+  needsBytes: 55 * gib,
+  run: measureIncrement,
+};
+
+async function measureIncrement(bench: PoolBench): Promise<PoolFindings> {
+  const { workspace, signal, small } = bench;
+  await using pool = await BenchPool.create(workspace, { sizeBytes: 96 * gib, signal });
+  const sizes = small ? { sizeBytes: 4 * gib, dataBytes: gib / 2 } : { sizeBytes: 64 * gib, dataBytes: 4 * gib };
+  const subjects = [
+    await makeSubject(pool, 'once', sizes),
+    await makeSubject(pool, 'twice', { sizeBytes: 2 * sizes.sizeBytes, dataBytes: 2 * sizes.dataBytes }),
+  ];
+  const dray = new DrayPeer({ folder: workspace.path('dray'), signal });
+  const peers = await peersOf(bench);
+  const changeBytes = sizes.sizeBytes * changedShare;
+  const running: Running = { ...bench, pool, dray, peers, subjects, changeBytes, own: new Samples() };
+  try {
+    await storeAll(running);
+    for (let round = 0; round < bench.rounds; round++) {
+      console.log(`--- round ${round + 1} of ${bench.rounds}`);
+      await runRound(running, { pattern: 'as an application', round });
+    }
+    for (let round = 0; round < bench.rounds; round++) await runRound(running, { pattern: 'scattered', round });
+    await mustRestore(running);
+  } finally {
+    for (const peer of [dray, ...peers]) await peer.remove();
+  }
+  return { bars: barsOf(running), how: howOf(running), tables: runsTable(running.own) };
+}
+
+async function makeSubject(pool: BenchPool, name: Subject['name'], size: SparseVolume): Promise<Subject> {
+  await pool.makeVolume(name, size);
+  fillVolume(pool.imageOf(name), size, name);
+  return { name, title: `${size.sizeBytes / gib} GiB`, device: await pool.attach(name), ...size };
+}
+
+async function peersOf({ workspace, signal }: PoolBench): Promise<Peer[]> {
+  const peers: Peer[] = [];
+  for (const [name, PeerClass] of [
+    ['kopia', KopiaPeer],
+    ['restic', ResticPeer],
+  ] as const) {
+    const program = await findOrBuildPeer(name);
+    if (program !== undefined) peers.push(new PeerClass(program, { folder: workspace.path(name), signal }));
+  }
+  return peers;
+}
+
+async function storeAll(running: Running): Promise<void> {
+  const { dray, peers, subjects, pool, own } = running;
+  await dray.create();
+  for (const subject of subjects) {
+    settle();
+    own.add(`full backup of ${subject.title}, dray`, await backUp(running, subject), {
+      volumeBytes: subject.sizeBytes,
+    });
+  }
+  const [{ sizeBytes: volumeBytes, title, name }] = subjects as [Subject];
+  for (const peer of peers) {
+    await peer.create();
+    settle();
+    own.add(`full backup of ${title}, ${peer.name}`, await peer.backup(pool.imageOf(name)), { volumeBytes });
+  }
+}
+
+async function runRound(
+  running: Running,
+  { pattern, round }: { readonly pattern: ChangePattern; readonly round: number },
+): Promise<void> {
+  const { subjects, peers, changeBytes, pool, own } = running;
+  const seed = round * 2 + (pattern === 'scattered' ? 1 : 0);
+  for (const subject of subjects) changeVolume(subject.device, subject, { bytes: changeBytes, pattern, seed });
+  const runs = subjects.map((subject) => async () => {
+    const run = await backUp(running, subject);
+    if (run.rung !== 'extents') throw new Error(`${subject.title}: the changes came from ${run.rung}`);
+    const about = { volumeBytes: subject.sizeBytes, readBytes: run.readBytes };
+    own.add(`changes ${pattern}, ${subject.title}, dray`, run, about);
+  });
+  const [once] = subjects as [Subject];
+  // The peers read all of it whatever has changed.
+  for (const peer of pattern === 'scattered' ? [] : peers) {
+    runs.push(async () => {
+      const measured = await peer.backup(pool.imageOf(once.name));
+      own.add(`changes ${pattern}, ${once.title}, ${peer.name}`, measured, { volumeBytes: once.sizeBytes });
+    });
+  }
+  for (let at = 0; at < runs.length; at++) {
+    settle();
+    await runs[(at + round) % runs.length]!();
+  }
+}
+
+async function backUp({ dray, pool }: Running, { name }: Subject): Promise<Measurement & Increment> {
+  const measured = await dray.run('backup', name, '--pool', pool.path, '-o', 'json');
+  return { ...measured, ...(JSON.parse(measured.stdout) as Increment) };
+}
+
+/** A fast backup of other bytes would be worth nothing. */
+async function mustRestore(running: Running): Promise<void> {
+  const { dray, pool, workspace, subjects, signal } = running;
+  const [once] = subjects as [Subject];
+  const { snapshot } = await backUp(running, once);
+  const target = workspace.path('restored.img');
+  await dray.restoreSnapshot(snapshot, target);
+  const at = await firstDifference(pool.imageOf(once.name), target, { signal });
+  await workspace.remove('restored.img');
+  if (at !== undefined) throw new Error(`byte ${at} of what was backed up differs from the volume`);
+}
+
+function barsOf({ own, subjects }: Running): Bar[] {
+  const [once, twice] = subjects as [Subject, Subject];
+  const secondsOf = (who: string, { title }: Subject, pattern: ChangePattern = 'as an application'): number =>
+    own.median(`changes ${pattern}, ${title}, ${who}`)?.wallSeconds ?? Number.NaN;
+  const step = `1 % of ${once.title} changed`;
+  const ours = secondsOf('dray', once);
+  const bars = ['kopia', 'restic'].map((peer) => {
+    const theirs = secondsOf(peer, once);
+    const factor = Number.isNaN(theirs) ? undefined : theirs / ours;
+    return atLeast(step, `≥ ${timesWanted}× ${peer}`, timesWanted, factor);
+  });
+  const patterns: readonly ChangePattern[] = ['as an application', 'scattered'];
+  for (const pattern of patterns) {
+    const ratio = secondsOf('dray', twice, pattern) / secondsOf('dray', once, pattern);
+    bars.push({
+      step: `${step}, ${pattern}: ${twice.title} ÷ ${once.title}`,
+      bar: `the same time ± ${drift * 100} %`,
+      measured: `${ratio.toFixed(2)}×`,
+      reached: Math.abs(ratio - 1) <= drift,
+    });
+  }
+  return bars;
+}
+
+function howOf({ subjects, changeBytes, peers }: Running): string {
+  const [once, twice] = subjects as [Subject, Subject];
+  const sizes = `${once.title} with ${once.dataBytes / gib} GiB of random bytes in regions of 256 MiB, evenly over it`;
+  return `Attached volumes without a file system: ${sizes}, and ${twice.title} with ${twice.dataBytes / gib} GiB. Between two backups
+${(changeBytes / 2 ** 20).toFixed(0)} MiB are overwritten through the device. "As an application": nine tenths of the bytes in runs of 4 MiB anywhere in the data (files,
+logs), one tenth in pages of 16 KiB in two of the regions (a database). "Scattered": pieces of 64 KiB anywhere in the data, so that
+nearly every chunk of 1 MiB has a change. \`dray backup VOLUME\` makes its snapshot itself; ${peers.map(({ name }) => name).join(' and ') || 'no peer'} read the volume's image as a file
+(kopia in parallel pieces, which it cannot of a device over its standard input). dray flushes what it stores before it ends, the others do not.`;
+}

@@ -1,0 +1,69 @@
+/**
+ * The rung `extents` of a pool's volume: what differs between the snapshot that is to be stored and the one that the
+ * parent in the repository was made of, found from where the file system keeps their blocks. The base is found by ids,
+ * which are never used twice; both files are open and locked against removal while they are compared.
+ */
+import { open } from 'node:fs/promises';
+import { holdSnapshot } from '../pool/hold-snapshot.ts';
+import { withPoolErrors } from '../pool/pool-error.ts';
+import type { Pool, PoolSnapshot } from '../pool/pool.ts';
+import { readableSnapshots } from '../pool/readable.ts';
+import { compareExtents, type ExtentDifference, type ImageFile } from './extents.ts';
+import type { ChangeOffer } from './ladder.ts';
+
+interface SignalOption {
+  readonly signal: AbortSignal;
+}
+
+/** `target` is held by the caller. */
+export function poolChanges(pool: Pool, target: PoolSnapshot): ChangeOffer {
+  return {
+    rung: 'extents',
+    async since({ tags }, { signal }) {
+      const { volume, record } = target;
+      if (tags.pool !== pool.id) return { refused: 'the parent is of no snapshot of this pool' };
+      if (tags.poolVolume !== record.volumeId)
+        return { refused: `the parent is of another volume that was named ${volume}` };
+      const base = readableSnapshots(pool, volume).find(({ record: { id } }) => id === tags.poolSnapshot);
+      if (base === undefined) return { refused: 'the snapshot in the pool that the parent was made of was removed' };
+      const { extents } = await comparePoolSnapshots(pool, { base, target }, { signal });
+      return { extents, reason: `the pool still has ${volume}@${base.name}, which the parent was made of` };
+    },
+  };
+}
+
+export interface ImageDifference extends ExtentDifference {
+  /** Of the target. */
+  readonly sizeBytes: number;
+}
+
+/**
+ * @throws {PoolError} `pool-snapshot-missing`, `pool-in-use` when one of them is being removed; and as `compareImages`
+ */
+export async function comparePoolSnapshots(
+  pool: Pool,
+  { base, target }: { readonly base: PoolSnapshot; readonly target: PoolSnapshot },
+  { signal }: SignalOption,
+): Promise<ImageDifference> {
+  using _base = await holdSnapshot(pool, base, { signal });
+  using _target = await holdSnapshot(pool, target, { signal });
+  return await compareImages({ base: base.image, target: target.image }, { signal });
+}
+
+/**
+ * Where two images of a pool may differ. Whoever calls sees to it that neither is written to or removed meanwhile.
+ * @throws {PoolError} `pool-io`; and as `compareExtents`
+ */
+export async function compareImages(
+  { base, target }: { readonly base: string; readonly target: string },
+  { signal }: SignalOption,
+): Promise<ImageDifference> {
+  await using files = new AsyncDisposableStack();
+  const image = async (path: string): Promise<ImageFile> => {
+    const file = await withPoolErrors(`open ${path}`, async () => await open(path, 'r'));
+    files.defer(async () => await file.close());
+    return { fd: file.fd, sizeBytes: (await file.stat()).size };
+  };
+  const [before, after] = [await image(base), await image(target)];
+  return { ...(await compareExtents(before, after, { signal })), sizeBytes: after.sizeBytes };
+}

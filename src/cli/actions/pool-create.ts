@@ -1,0 +1,27 @@
+import { createPool } from '../../pool/create-pool.ts';
+import { createImagePool } from '../../pool/pool-image.ts';
+import type { Action } from '../command.ts';
+import type { PoolCreateOptions } from '../pool-create.ts';
+import { exitCodes } from '../shell/exit-code.ts';
+import { formatSize } from '../shell/sizes.ts';
+import { poolParts } from './open-pool.ts';
+
+export const poolCreate: Action<PoolCreateOptions> = async (context, { directory, image }) => {
+  const { signal } = context;
+  const path = context.poolPath(directory);
+  const { layout, id } =
+    image === undefined
+      ? await createPool(path, poolParts(context), { signal })
+      : await createImagePool(path, poolParts(context), { image: image.path, sizeBytes: image.sizeBytes, signal });
+  const value = { pool: layout.root, id, image: image?.path, imageSizeBytes: image?.sizeBytes };
+  await context.output.record(value, {
+    names: [layout.root],
+    fields: [
+      ['Pool', layout.root],
+      ['Id', id],
+      ...(image === undefined ? [] : [['Image', `${image.path}, ${formatSize(image.sizeBytes)}`] as const]),
+    ],
+  });
+  if (image !== undefined) context.log.info('after a reboot, "dray pool open" mounts it again');
+  return exitCodes.done;
+};

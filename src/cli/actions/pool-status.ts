@@ -1,0 +1,60 @@
+import { findFaults, type Finding } from '../../pool/check-pool.ts';
+import { poolFigures, type PoolFigures } from '../../pool/inspect-pool.ts';
+import { needingRepositories } from '../../pool/needs.ts';
+import type { Action } from '../command.ts';
+import type { PoolStatusOptions } from '../pool-status.ts';
+import { exitCodes } from '../shell/exit-code.ts';
+import { formatSize } from '../shell/sizes.ts';
+import { openPool } from './open-pool.ts';
+
+export const poolStatus: Action<PoolStatusOptions> = async (context, { directory }) => {
+  const pool = openPool(context, directory);
+  const { room, fragmented, ...figures } = await poolFigures(pool, context);
+  const findings = findFaults(pool);
+  const repositories = needingRepositories(pool);
+  const value = {
+    pool: pool.layout.root,
+    id: pool.id,
+    created: pool.record.created,
+    ...room,
+    ...figures,
+    fragmented,
+    repositories,
+    healthy: findings.length === 0,
+    findings,
+  };
+  await context.output.record(value, {
+    names: [value.pool],
+    fields: [
+      ['Pool', value.pool],
+      ['Id', value.id],
+      ...figureFields({ room, fragmented, ...figures }),
+      ...repositories.map(({ url, repository, snapshots }): [string, string] => [
+        'Backups',
+        `to ${url} (${repository.slice(0, 12)}); snapshots kept for them: ${snapshots}`,
+      ]),
+      ['Health', healthText(findings)],
+    ],
+  });
+  return exitCodes.done;
+};
+
+function figureFields({ room, fragmented, ...figures }: PoolFigures): [string, string][] {
+  const { volumes, attached, snapshots, logicalBytes, uniqueBytes, sharedBytes, snapshotBytes } = figures;
+  const scattered = fragmented.map(({ volume, extents }) => `${volume} (${extents} extents)`);
+  return [
+    ['Volumes', `${volumes} of ${formatSize(logicalBytes)}, ${attached} attached`],
+    ['Snapshots', `${snapshots}, at least ${formatSize(snapshotBytes)} come back without them`],
+    ['Data', `${formatSize(uniqueBytes)} only in volumes, ${formatSize(sharedBytes)} shared with snapshots or clones`],
+    ['Free', `${formatSize(room.availableBytes)} of ${formatSize(room.totalBytes)}`],
+    ['Reserve', `${formatSize(room.reserveBytes)} are kept for what volumes write`],
+    ...(scattered.length === 0 ? [] : [['Fragmented', scattered.join(', ')] as [string, string]]),
+  ];
+}
+
+function healthText(findings: readonly Finding[]): string {
+  const [first] = findings;
+  if (first === undefined) return 'ok';
+  const others = findings.length === 1 ? '' : ` and ${findings.length - 1} more`;
+  return `${first.message}${others}; "dray pool check" tells more`;
+}

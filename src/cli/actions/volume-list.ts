@@ -1,0 +1,34 @@
+import { findFaults } from '../../pool/check-pool.ts';
+import { readableSnapshots, readableVolumes } from '../../pool/readable.ts';
+import type { Action } from '../command.ts';
+import { exitCodes } from '../shell/exit-code.ts';
+import { formatSize } from '../shell/sizes.ts';
+import type { VolumeListOptions } from '../volume-list.ts';
+import { openPool } from './open-pool.ts';
+import { describeVolume, type VolumeRow } from './volume-rows.ts';
+
+interface Row extends VolumeRow {
+  readonly snapshots: number;
+}
+
+export const volumeList: Action<VolumeListOptions> = async (context) => {
+  const pool = openPool(context);
+  const rows: Row[] = [];
+  for (const volume of readableVolumes(pool)) {
+    const snapshots = readableSnapshots(pool, volume.name).length;
+    rows.push({ ...(await describeVolume(volume, context)), snapshots });
+  }
+  for (const { message } of findFaults(pool)) context.log.warn(`${message}; "dray pool check" tells more`);
+  await context.output.list(rows, {
+    name: ({ name }) => name,
+    columns: [
+      { header: 'VOLUME', value: ({ name }) => name },
+      { header: 'SIZE', value: ({ sizeBytes }) => formatSize(sizeBytes), align: 'right' },
+      { header: 'ALLOCATED', value: ({ allocatedBytes }) => formatSize(allocatedBytes), align: 'right' },
+      { header: 'SNAPSHOTS', value: ({ snapshots }) => String(snapshots), align: 'right' },
+      { header: 'DEVICE', value: ({ device, readOnly }) => `${device ?? '-'}${readOnly === true ? ' (ro)' : ''}` },
+      { header: 'ORIGIN', value: ({ clonedFrom, restoredFrom }) => clonedFrom ?? restoredFrom?.slice(0, 12) ?? '-' },
+    ],
+  });
+  return exitCodes.done;
+};

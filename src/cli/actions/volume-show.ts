@@ -1,0 +1,44 @@
+import { fragmentedExtents, imageFigures } from '../../pool/inspect-pool.ts';
+import { snapshotName } from '../../pool/pool-names.ts';
+import type { Action } from '../command.ts';
+import { exitCodes } from '../shell/exit-code.ts';
+import { formatSize } from '../shell/sizes.ts';
+import type { VolumeShowOptions } from '../volume-show.ts';
+import { openPool } from './open-pool.ts';
+import { describeVolume, deviceText, sizeText } from './volume-rows.ts';
+
+export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) => {
+  const pool = openPool(context);
+  const volume = pool.volume(name);
+  const row = await describeVolume(volume, context);
+  const { extents, uniqueBytes, sharedBytes } = await imageFigures(volume.image, context);
+  const snapshots = pool.snapshots(name);
+  const parent = snapshots.find(({ record }) => record.id === row.parent)?.name;
+  const fragmented = extents > fragmentedExtents;
+  const value = {
+    ...row,
+    extents,
+    uniqueBytes,
+    sharedBytes,
+    fragmented,
+    snapshots: snapshots.map((each) => each.name),
+  };
+  const fields: [string, string | undefined][] = [
+    ['Volume', name],
+    ['Id', row.id],
+    ['Created', row.created],
+    ['Size', sizeText(row.sizeBytes)],
+    ['Sectors', `${row.sectorBytes} bytes`],
+    ['Allocated', formatSize(row.allocatedBytes)],
+    ['Data', `${formatSize(uniqueBytes)} of its own, ${formatSize(sharedBytes)} shared with snapshots or clones`],
+    ['Extents', `${extents}${fragmented ? ', fragmented: each snapshot makes writers wait for longer' : ''}`],
+    ['Device', deviceText(row)],
+    ['Parent', row.parent && (parent === undefined ? row.parent : snapshotName({ volume: name, snapshot: parent }))],
+    ['Cloned from', row.clonedFrom],
+    ['Restored from', row.restoredFrom],
+    ['Snapshots', value.snapshots.join(', ') || 'none'],
+  ];
+  const shown = fields.filter((field): field is [string, string] => field[1] !== undefined);
+  await context.output.record(value, { names: [name], fields: shown });
+  return exitCodes.done;
+};

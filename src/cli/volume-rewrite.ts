@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import { type Action, examples, run } from './command.ts';
+import type { CliContext } from './shell/cli-context.ts';
+import { countOption, volumeNames } from './shell/option-values.ts';
+
+export interface VolumeRewriteOptions {
+  /** `undefined`: all volumes of the pool. */
+  readonly names: readonly string[] | undefined;
+  /** Look again every minute, until interrupted. */
+  readonly watch: boolean;
+  /** A volume of more extents than this is gathered; `undefined`: those that make writers wait noticeably, or all that are named. */
+  readonly extentsMax: number | undefined;
+}
+
+export function registerVolumeRewrite(
+  parent: Command,
+  context: CliContext,
+  action: Action<VolumeRewriteOptions>,
+): void {
+  parent
+    .command('rewrite')
+    .summary('gather what lies scattered')
+    .description(
+      'Gathers the blocks of fragmented volumes, while they are used: the more extents a volume has, the longer each snapshot\n' +
+        'makes its writers wait. Nothing of it counts as changed for the next backup. With --watch it goes on for ever, looking\n' +
+        'every minute: run it as a service.',
+    )
+    .argument('[volume...]', 'volumes of the pool (default: all that are fragmented)', volumeNames)
+    .option('--watch', 'go on, and look every minute')
+    .addOption(countOption('--max-extents <n>', 'leave volumes of fewer extents alone', { min: 1 }))
+    .addHelpText('after', examples('dray volume rewrite data', 'dray volume rewrite --watch --pool /var/lib/pool'))
+    .action(async (names: readonly string[], { watch = false, maxExtents }: Flags) => {
+      const named = names.length === 0 ? undefined : names;
+      await run(context, action, { names: named, watch, extentsMax: maxExtents });
+    });
+}
+
+interface Flags {
+  readonly watch?: boolean;
+  readonly maxExtents?: number;
+}

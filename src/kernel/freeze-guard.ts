@@ -1,0 +1,253 @@
+/**
+ * Freezing that ends for sure. A process of its own freezes and thaws (`freeze-guard-process.ts`): it is ready before
+ * anything freezes, and thaws when the bound has passed or when we are gone, however. If it is killed itself, we thaw. Only
+ * both at once, or the end of a whole container, leave a file system frozen: who freezes writes down before what he
+ * freezes, and looks after it when he starts again. What somebody else froze is refused and never thawed.
+ */
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { Clock } from '../std/clock.ts';
+import { DrayError } from '../std/dray-error.ts';
+import { toError } from '../std/to-error.ts';
+import type { GuardOrder, GuardReport } from './freeze-messages.ts';
+import { thawFileSystem } from './freeze.ts';
+
+/**
+ * - `freeze-refused`: a file system cannot be frozen, or is frozen already.
+ * - `freeze-timeout`: not all were frozen within the bound.
+ * - `freeze-guard-lost`: the guard's process ended or could not start; what it had frozen is thawed.
+ * - `freeze-stuck`: a file system could not be thawed: somebody must look.
+ */
+export class FreezeError extends DrayError<
+  'freeze-refused' | 'freeze-timeout' | 'freeze-guard-lost' | 'freeze-stuck'
+> {}
+
+export interface FreezeGuardOptions {
+  /** Longest time that anything stays frozen, from the begin of `freeze()`. */
+  readonly boundMs: number;
+  readonly clock: Clock;
+  /** Ends `start` and `freeze` early; then dispose, which thaws. */
+  readonly signal: AbortSignal;
+}
+
+/** How long a guard may be silent beyond what it was given, before it is killed and we do its work. */
+const graceMs = 1000;
+
+export class FreezeGuard implements AsyncDisposable {
+  readonly #mountPoints: readonly string[];
+  readonly #folders: readonly FileHandle[];
+  readonly #options: FreezeGuardOptions;
+  readonly #process: ChildProcess;
+  /** Its process has ended, everything it said is read, and what it left frozen is thawed. */
+  readonly #closed: Promise<void>;
+  /** Those that it may have frozen and has not thawed. */
+  readonly #claimed = new Set<number>();
+  readonly #watch = new AbortController();
+  #answer: PromiseWithResolvers<GuardReport> = Promise.withResolvers();
+  #state: 'starting' | 'ready' | 'freezing' | 'frozen' | 'over' = 'starting';
+  #stuck: string | undefined;
+  #wasKilled = false;
+
+  private constructor(mountPoints: readonly string[], folders: readonly FileHandle[], options: FreezeGuardOptions) {
+    this.#mountPoints = mountPoints;
+    this.#folders = folders;
+    this.#options = options;
+    // Its own session: what ends our process group, such as Ctrl-C, is not for it. It needs nothing of the environment.
+    const entry = new URL(`./freeze-guard-process${import.meta.url.slice(-3)}`, import.meta.url);
+    const args = [fileURLToPath(entry), String(folders.length), String(options.boundMs)];
+    this.#process = spawn(process.execPath, args, {
+      cwd: '/',
+      env: {},
+      detached: true,
+      stdio: ['pipe', 'pipe', 'ignore', ...folders.map(({ fd }) => fd)],
+    });
+    this.#process.stdin?.on('error', () => undefined); // It is gone, which `close` tells.
+    this.#listen();
+    this.#closed = new Promise((resolve) => {
+      const settle = (): void => void this.#mourn().finally(resolve);
+      this.#process.once('error', settle);
+      this.#process.once('close', settle);
+    });
+  }
+
+  /**
+   * Opens the mount points, which cannot be unmounted until the guard is disposed of, and starts the guard; resolves when it is
+   * ready. Two mount points of one file system count as one that is frozen already.
+   * @throws {FreezeError} `freeze-refused` for what cannot be opened; `freeze-guard-lost`
+   */
+  static async start(mountPoints: readonly string[], options: FreezeGuardOptions): Promise<FreezeGuard> {
+    options.signal.throwIfAborted();
+    await using opened = new AsyncDisposableStack();
+    const folders: FileHandle[] = [];
+    for (const mountPoint of mountPoints) {
+      try {
+        folders.push(opened.use(await open(mountPoint, constants.O_RDONLY | constants.O_DIRECTORY)));
+      } catch (cause) {
+        throw new FreezeError('freeze-refused', `open ${mountPoint} to freeze it`, { cause });
+      }
+    }
+    const guard = new FreezeGuard(mountPoints, folders, options);
+    opened.defer(async () => await guard[Symbol.asyncDispose]());
+    await guard.#nextAnswer();
+    guard.#state = 'ready';
+    opened.move();
+    return guard;
+  }
+
+  /** Of the guard's process. */
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /**
+   * Freezes all, in order: all or none. Once for each guard.
+   * @throws {FreezeError} `freeze-refused` naming mount point and errno; `freeze-timeout` when the bound passes before
+   *   all are frozen, even while the kernel is still at it: what it freezes late is thawed at once; `freeze-guard-lost`
+   */
+  async freeze(): Promise<void> {
+    assert(this.#state === 'ready', `freeze a guard that is ${this.#state}`);
+    this.#options.signal.throwIfAborted();
+    this.#state = 'freezing';
+    this.#order({ kind: 'freeze' });
+    void this.#killWhenSilent();
+    const answer = await this.#nextAnswer().catch((error: unknown) => {
+      this.#state = 'over';
+      throw error;
+    });
+    if (answer.kind === 'all-frozen') {
+      // The bound may have passed between its word and ours.
+      if (this.#state === 'freezing') this.#state = 'frozen';
+      return;
+    }
+    this.#state = 'over';
+    if (answer.kind === 'refused') {
+      throw new FreezeError('freeze-refused', `freeze ${this.#mountPoints[answer.index]}: ${answer.errno}`);
+    }
+    throw this.#timeout();
+  }
+
+  /**
+   * Thaws all; what cannot be told is thawed as well.
+   * @returns how long writers had to wait, in milliseconds, when all had been frozen without a gap until this call; undefined when
+   *   not: what was copied is of no single moment
+   * @throws {FreezeError} `freeze-stuck`
+   */
+  async thaw(): Promise<number | undefined> {
+    const wasFrozen = this.#state === 'frozen';
+    this.#state = 'over';
+    let frozenMs: number | undefined;
+    if (wasFrozen) {
+      this.#answer = Promise.withResolvers();
+      this.#order({ kind: 'thaw' });
+      const answer = await Promise.race([this.#answer.promise, this.#closed]);
+      if (answer?.kind === 'thawed' && answer.intact) frozenMs = answer.frozenMs;
+    } else if (this.#process.exitCode !== null || this.#process.signalCode !== null) {
+      await this.#closed; // The guard was lost, and its work is being done.
+    }
+    if (this.#stuck !== undefined) {
+      throw new FreezeError('freeze-stuck', `thaw ${this.#mountPoints.join(', ')}: ${this.#stuck}`);
+    }
+    return frozenMs;
+  }
+
+  /** Thaws what is still frozen and ends the guard. One that hangs in the kernel is left alone to thaw when that ends. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#state = 'over';
+    this.#process.stdin?.end();
+    const waiting = new AbortController();
+    const grace = this.#options.clock.sleep(graceMs, { signal: waiting.signal }).catch(() => undefined);
+    await Promise.race([this.#closed, grace]);
+    waiting.abort();
+    this.#watch.abort();
+    this.#process.stdout?.destroy();
+    this.#process.unref();
+    await Promise.all(this.#folders.map(async (folder) => await folder.close()));
+  }
+
+  #order(order: GuardOrder): void {
+    this.#process.stdin?.write(`${JSON.stringify(order)}\n`);
+  }
+
+  #listen(): void {
+    let text = '';
+    this.#process.stdout?.setEncoding('utf8');
+    this.#process.stdout?.on('data', (piece: string) => {
+      const lines = (text + piece).split('\n');
+      text = lines.pop() ?? '';
+      for (const line of lines) this.#hear(JSON.parse(line) as GuardReport);
+    });
+  }
+
+  #hear(report: GuardReport): void {
+    switch (report.kind) {
+      case 'freezing':
+        this.#claimed.add(report.index);
+        return;
+      case 'not-frozen':
+        this.#claimed.delete(report.index);
+        return;
+      case 'expired':
+      case 'thawed':
+        this.#state = 'over';
+        this.#stuck ??= report.stuck;
+        this.#watch.abort();
+        break;
+      case 'refused':
+        this.#watch.abort();
+        break;
+      case 'ready':
+      case 'all-frozen':
+        break;
+    }
+    this.#answer.resolve(report);
+  }
+
+  /** The next word that settles something, or the guard's end, or the signal's. */
+  async #nextAnswer(): Promise<GuardReport> {
+    const { signal } = this.#options;
+    this.#answer = Promise.withResolvers();
+    const aborted = Promise.withResolvers<never>();
+    const abort = (): void => aborted.reject(toError(signal.reason));
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      const answer = await Promise.race([this.#answer.promise, this.#closed, aborted.promise]);
+      if (answer !== undefined) return answer;
+      if (this.#wasKilled) throw this.#timeout();
+      throw new FreezeError('freeze-guard-lost', `freeze ${this.#mountPoints.join(', ')}: the guard has ended`);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  #timeout(): FreezeError {
+    const { boundMs } = this.#options;
+    return new FreezeError('freeze-timeout', `freeze ${this.#mountPoints.join(', ')} within ${boundMs} ms`);
+  }
+
+  /** A guard that is stopped cannot keep the bound: then we do. */
+  async #killWhenSilent(): Promise<void> {
+    const { boundMs, clock } = this.#options;
+    const isSilent = await clock.sleep(boundMs + graceMs, { signal: this.#watch.signal }).then(
+      () => true,
+      () => false,
+    );
+    if (!isSilent) return;
+    this.#wasKilled = true;
+    this.#process.kill('SIGKILL');
+  }
+
+  /** The guard has ended: what it may have left frozen is ours to thaw. */
+  async #mourn(): Promise<void> {
+    this.#state = 'over';
+    this.#watch.abort();
+    for (const index of [...this.#claimed].toReversed()) {
+      const folder = this.#folders[index];
+      if (folder === undefined) continue;
+      await thawFileSystem(folder.fd).catch((error: unknown) => void (this.#stuck ??= toError(error).message));
+    }
+    this.#claimed.clear();
+  }
+}

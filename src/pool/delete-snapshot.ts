@@ -1,0 +1,60 @@
+/** Snapshots on their way out, in any order: each is an image of its own, whose shared blocks live on in the others. */
+import { claimImage } from './hold-snapshot.ts';
+import { PoolError } from './pool-error.ts';
+import { snapshotName } from './pool-names.ts';
+import { describeNeed } from './pool-records.ts';
+import type { Pool, PoolSnapshot } from './pool.ts';
+import { removeTree, takeOut } from './staging.ts';
+
+interface SignalOption {
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Gone for everybody, durably, when this resolves; with `dryRun` all is looked at and nothing goes.
+ * @throws {PoolError} `pool-needed` unless forced; `pool-in-use`, `pool-snapshot-missing`
+ */
+export async function deleteSnapshot(
+  pool: Pool,
+  { volume, snapshot: name }: { readonly volume: string; readonly snapshot: string },
+  { force, dryRun = false, signal }: SignalOption & { readonly force: boolean; readonly dryRun?: boolean },
+): Promise<PoolSnapshot> {
+  const { snapshot, gone } = await pool.change(
+    async () => {
+      const snapshot = pool.snapshot(volume, name);
+      const [need] = snapshot.record.needs;
+      if (need !== undefined && !force) {
+        throw new PoolError('pool-needed', `${volume}@${name} is needed by: ${describeNeed(need)}`);
+      }
+      if (!dryRun) return { snapshot, gone: await outOfSight(pool, snapshot, { signal }) };
+      using _claim = await claimImage(pool, { image: snapshot.image, what: `${volume}@${name}` }, { signal });
+      return { snapshot, gone: undefined };
+    },
+    { signal },
+  );
+  // Giving back the blocks of a fragmented image takes time: others need not wait for it.
+  if (gone !== undefined) await removeTree(gone);
+  return snapshot;
+}
+
+/** Under the pool's lock. @returns the folder in `staging` that is left to be removed */
+export async function outOfSight(
+  pool: Pool,
+  { volume, name, image }: PoolSnapshot,
+  { signal }: SignalOption,
+): Promise<string> {
+  const what = snapshotName({ volume, snapshot: name });
+  using _claim = await claimImage(pool, { image, what }, { signal });
+  return await takeOut(pool, pool.layout.snapshot(volume, name));
+}
+
+/** Under the pool's lock; removes a base whatever needs it. @returns false when somebody uses it */
+export async function dropBase(pool: Pool, base: PoolSnapshot, { signal }: SignalOption): Promise<boolean> {
+  try {
+    await removeTree(await outOfSight(pool, base, { signal }));
+    return true;
+  } catch (error) {
+    if (error instanceof PoolError && error.code === 'pool-in-use') return false;
+    throw error;
+  }
+}

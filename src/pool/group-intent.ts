@@ -1,0 +1,73 @@
+/**
+ * Snapshots of several volumes that become visible together. When all of them are durable in `staging`, one small file
+ * says where each belongs: that is the decision. From then on they are put in place, by us or by the next process that
+ * changes the pool. Before it none of them exists.
+ */
+import { readFile, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { renameNew } from '../kernel/sys.ts';
+import { atomicWrite, isErrno } from '../std/atomic-write.ts';
+import type { Rng } from '../std/rng.ts';
+import { PoolError } from './pool-error.ts';
+import type { PoolLayout } from './pool-layout.ts';
+import { isPoolName } from './pool-names.ts';
+import { syncMoved } from './sync-moved.ts';
+
+export const groupPrefix = 'group-';
+
+const poolName = z.string().refine(isPoolName);
+const schema = z.object({
+  members: z.array(z.object({ staged: z.string().regex(/^new-[0-9a-f]+$/), volume: poolName, snapshot: poolName })),
+});
+type Members = z.infer<typeof schema>['members'];
+
+export interface GroupMember {
+  /** Name of its folder in `staging`. */
+  readonly staged: string;
+  readonly volume: string;
+  readonly snapshot: string;
+}
+
+/** Decides: when this has resolved the group exists. `completeGroup` with the name that is returned comes next. */
+export async function decideGroup(
+  layout: PoolLayout,
+  { id, members, rng, signal }: { id: string; members: readonly GroupMember[]; rng: Rng; signal: AbortSignal },
+): Promise<string> {
+  const name = `${groupPrefix}${id}.json`;
+  await atomicWrite(join(layout.staging, name), Buffer.from(JSON.stringify({ members })), { rng, signal });
+  return name;
+}
+
+/** Puts in place what is not yet; twice is as good as once. @throws {PoolError} `pool-damaged`, `pool-io` */
+export async function completeGroup(layout: PoolLayout, name: string): Promise<void> {
+  const path = join(layout.staging, name);
+  for (const { staged, volume, snapshot } of await readMembers(path)) {
+    const [from, to] = [join(layout.staging, staged), layout.snapshot(volume, snapshot)];
+    if (!(await isThere(from))) continue;
+    await renameNew(from, to).catch((error: unknown) => {
+      throw new PoolError('pool-io', `put snapshot ${volume}@${snapshot} of a group in its place`, { cause: error });
+    });
+    await syncMoved(dirname(to));
+  }
+  await unlink(path);
+}
+
+/** What is not there was put in its place before. A look that fails must not pass for that: the decision goes at the end. */
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw new PoolError('pool-io', `look at ${path}`, { cause: error });
+  }
+}
+
+async function readMembers(path: string): Promise<Members> {
+  try {
+    return schema.parse(JSON.parse(await readFile(path, 'utf8'))).members;
+  } catch (error) {
+    throw new PoolError('pool-damaged', `${path} cannot be read`, { cause: error });
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What stands still while an image is cloned. A mounted file system is frozen: its snapshot needs no journal to be
+ * replayed. A device without one is flushed: the snapshot is what a loss of power would have left. A volume that is not
+ * attached stands still by itself. Everything that can be written out beforehand is, so that the time in which
+ * applications wait is little more than that of the clones.
+ */
+import { open } from 'node:fs/promises';
+import { flushDevice, loopsOf, type LoopDevice } from '../kernel/loop-device.ts';
+import { FreezeError, FreezeGuard } from '../kernel/freeze-guard.ts';
+import { syncFileSystem } from '../kernel/folder-calls.ts';
+import { mountsOfDevice, usesOf } from '../kernel/mounts.ts';
+import { markFrozen } from './frozen-mark.ts';
+import { PoolError, withPoolErrors } from './pool-error.ts';
+import type { Consistency } from './pool-records.ts';
+import type { Pool, PoolVolume } from './pool.ts';
+import { syncFile } from './staging.ts';
+
+export interface Stillness {
+  readonly volume: PoolVolume;
+  readonly consistency: Consistency;
+  readonly reason: string | undefined;
+  readonly device: string | undefined;
+  /** `major:minor` of it. */
+  readonly deviceNumber?: string | undefined;
+  /** Where to freeze it. */
+  readonly mountPoint: string | undefined;
+}
+
+interface SignalOption {
+  readonly signal: AbortSignal;
+}
+
+/** How the volume can be held still, found without touching it. */
+export async function stillnessOf(volume: PoolVolume, { signal }: SignalOption): Promise<Stillness> {
+  const devices = await loopsOf(volume.image, { signal });
+  const device = devices.find(({ readOnly }) => !readOnly);
+  if (device === undefined) {
+    return { volume, consistency: 'unattached', reason: undefined, device: undefined, mountPoint: undefined };
+  }
+  const mounts = await mountsOfDevice(device.deviceNumber);
+  const mount = mounts.find(({ writable }) => writable) ?? mounts[0];
+  if (mount === undefined) return await unmounted(volume, device, signal);
+  // What is mounted read-only is written by nobody, and FIFREEZE would refuse it.
+  if (!mount.writable)
+    return still(volume, device, { consistency: 'frozen', reason: undefined, mountPoint: undefined });
+  return still(volume, device, { consistency: 'frozen', reason: undefined, mountPoint: mount.reachablePath });
+}
+
+async function unmounted(volume: PoolVolume, device: LoopDevice, signal: AbortSignal): Promise<Stillness> {
+  const [use] = (await usesOf(device.path, { signal })).filter(({ kind }) => kind !== 'loop');
+  const reason =
+    use === undefined
+      ? `${device.path} holds no mounted file system that could be frozen`
+      : `${device.path} cannot be frozen: ${use.reason}`;
+  return still(volume, device, { consistency: 'crash', reason, mountPoint: undefined });
+}
+
+function still(
+  volume: PoolVolume,
+  device: LoopDevice,
+  rest: Pick<Stillness, 'consistency' | 'reason' | 'mountPoint'>,
+): Stillness {
+  return { volume, device: device.path, deviceNumber: device.deviceNumber, ...rest };
+}
+
+export interface HeldStill {
+  /** How long writers waited, milliseconds; 0 when nothing was frozen. */
+  readonly frozenMs: number;
+}
+
+interface WhileStillOptions extends SignalOption {
+  readonly stillnesses: readonly Stillness[];
+  readonly boundMs: number;
+}
+
+/**
+ * Runs `clone` while everything stands still, for `boundMs` at most.
+ * @throws {PoolError} `pool-freeze` when a file system cannot be frozen or the bound has passed; nothing is frozen then
+ */
+export async function whileStill(
+  pool: Pool,
+  { stillnesses, boundMs, signal }: WhileStillOptions,
+  clone: () => Promise<void>,
+): Promise<HeldStill> {
+  const frozen = stillnesses.flatMap(({ mountPoint, deviceNumber }) => {
+    return mountPoint === undefined || deviceNumber === undefined ? [] : [{ mountPoint, deviceNumber }];
+  });
+  if (frozen.length === 0) {
+    await writeOut(stillnesses);
+    await clone();
+    return { frozenMs: 0 };
+  }
+  const mountPoints = frozen.map(({ mountPoint }) => mountPoint);
+  const { clock } = pool;
+  try {
+    const devices = frozen.map(({ deviceNumber }) => deviceNumber);
+    await using _mark = await markFrozen(pool, devices, { signal });
+    await using guard = await FreezeGuard.start(mountPoints, { boundMs, clock, signal });
+    await writeOut(stillnesses);
+    // Whoever freezes has written out everything through its device: nothing is left in that one's cache.
+    await guard.freeze();
+    await clone();
+    const frozenMs = await guard.thaw();
+    if (frozenMs !== undefined) return { frozenMs };
+    throw new PoolError('pool-freeze', `the file systems were let go after ${boundMs} ms: cloning took longer`);
+  } catch (error) {
+    if (!(error instanceof FreezeError)) throw error;
+    throw new PoolError('pool-freeze', 'the file systems could not be held still', { cause: error });
+  }
+}
+
+/** What is written out now need not be written out while applications wait. */
+async function writeOut(stillnesses: readonly Stillness[]): Promise<void> {
+  for (const { mountPoint, device, volume } of stillnesses) {
+    await withPoolErrors(`write out volume ${volume.name}`, async () => {
+      if (mountPoint !== undefined) await syncMount(mountPoint);
+      if (device !== undefined) await flushDevice(device);
+      await syncFile(volume.image);
+    });
+  }
+}
+
+async function syncMount(mountPoint: string): Promise<void> {
+  const folder = await open(mountPoint, 'r');
+  try {
+    await syncFileSystem(folder.fd);
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,0 +1,84 @@
+/** What a pool holds: the figures of `dray pool status` and `dray volume show`. Only maps are read, no data. */
+import { open } from 'node:fs/promises';
+import { extentFlags, mapExtents } from '../kernel/extent-map.ts';
+import { loopsOf } from '../kernel/loop-device.ts';
+import { withPoolErrors } from './pool-error.ts';
+import type { Pool } from './pool.ts';
+import { readableSnapshots, readableVolumes } from './readable.ts';
+import { roomOf, type Room } from './room.ts';
+
+interface SignalOption {
+  readonly signal: AbortSignal;
+}
+
+/** More extents than this and every snapshot makes writers wait noticeably: about 14 µs for each on XFS. */
+export const fragmentedExtents = 2000;
+const extentsAtOnce = 4096;
+
+export interface ImageFigures {
+  readonly extents: number;
+  /** Bytes of blocks that only this image maps. */
+  readonly uniqueBytes: number;
+  /** Bytes of blocks that another image, a snapshot or clone, maps as well. */
+  readonly sharedBytes: number;
+}
+
+export async function imageFigures(path: string, { signal }: SignalOption): Promise<ImageFigures> {
+  return await withPoolErrors(`read the map of ${path}`, async () => {
+    const file = await open(path, 'r');
+    try {
+      const { size } = await file.stat();
+      const figures = { extents: 0, uniqueBytes: 0, sharedBytes: 0 };
+      for (let offset = 0; offset < size;) {
+        const range = { offset, lengthBytes: size - offset };
+        const page = await mapExtents(file.fd, range, { extentsMax: extentsAtOnce, signal });
+        for (const { flags, lengthBytes } of page.extents) {
+          figures.extents += 1;
+          // Room that was taken ahead of what will be written holds nothing yet.
+          if ((flags & extentFlags.unwritten) !== 0) continue;
+          if ((flags & extentFlags.shared) === 0) figures.uniqueBytes += lengthBytes;
+          else figures.sharedBytes += lengthBytes;
+        }
+        offset = page.coveredTo;
+      }
+      return figures;
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+export interface PoolFigures {
+  readonly room: Room;
+  readonly volumes: number;
+  readonly snapshots: number;
+  readonly attached: number;
+  /** Sum of the volumes' sizes. */
+  readonly logicalBytes: number;
+  /** Of volumes, blocks of their own and those they share. */
+  readonly uniqueBytes: number;
+  readonly sharedBytes: number;
+  /** Bytes that would come back if all snapshots were gone, at least. */
+  readonly snapshotBytes: number;
+  readonly fragmented: readonly { readonly volume: string; readonly extents: number }[];
+}
+
+/** Of what can be read; `findFaults` names the rest. */
+export async function poolFigures(pool: Pool, { signal }: SignalOption): Promise<PoolFigures> {
+  const volumes = readableVolumes(pool);
+  const sums = { logicalBytes: 0, uniqueBytes: 0, sharedBytes: 0, snapshotBytes: 0, snapshots: 0, attached: 0 };
+  const fragmented: { volume: string; extents: number }[] = [];
+  for (const { name, image, sizeBytes } of volumes) {
+    const figures = await imageFigures(image, { signal });
+    sums.logicalBytes += sizeBytes;
+    sums.uniqueBytes += figures.uniqueBytes;
+    sums.sharedBytes += figures.sharedBytes;
+    if (figures.extents > fragmentedExtents) fragmented.push({ volume: name, extents: figures.extents });
+    if ((await loopsOf(image, { signal })).length > 0) sums.attached += 1;
+    for (const snapshot of readableSnapshots(pool, name)) {
+      sums.snapshots += 1;
+      sums.snapshotBytes += (await imageFigures(snapshot.image, { signal })).uniqueBytes;
+    }
+  }
+  return { room: await roomOf(pool), volumes: volumes.length, ...sums, fragmented };
+}

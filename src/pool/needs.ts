@@ -1,0 +1,153 @@
+/**
+ * Which snapshots a later step needs. A backup writes its need before it reads a byte, so that what the next increment
+ * is built on cannot be removed in between; it releases the need of the base before only when its own snapshot is in
+ * the repository. A need names the repository by its own id, not by where it lies.
+ */
+import { join } from 'node:path';
+import { atomicWrite } from '../std/atomic-write.ts';
+import { outOfSight } from './delete-snapshot.ts';
+import { claimImage } from './hold-snapshot.ts';
+import { PoolError } from './pool-error.ts';
+import { snapshotRecordName } from './pool-layout.ts';
+import { snapshotName } from './pool-names.ts';
+import { encodeRecord, type Need, type SnapshotRecord } from './pool-records.ts';
+import type { Pool, PoolSnapshot } from './pool.ts';
+import { readableSnapshots, readableVolumes } from './readable.ts';
+import { removeTree } from './staging.ts';
+
+interface SignalOption {
+  readonly signal: AbortSignal;
+}
+
+export interface NeedingRepository extends Pick<Need, 'repository' | 'url'> {
+  /** How many it needs. */
+  readonly snapshots: number;
+}
+
+/** Who needs snapshots of this pool. */
+export function needingRepositories(pool: Pool): NeedingRepository[] {
+  const found = new Map<string, NeedingRepository>();
+  for (const { record } of readableVolumes(pool).flatMap(({ name }) => readableSnapshots(pool, name))) {
+    for (const { repository, url } of record.needs) {
+      const snapshots = (found.get(repository)?.snapshots ?? 0) + 1;
+      found.set(repository, { repository, url, snapshots });
+    }
+  }
+  return [...found.values()];
+}
+
+/** Durable when resolved. @throws {PoolError} `pool-snapshot-missing` */
+export async function addNeed(
+  pool: Pool,
+  { volume, name }: PoolSnapshot,
+  { need, signal }: SignalOption & { readonly need: Need },
+): Promise<void> {
+  await pool.change(
+    async () => {
+      const snapshot = pool.snapshot(volume, name);
+      const others = snapshot.record.needs.filter(({ repository }) => repository !== need.repository);
+      await replaceNeeds(pool, snapshot, { needs: [...others, need], signal });
+    },
+    { signal },
+  );
+}
+
+/** Takes back what `addNeed`, or the making of the snapshot, has put down; what only a backup wanted goes. */
+export async function withdrawNeed(
+  pool: Pool,
+  { volume, name }: PoolSnapshot,
+  { repository, signal }: SignalOption & { readonly repository: string },
+): Promise<void> {
+  const gone = await pool.change(async () => await release(pool, pool.snapshot(volume, name), { repository, signal }), {
+    signal,
+  });
+  if (gone !== undefined) await removeTree(gone);
+}
+
+/** Whether nobody reads the snapshot at this moment. */
+export async function isUnheld(
+  pool: Pool,
+  { volume, name, image }: PoolSnapshot,
+  { signal }: SignalOption,
+): Promise<boolean> {
+  try {
+    using _claim = await claimImage(pool, { image, what: snapshotName({ volume, snapshot: name }) }, { signal });
+    return true;
+  } catch (error) {
+    if (error instanceof PoolError && error.code === 'pool-in-use') return false;
+    throw error;
+  }
+}
+
+/**
+ * Releases what a repository needs of the named volumes: all of it, or what is older than `keep`, which stays (a newer
+ * one belongs to a backup that is still running). Snapshots that backups made and nothing needs any more go. One that is
+ * in use stays without need, and goes with the next release.
+ * @returns the snapshots that were released, and whether each was removed
+ */
+export async function releaseNeeds(
+  pool: Pool,
+  {
+    repository,
+    volumes,
+    keep,
+    signal,
+  }: SignalOption & {
+    readonly repository: string;
+    readonly volumes: readonly string[];
+    readonly keep: PoolSnapshot | undefined;
+  },
+): Promise<{ readonly snapshot: PoolSnapshot; readonly removed: boolean }[]> {
+  const { released, gone } = await pool.change(
+    async () => {
+      const released: { snapshot: PoolSnapshot; removed: boolean }[] = [];
+      const gone: string[] = [];
+      for (const snapshot of volumes.flatMap((volume) => readableSnapshots(pool, volume))) {
+        const { record } = snapshot;
+        const needed = record.needs.some((need) => need.repository === repository);
+        if (!needed && (record.madeBy === 'user' || record.needs.length > 0)) continue;
+        if (keep !== undefined && !isOlder(record, keep.record)) continue;
+        const path = await release(pool, snapshot, { repository, signal });
+        if (path !== undefined) gone.push(path);
+        released.push({ snapshot, removed: path !== undefined });
+      }
+      return { released, gone };
+    },
+    { signal },
+  );
+  for (const path of gone) await removeTree(path);
+  return released;
+}
+
+function isOlder(a: SnapshotRecord, b: SnapshotRecord): boolean {
+  return a.id !== b.id && Date.parse(a.created) <= Date.parse(b.created);
+}
+
+/** Under the pool's lock. @returns the folder in `staging` that is left of a snapshot that nothing needs any more */
+async function release(
+  pool: Pool,
+  snapshot: PoolSnapshot,
+  { repository, signal }: SignalOption & { readonly repository: string },
+): Promise<string | undefined> {
+  const { record } = snapshot;
+  const needs = record.needs.filter((need) => need.repository !== repository);
+  if (needs.length < record.needs.length) await replaceNeeds(pool, snapshot, { needs, signal });
+  if (needs.length > 0 || record.madeBy === 'user') return undefined;
+  try {
+    return await outOfSight(pool, snapshot, { signal });
+  } catch (error) {
+    if (error instanceof PoolError && error.code === 'pool-in-use') return undefined;
+    throw error;
+  }
+}
+
+/** Under the pool's lock: the snapshot's record is another from here on, durably. */
+async function replaceNeeds(
+  pool: Pool,
+  { volume, name, record }: PoolSnapshot,
+  { needs, signal }: SignalOption & { readonly needs: readonly Need[] },
+): Promise<void> {
+  const next: SnapshotRecord = { ...record, needs: [...needs] };
+  const path = join(pool.layout.snapshot(volume, name), snapshotRecordName);
+  await atomicWrite(path, encodeRecord(next), { rng: pool.rng, signal });
+}

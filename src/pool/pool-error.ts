@@ -1,0 +1,55 @@
+import { DrayError } from '../std/dray-error.ts';
+
+/**
+ * - `pool-missing`, `pool-foreign` (the folder holds something else), `pool-exists`, `pool-version` (of a newer dray),
+ *   `pool-reflink` (the file system cannot share blocks), `pool-image` (the image of a pool or its mount),
+ *   `pool-mkfs` (a program that makes file systems is missing or failed), `pool-damaged` (a record cannot be read), `pool-busy` (another process changes the pool, for too long),
+ *   `pool-io` with the system's error as `cause`;
+ * - `pool-reserve`: too little room for what would need more; `pool-no-space`: none at all;
+ * - `pool-name`, `pool-size`: a name or a size that cannot be;
+ * - `pool-volume-missing`, `pool-volume-exists`, `pool-snapshot-missing`, `pool-snapshot-exists`;
+ * - `pool-in-use` (attached, mounted, or read by a backup), `pool-needed` (a later step needs the snapshot),
+ *   `pool-has-snapshots`, `pool-shrink` (not told twice), `pool-freeze` (a file system could not be held still).
+ */
+export class PoolError extends DrayError<
+  | 'pool-missing'
+  | 'pool-foreign'
+  | 'pool-exists'
+  | 'pool-version'
+  | 'pool-reflink'
+  | 'pool-image'
+  | 'pool-mkfs'
+  | 'pool-damaged'
+  | 'pool-busy'
+  | 'pool-io'
+  | 'pool-reserve'
+  | 'pool-no-space'
+  | 'pool-name'
+  | 'pool-size'
+  | 'pool-volume-missing'
+  | 'pool-volume-exists'
+  | 'pool-snapshot-missing'
+  | 'pool-snapshot-exists'
+  | 'pool-in-use'
+  | 'pool-needed'
+  | 'pool-has-snapshots'
+  | 'pool-shrink'
+  | 'pool-freeze'
+> {}
+
+/** Runs `work`; what the system refuses becomes a PoolError that says what was attempted. */
+export async function withPoolErrors<T>(doing: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw poolError(error, doing);
+  }
+}
+
+export function poolError(error: unknown, doing: string): unknown {
+  if (error instanceof PoolError || !(error instanceof Error)) return error;
+  const errno = 'errno' in error && typeof error.errno === 'string' ? error.errno : 'code' in error ? error.code : '';
+  if (typeof errno !== 'string' || !/^E[A-Z0-9]+$/.test(errno)) return error;
+  const full = errno === 'ENOSPC' || errno === 'EDQUOT';
+  return new PoolError(full ? 'pool-no-space' : 'pool-io', doing, { cause: error });
+}

@@ -1,0 +1,30 @@
+/**
+ * What of a pool can be read. One lost record must not hide all the others, so listings and figures take these; what
+ * they leave out is named by `findFaults`.
+ */
+import { PoolError } from './pool-error.ts';
+import { namesIn, type Pool, type PoolSnapshot, type PoolVolume } from './pool.ts';
+
+/** As `Pool.volumes`, without those that are damaged. */
+export function readableVolumes(pool: Pool): PoolVolume[] {
+  return namesIn(pool.layout.volumes).flatMap((name) => unlessDamaged(() => pool.volume(name)));
+}
+
+/** As `Pool.snapshots`, without those that are damaged. */
+export function readableSnapshots(pool: Pool, volume: string): PoolSnapshot[] {
+  return namesIn(pool.layout.snapshots(volume))
+    .flatMap((name) => unlessDamaged(() => pool.snapshot(volume, name)))
+    .sort((a, b) => Date.parse(a.record.created) - Date.parse(b.record.created));
+}
+
+/** One that has gone meanwhile is left out as well. */
+function unlessDamaged<T>(look: () => T): T[] {
+  try {
+    return [look()];
+  } catch (error) {
+    if (!(error instanceof PoolError)) throw error;
+    const { code } = error;
+    if (code === 'pool-damaged' || code === 'pool-volume-missing' || code === 'pool-snapshot-missing') return [];
+    throw error;
+  }
+}

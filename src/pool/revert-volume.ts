@@ -1,0 +1,54 @@
+/** A volume as a snapshot of it was: content, size and lineage change places with the old ones in one step. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cloneImage } from './create-volume.ts';
+import { claimImage, holdSnapshot } from './hold-snapshot.ts';
+import { imageName, volumeRecordName } from './pool-layout.ts';
+import type { SnapshotName } from './pool-names.ts';
+import type { VolumeRecord } from './pool-records.ts';
+import type { Pool, PoolSnapshot, PoolVolume } from './pool.ts';
+import { requireRoom } from './room.ts';
+import { Staged } from './staging.ts';
+
+export interface RevertOptions {
+  /**
+   * Asked once nobody uses the volume and nobody can: throws to refuse. Snapshots of it stay as they are until it settles.
+   * Left out, it is done.
+   */
+  readonly approve?: (volume: PoolVolume) => Promise<void>;
+  /** Look at everything, and change nothing. */
+  readonly dryRun?: boolean;
+  readonly onDropped: (snapshot: PoolSnapshot) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * What was written since the snapshot is gone when this resolves; other snapshots stay.
+ * @throws {PoolError} `pool-in-use` while it is attached
+ */
+export async function revertVolume(
+  pool: Pool,
+  { volume: name, snapshot }: SnapshotName,
+  { approve, dryRun = false, onDropped, signal }: RevertOptions,
+): Promise<PoolVolume> {
+  return await pool.change(
+    async () => {
+      const volume = pool.volume(name);
+      const source = pool.snapshot(name, snapshot);
+      using _held = await holdSnapshot(pool, source, { signal });
+      using _claim = await claimImage(pool, { image: volume.image, what: `volume ${name}` }, { signal });
+      await approve?.(volume);
+      if (dryRun) return volume;
+      await requireRoom(pool, { doing: `revert ${name}`, onDropped, signal });
+      await using staged = await Staged.make(pool);
+      const live = join(staged.path, 'live');
+      await mkdir(live, { mode: 0o700 });
+      await cloneImage(source.image, join(live, imageName));
+      const record: VolumeRecord = { ...volume.record, parent: source.record.id };
+      await staged.writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
+      await staged.exchange({ inside: 'live', path: pool.layout.live(name) });
+      return pool.volume(name);
+    },
+    { signal },
+  );
+}

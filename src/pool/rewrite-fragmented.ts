@@ -1,0 +1,42 @@
+/** Volumes that have become fragmented, gathered one after the other: what a watch over a pool does again and again. */
+import { hasCode } from '../std/dray-error.ts';
+import { imageFigures } from './inspect-pool.ts';
+import type { Pool } from './pool.ts';
+import { readableVolumes } from './readable.ts';
+import { rewriteVolume, type RewriteOptions, type RewriteResult } from './rewrite-volume.ts';
+
+const passedOver = ['pool-volume-missing', 'pool-in-use', 'pool-damaged'];
+
+export interface Rewritten extends RewriteResult {
+  readonly volume: string;
+  readonly extentsBefore: number;
+  readonly extentsAfter: number;
+}
+
+export interface RewriteFragmentedOptions extends RewriteOptions {
+  /** Absent: all of the pool. */
+  readonly volumes: readonly string[] | undefined;
+  /** A volume of more extents than this is gathered. */
+  readonly extentsMax: number;
+}
+
+/** Of all, those that are damaged, or go away meanwhile, are passed over. @throws {PoolError} of a volume that was named */
+export async function* rewriteFragmented(
+  pool: Pool,
+  { volumes, extentsMax, ...options }: RewriteFragmentedOptions,
+): AsyncGenerator<Rewritten, void, undefined> {
+  const names = volumes ?? readableVolumes(pool).map(({ name }) => name);
+  for (const volume of names) {
+    try {
+      const { image } = pool.volume(volume);
+      const { extents: extentsBefore } = await imageFigures(image, options);
+      if (extentsBefore <= extentsMax) continue;
+      const result = await rewriteVolume(pool, volume, options);
+      const { extents: extentsAfter } = await imageFigures(image, options);
+      yield { volume, extentsBefore, extentsAfter, ...result };
+    } catch (error) {
+      const isPassedOver = passedOver.some((code) => hasCode(error, code));
+      if (volumes !== undefined || !isPassedOver) throw error;
+    }
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * The reserve of a pool: room that is kept so that applications which write to their volumes see a full disk last. Below
+ * it nothing that needs more is begun. Below half of it the oldest bases that backups keep are given up: their next run
+ * reads everything, and says why. What users made themselves is never removed.
+ */
+import { statfs } from 'node:fs/promises';
+import { dropBase } from './delete-snapshot.ts';
+import { PoolError, withPoolErrors } from './pool-error.ts';
+import { snapshotName } from './pool-names.ts';
+import type { Pool, PoolSnapshot } from './pool.ts';
+import { readableSnapshots, readableVolumes } from './readable.ts';
+
+export interface Room {
+  readonly totalBytes: number;
+  readonly availableBytes: number;
+  readonly reserveBytes: number;
+}
+
+const reserveShare = 0.05;
+const reserveBytesMax = 16 * 1024 ** 3;
+
+export async function roomOf(pool: Pool): Promise<Room> {
+  const { bsize, blocks, bavail } = await withPoolErrors(
+    `look at the file system of ${pool.layout.root}`,
+    async () => await statfs(pool.layout.root),
+  );
+  const totalBytes = bsize * blocks;
+  const reserveBytes = Math.min(totalBytes * reserveShare, reserveBytesMax);
+  return { totalBytes, availableBytes: bsize * bavail, reserveBytes: Math.floor(reserveBytes) };
+}
+
+/**
+ * What comes before everything that takes room, under the pool's lock.
+ * @throws {PoolError} `pool-reserve` when there is too little
+ */
+export async function requireRoom(
+  pool: Pool,
+  { doing, onDropped, signal }: { doing: string; onDropped: (snapshot: PoolSnapshot) => void; signal: AbortSignal },
+): Promise<void> {
+  const room = await roomOf(pool);
+  if (room.availableBytes < room.reserveBytes / 2) await dropBases(pool, { onDropped, signal });
+  const { availableBytes, reserveBytes } = await roomOf(pool);
+  if (availableBytes >= reserveBytes) return;
+  const [left, kept] = [availableBytes, reserveBytes].map((bytes) => `${Math.floor(bytes / 1024 ** 2)} MiB`);
+  throw new PoolError('pool-reserve', `${doing}: ${left} are left in the pool, and ${kept} are kept for its volumes`);
+}
+
+/** Oldest first, until half of the reserve is there again. */
+async function dropBases(
+  pool: Pool,
+  { onDropped, signal }: { onDropped: (snapshot: PoolSnapshot) => void; signal: AbortSignal },
+): Promise<void> {
+  const bases = readableVolumes(pool)
+    .flatMap(({ name }) => readableSnapshots(pool, name))
+    .filter(({ record }) => record.madeBy === 'backup')
+    .sort((a, b) => Date.parse(a.record.created) - Date.parse(b.record.created));
+  for (const base of bases) {
+    const { availableBytes, reserveBytes } = await roomOf(pool);
+    if (availableBytes >= reserveBytes / 2) return;
+    if (await dropBase(pool, base, { signal })) onDropped(base);
+  }
+}
+
+/** For the warning that a base was given up. */
+export function droppedText({ volume, name }: PoolSnapshot): string {
+  const what = snapshotName({ volume, snapshot: name });
+  return `${what}, which backups had kept, was given up for room: the next backup of ${volume} reads everything`;
+}

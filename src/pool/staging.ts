@@ -1,0 +1,136 @@
+/**
+ * Things on their way in and out of a pool. What is made is made in a folder of its own below `staging`, becomes
+ * durable there, and gets its place by one rename. What is removed goes the other way: one rename takes it out of sight,
+ * then its blocks are given back. A killed process leaves folders here and nothing half-made anywhere else;
+ * `recover-staging.ts` removes them.
+ */
+import { lstat, mkdir, open, readdir, rename, rm, truncate } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { renameExchange, renameNew } from '../kernel/sys.ts';
+import { atomicWrite, isErrno, syncDirectory } from '../std/atomic-write.ts';
+import { randomHex } from '../std/rng.ts';
+import { PoolError, poolError, withPoolErrors } from './pool-error.ts';
+import { imageName } from './pool-layout.ts';
+import type { Pool } from './pool.ts';
+import { encodeRecord, type SnapshotRecord, type VolumeRecord } from './pool-records.ts';
+import { syncMoved } from './sync-moved.ts';
+
+/** Begins the name of a folder that nothing needs any more. */
+export const removedPrefix = 'removed-';
+/** Begins the name of what is being made. */
+const newPrefix = 'new-';
+
+/** A folder below `staging`, removed unless it was put in place. */
+export class Staged implements AsyncDisposable {
+  readonly path: string;
+  #placed = false;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  static async make(pool: Pool): Promise<Staged> {
+    const path = join(pool.layout.staging, `${newPrefix}${randomHex(pool.rng, 8)}`);
+    await mkdir(path, { mode: 0o700 });
+    return new Staged(path);
+  }
+
+  /** A folder that is there, of an interrupted restore; who ends it well removes it or has placed it. */
+  static at(path: string): Staged {
+    return new Staged(path);
+  }
+
+  get image(): string {
+    return join(this.path, imageName);
+  }
+
+  /** Durable when resolved, as far as this folder goes. */
+  async writeRecord(
+    pool: Pool,
+    { name, record, signal }: { name: string; record: VolumeRecord | SnapshotRecord; signal: AbortSignal },
+  ): Promise<void> {
+    await atomicWrite(join(this.path, name), encodeRecord(record), { rng: pool.rng, signal });
+  }
+
+  /** Gives it a name that nothing has, durably. @returns false when the name is taken */
+  async place(path: string): Promise<boolean> {
+    await syncDirectory(this.path);
+    try {
+      await renameNew(this.path, path);
+    } catch (error) {
+      if (isErrnoOf(error, 'EEXIST') || isErrnoOf(error, 'ENOTEMPTY')) return false;
+      throw poolError(error, `put ${basename(path)} in its place`);
+    }
+    this.#placed = true;
+    await syncMoved(dirname(path));
+    return true;
+  }
+
+  /** A folder inside takes the place of the one at `path`, which comes here and is removed with this. One step, durable. */
+  async exchange({ inside, path }: { readonly inside: string; readonly path: string }): Promise<void> {
+    await syncDirectory(join(this.path, inside));
+    await withPoolErrors(
+      `put ${basename(path)} in its place`,
+      async () => await renameExchange(join(this.path, inside), path),
+    );
+    await syncMoved(dirname(path), this.path);
+  }
+
+  /** Its place was given by others. */
+  leave(): void {
+    this.#placed = true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#placed) await removeTree(this.path);
+  }
+}
+
+/** Takes a folder out of sight, durably. Its blocks come back with `removeTree` on the path that is returned. */
+export async function takeOut(pool: Pool, path: string): Promise<string> {
+  const gone = join(pool.layout.staging, `${removedPrefix}${randomHex(pool.rng, 8)}`);
+  try {
+    await rename(path, gone);
+  } catch (error) {
+    throw new PoolError('pool-io', `remove ${basename(path)}`, { cause: error });
+  }
+  await syncMoved(dirname(path));
+  return gone;
+}
+
+/**
+ * Removes a folder of staging. Images are cut to nothing first: XFS gives the blocks of an unlinked file back later, those
+ * of a shorter one at once. One that has another name elsewhere, or is a link, only loses this name: what it holds is not
+ * the pool's alone. Another process may be removing the same.
+ */
+export async function removeTree(path: string): Promise<void> {
+  try {
+    for (const entry of await readdir(path, { withFileTypes: true })) {
+      const inside = join(path, entry.name);
+      if (entry.isDirectory()) await removeTree(inside);
+      else if (entry.name === imageName && (await isOnlyOurs(inside))) await truncate(inside, 0);
+    }
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+  await rm(path, { recursive: true, force: true });
+}
+
+async function isOnlyOurs(path: string): Promise<boolean> {
+  const found = await lstat(path);
+  return found.isFile() && found.nlink === 1;
+}
+
+/** Makes a file's bytes and size durable. */
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+function isErrnoOf(error: unknown, name: string): boolean {
+  return error instanceof Error && 'errno' in error && error.errno === name;
+}

@@ -1,0 +1,174 @@
+/**
+ * A repository's snapshot into a volume of a pool. It is written into a folder of the pool's `staging`, where an
+ * interrupted run goes on, and becomes the volume in one step when every byte is verified and durable: a new volume by a
+ * rename, an existing one by changing places with the old content. An existing volume is begun as a clone of itself and
+ * only what differs is written, so that it goes on sharing the rest with its snapshots.
+ */
+import { access, mkdir, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FileLock } from '../kernel/lock-file.ts';
+import { cloneImage, newRecord, publishVolume } from '../pool/create-volume.ts';
+import { claimImage } from '../pool/hold-snapshot.ts';
+import { PoolError, poolError } from '../pool/pool-error.ts';
+import { imageName, volumeRecordName } from '../pool/pool-layout.ts';
+import { checkPoolName } from '../pool/pool-names.ts';
+import type { SectorBytes, VolumeRecord } from '../pool/pool-records.ts';
+import type { Pool, PoolSnapshot, PoolVolume } from '../pool/pool.ts';
+import { restorePrefix } from '../pool/recover-staging.ts';
+import { requireRoom } from '../pool/room.ts';
+import { removeTree, Staged, syncFile } from '../pool/staging.ts';
+import { syncDirectory } from '../std/atomic-write.ts';
+import { hasCode } from '../std/dray-error.ts';
+import { restore, type RestoreParts, type RestoreRequest, type RestoreResult } from './restore.ts';
+
+export interface PoolRestoreRequest extends Omit<RestoreRequest, 'target' | 'delta' | 'force'> {
+  /** Made when it is not there; replaced with `overwrite`. */
+  readonly name: string;
+  /** Of a new volume. */
+  readonly sectorBytes: SectorBytes;
+  readonly onDropped: (snapshot: PoolSnapshot) => void;
+}
+
+export interface PoolRestoreResult extends RestoreResult {
+  readonly volume: PoolVolume;
+  readonly replaced: boolean;
+}
+
+/** What an existing volume is written to, until it is whole. */
+const deltaName = 'delta-image';
+const blockBytes = 4096;
+
+/** @throws {PoolError} `pool-volume-exists` without `overwrite`, `pool-in-use`, `pool-reserve`; and what `restore` throws */
+export async function restoreVolume(
+  pool: Pool,
+  parts: RestoreParts,
+  request: PoolRestoreRequest,
+): Promise<PoolRestoreResult> {
+  const { name, overwrite, signal } = request;
+  checkPoolName(name, 'volume');
+  const present = pool.findVolume(name);
+  if (present !== undefined && !overwrite)
+    throw new PoolError('pool-volume-exists', `there is a volume ${name} already`);
+  const folder = await beginFolder(pool, request);
+  using _lock = await lockFolder(pool, folder, request);
+  const live = join(folder, 'live');
+  const image = join(live, imageName);
+  const done = await isThere(image);
+  let result: RestoreResult | undefined;
+  if (!done) {
+    const target = present === undefined ? image : await beginDelta(pool, present, join(live, deltaName), signal);
+    result = await restore(parts, { ...request, target, overwrite: true, delta: present !== undefined, force: false });
+    if (target !== image) {
+      await syncFile(target);
+      await rename(target, image);
+      await syncDirectory(live);
+    }
+  }
+  await removeOthers(live);
+  await padToBlocks(image);
+  const record = recordOf(pool, request, present);
+  await pool.change(async () => await putInPlace(pool, folder, { request, record, replaces: present !== undefined }), {
+    signal,
+  });
+  const counts = result?.counts ?? { doneBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, zeroBytes: 0 };
+  return {
+    target: pool.layout.image(name),
+    kind: 'file',
+    counts,
+    resumed: result?.resumed ?? true,
+    volume: pool.volume(name),
+    replaced: present !== undefined,
+  };
+}
+
+/** The folder of this very work; what earlier, other restores to this name have left is removed. */
+async function beginFolder(pool: Pool, { name, volume, onDropped, signal }: PoolRestoreRequest): Promise<string> {
+  const mine = `${restorePrefix}${name}-${volume.snapshot.id.slice(0, 16)}`;
+  const ofThisName = new RegExp(`^${restorePrefix}${name.replaceAll('.', '\\.')}-[0-9a-f]{1,16}$`);
+  return await pool.change(
+    async () => {
+      await requireRoom(pool, { doing: `restore volume ${name}`, onDropped, signal });
+      for (const other of await readdir(pool.layout.staging)) {
+        if (other === mine || !ofThisName.test(other)) continue;
+        const path = join(pool.layout.staging, other);
+        using _lock = await lockFolder(pool, path, { name, signal });
+        await removeTree(path);
+      }
+      const folder = join(pool.layout.staging, mine);
+      await mkdir(join(folder, 'live'), { recursive: true, mode: 0o700 });
+      await mkdir(join(folder, 'snapshots'), { recursive: true, mode: 0o700 });
+      return folder;
+    },
+    { signal },
+  );
+}
+
+async function lockFolder(
+  pool: Pool,
+  folder: string,
+  { name, signal }: { readonly name: string; readonly signal: AbortSignal },
+): Promise<Disposable> {
+  try {
+    return await FileLock.take(folder, { mode: 'exclusive', waitMs: 0, create: false, clock: pool.clock, signal });
+  } catch (error) {
+    if (!hasCode(error, 'kernel-busy')) throw poolError(error, `lock ${folder}`);
+    throw new PoolError('pool-in-use', `another restore to volume ${name} is under way`, { cause: error });
+  }
+}
+
+async function beginDelta(pool: Pool, present: PoolVolume, path: string, signal: AbortSignal): Promise<string> {
+  using _claim = await claimImage(pool, { image: present.image, what: `volume ${present.name}` }, { signal });
+  if (!(await isThere(path))) await cloneImage(present.image, path);
+  return path;
+}
+
+/** What a run before has left, when the volume was not there yet or still was: no part of a volume. */
+async function removeOthers(live: string): Promise<void> {
+  for (const name of await readdir(live)) {
+    if (name !== imageName && name !== volumeRecordName) await rm(join(live, name), { force: true });
+  }
+}
+
+/** A device has whole blocks: an image of another size ends in zeros. */
+async function padToBlocks(image: string): Promise<void> {
+  const { size } = await stat(image);
+  if (size % blockBytes === 0) return;
+  await truncate(image, Math.ceil(size / blockBytes) * blockBytes);
+  await syncFile(image);
+}
+
+function recordOf(
+  pool: Pool,
+  { sectorBytes, volume }: PoolRestoreRequest,
+  present: PoolVolume | undefined,
+): VolumeRecord {
+  const restoredFrom = volume.snapshot.id;
+  if (present === undefined) return newRecord(pool, { sectorBytes, restoredFrom });
+  return { ...present.record, restoredFrom };
+}
+
+async function putInPlace(
+  pool: Pool,
+  folder: string,
+  {
+    request,
+    record,
+    replaces,
+  }: { readonly request: PoolRestoreRequest; readonly record: VolumeRecord; readonly replaces: boolean },
+): Promise<void> {
+  const { name, signal } = request;
+  const staged = Staged.at(folder);
+  if (!replaces) return await publishVolume(pool, staged, { name, record, signal });
+  const { image } = pool.volume(name);
+  using _claim = await claimImage(pool, { image, what: `volume ${name}` }, { signal });
+  await staged.writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
+  await staged.exchange({ inside: 'live', path: pool.layout.live(name) });
+  await removeTree(folder);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
+}

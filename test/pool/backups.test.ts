@@ -1,0 +1,79 @@
+/** Snapshots that backups read and need, while others would remove them and when a run is cut off. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
+import type { Pool } from '../../src/pool/pool.ts';
+import { hasCode } from '../../src/std/dray-error.ts';
+import { systemRng } from '../../src/std/rng.ts';
+import { createEngine } from '../support/engine.ts';
+import { fileSystemsMissing } from '../support/file-system.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+import { backUp } from './back-up.ts';
+import { makeVolume, signal, smallPool, writeAt } from './small-pool.ts';
+
+const mib = 1024 * 1024;
+
+function needed(pool: Pool): readonly string[] {
+  return pool.snapshots('data').flatMap(({ name, record }) => (record.needs.length > 0 ? name : []));
+}
+
+/** Another process tries to remove it. @returns its last word */
+function removalBy(pool: Pool, name: string, how: 'plain' | 'forced'): string | undefined {
+  const args = [join(import.meta.dirname, 'rival.ts'), pool.layout.root, 'delete', name, how];
+  return spawnSync(process.execPath, args, { input: '\n', encoding: 'utf8' }).stdout.trim().split('\n').at(-1);
+}
+
+describe('a backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
+  test('keeps what it reads, against force too, and what it builds on, until its own is stored', async () => {
+    await using small = await smallPool();
+    await using folder = await temporaryFolder('backups');
+    const engine = await createEngine(folder.path);
+    const { pool } = small;
+    const image = await makeVolume(pool, 'data', { sizeBytes: 32 * mib });
+    await writeAt(image, 0, systemRng.bytes(24 * mib));
+    const first = await backUp(engine, pool, () => undefined);
+    assert.deepEqual(needed(pool), [first.poolSnapshot.name]);
+    await writeAt(image, mib, systemRng.bytes(8 * mib));
+    const seen: (readonly string[])[] = [];
+    const answers: (string | undefined)[] = [];
+    const second = await backUp(engine, pool, () => {
+      if (seen.length > 0) return;
+      seen.push(needed(pool));
+      const [base, read] = pool.snapshots('data').map(({ name }) => `data@${name}`);
+      // The backup stands still meanwhile.
+      answers.push(removalBy(pool, read!, 'forced'), removalBy(pool, base!, 'plain'));
+    });
+    assert.deepEqual(answers, ['pool-in-use', 'pool-needed']);
+    assert.deepEqual(seen, [[first.poolSnapshot.name, second.poolSnapshot.name]]);
+    assert.equal(second.changes.rung, 'extents');
+    assert.deepEqual(needed(pool), [second.poolSnapshot.name]);
+    assert.equal(pool.snapshots('data').length, 1);
+    const [left] = pool.snapshots('data');
+    const plain = deleteSnapshot(pool, { volume: 'data', snapshot: left!.name }, { force: false, signal });
+    await assert.rejects(plain, (error) => hasCode(error, 'pool-needed'));
+  });
+
+  test('that is cut off leaves its base and its snapshot, and the next goes on from both', async () => {
+    await using small = await smallPool();
+    await using folder = await temporaryFolder('backups');
+    const engine = await createEngine(folder.path);
+    const { pool } = small;
+    const image = await makeVolume(pool, 'data', { sizeBytes: 32 * mib });
+    await writeAt(image, 0, systemRng.bytes(24 * mib));
+    const first = await backUp(engine, pool, () => undefined);
+    await writeAt(image, mib, systemRng.bytes(8 * mib));
+    const cut = new AbortController();
+    await assert.rejects(
+      backUp(engine, pool, () => cut.abort(new Error('cut off')), cut.signal),
+      /cut off/,
+    );
+    assert.equal(needed(pool).length, 2);
+    assert.ok(needed(pool).includes(first.poolSnapshot.name), 'the base is not needed any more, and nothing is stored');
+    const next = await backUp(engine, pool, () => undefined);
+    assert.equal(next.completed?.changes.rung, 'extents');
+    assert.equal(next.changes.rung, 'extents');
+    assert.deepEqual(needed(pool), [next.poolSnapshot.name]);
+  });
+});

@@ -1,0 +1,104 @@
+/** Freezes that go wrong: writers go on, nothing half-made is left, and the next snapshot works. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { findFaults } from '../../src/pool/check-pool.ts';
+import { stillnessOf, whileStill } from '../../src/pool/hold-still.ts';
+import type { Pool } from '../../src/pool/pool.ts';
+import { hasCode } from '../../src/std/dray-error.ts';
+import { run } from '../kernel/loop-device.ts';
+import { fileSystemsMissing } from '../support/file-system.ts';
+import { makeVolume, mountedVolume, signal, smallPool, startRival, takeSnapshots } from './small-pool.ts';
+
+const isFreeze = (error: unknown): boolean => hasCode(error, 'pool-freeze');
+
+/** Writes through the mount in another process, which hangs while it is frozen. */
+async function canWrite(mountPoint: string): Promise<boolean> {
+  const command = `echo x > ${join(mountPoint, 'probe')} && sync -f ${mountPoint}`;
+  const writer = spawn('timeout', ['-s', 'KILL', '60', 'sh', '-c', command]);
+  const [code] = (await once(writer, 'exit')) as [number | null];
+  return code === 0;
+}
+
+async function nothingHalf(pool: Pool): Promise<void> {
+  assert.deepEqual(await readdir(pool.layout.staging), []);
+  assert.deepEqual(findFaults(pool), []);
+}
+
+describe('a freeze', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
+  test('whose process is killed is let go, and the pool can be used at once', async () => {
+    await using small = await smallPool();
+    const { pool } = small;
+    await makeVolume(pool, 'data', { mkfs: 'ext4' });
+    await using inside = await mountedVolume(pool, 'data', 'ext4');
+    // The bound is longer than this test may take: only the end of the process can thaw it.
+    await using rival = startRival(pool, 'freeze', 'data', '500000');
+    assert.equal(await rival.next(), 'ready');
+    rival.process.stdin?.write('\n');
+    assert.equal(await rival.next(), 'frozen');
+    assert.notEqual(spawnSync('fsfreeze', ['-f', inside.mountPoint]).status, 0, 'not frozen: this proves nothing');
+    await rival.kill();
+    assert.equal(await canWrite(inside.mountPoint), true);
+    await takeSnapshots(pool, ['data@after']);
+    await nothingHalf(pool);
+  });
+
+  test('that takes longer than its bound makes no snapshot, and writers go on meanwhile', async () => {
+    await using small = await smallPool();
+    const { pool } = small;
+    await makeVolume(pool, 'data', { mkfs: 'ext4' });
+    await using inside = await mountedVolume(pool, 'data', 'ext4');
+    const stillness = await stillnessOf(pool.volume('data'), { signal });
+    let wrote = false;
+    const slow = whileStill(pool, { stillnesses: [stillness], boundMs: 300, signal }, async () => {
+      // Resolves only after the guard has let go.
+      wrote = await canWrite(inside.mountPoint);
+    });
+    await assert.rejects(slow, isFreeze);
+    assert.equal(wrote, true);
+    await assert.rejects(takeSnapshots(pool, ['data@never'], { freezeBoundMs: 0 }), isFreeze);
+    assert.equal(pool.findSnapshot('data', 'never'), undefined);
+    assert.equal(await canWrite(inside.mountPoint), true);
+    await nothingHalf(pool);
+  });
+
+  test('that the kernel cannot end makes no snapshot', async () => {
+    await using small = await smallPool();
+    const { pool } = small;
+    for (const name of ['one', 'two']) await makeVolume(pool, name, { mkfs: 'ext4' });
+    await using first = await mountedVolume(pool, 'one', 'ext4');
+    await using second = await mountedVolume(pool, 'two', 'ext4');
+    // Somebody else holds it frozen: it stays so, and what we had frozen before it is let go.
+    run('fsfreeze', '-f', second.mountPoint);
+    try {
+      await assert.rejects(takeSnapshots(pool, ['one@g', 'two@g']), isFreeze);
+      assert.equal(await canWrite(first.mountPoint), true);
+    } finally {
+      run('fsfreeze', '-u', second.mountPoint);
+    }
+    for (const name of ['one', 'two']) assert.deepEqual(pool.snapshots(name), []);
+    assert.equal(await canWrite(second.mountPoint), true);
+    await nothingHalf(pool);
+    const [one, two] = await takeSnapshots(pool, ['one@g', 'two@g']);
+    assert.equal(one!.record.created, two!.record.created);
+  });
+
+  test('of a file system that shows nothing of it leaves a snapshot that mounts without replay', async () => {
+    await using small = await smallPool();
+    const { pool } = small;
+    await makeVolume(pool, 'data', { mkfs: 'ext4' });
+    {
+      await using inside = await mountedVolume(pool, 'data', 'ext4');
+      await writeFile(join(inside.mountPoint, 'file'), 'not synced');
+      const [snapshot] = await takeSnapshots(pool, ['data@clean']);
+      const header = run('dumpe2fs', '-h', snapshot!.image);
+      assert.doesNotMatch(header, /needs_recovery/);
+      assert.match(run('dumpe2fs', '-h', pool.volume('data').image), /needs_recovery/, 'it would never say so');
+      assert.ok((await readFile(snapshot!.image)).includes('not synced'));
+    }
+    await nothingHalf(pool);
+  });
+});

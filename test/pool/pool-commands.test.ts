@@ -1,0 +1,215 @@
+/** The commands that look after a pool, and what leads from it into a repository, with the real program. */
+import assert from 'node:assert/strict';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { run } from '../kernel/loop-device.ts';
+import { fileSystemsMissing } from '../support/file-system.ts';
+import {
+  blocksThatDiffer,
+  imageOf,
+  loopDevices,
+  mounted,
+  poolPlace,
+  withVolume,
+  type ChangesPrinted,
+} from './pool-place.ts';
+
+const options = { skip: fileSystemsMissing('xfs', 'ext4') };
+
+test('pool commands > snapshots that backups need stay, until their repository is forgotten', options, async () => {
+  await using world = await withVolume();
+  const { told, dray, json, place } = world;
+  for (const name of ['mine', 'base']) await told('snapshot', 'create', 'data', '--name', name);
+  const repository = 'ab'.repeat(16);
+  for (const [name, madeBy] of [
+    ['mine', 'user'],
+    ['base', 'backup'],
+  ] as const) {
+    const path = join(place.pool, 'volumes/data/snapshots', name, 'snapshot.json');
+    const record = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+    const needs = [{ kind: 'backup', repository, url: '/backups/a', since: '2031-04-02T06:47:00.000Z' }];
+    await writeFile(path, JSON.stringify({ ...record, madeBy, needs }));
+  }
+  const refused = await dray('snapshot', 'delete', 'data@mine');
+  assert.equal(refused.exitCode, 5);
+  assert.match(refused.stderr, /data@mine is needed by: backup to \/backups\/a\n {2}next: .*--force/);
+  const status = await json<{ readonly repositories: unknown }>('pool', 'status');
+  assert.deepEqual(status.repositories, [{ repository, url: '/backups/a', snapshots: 2 }]);
+  assert.equal((await dray('pool', 'forget', '/backups/b')).exitCode, 3);
+  const planned = await json<unknown[]>('pool', 'forget', 'file:///backups/a', '--dry-run');
+  assert.deepEqual(planned, [
+    { snapshot: 'data@mine', removed: false, dryRun: true },
+    { snapshot: 'data@base', removed: true, dryRun: true },
+  ]);
+  await told('snapshot', 'show', 'data@base');
+  const released = await json<unknown[]>('pool', 'forget', repository);
+  assert.deepEqual(released, [
+    { snapshot: 'data@mine', removed: false, dryRun: false },
+    { snapshot: 'data@base', removed: true, dryRun: false },
+  ]);
+  assert.equal(await told('snapshot', 'list', '--volume', 'data', '-o', 'name'), 'data@mine\n');
+  await told('snapshot', 'delete', 'data@mine');
+});
+
+test(
+  'pool commands > damage is named, hides nothing else, and is removed only when that is said',
+  options,
+  async () => {
+    await using world = await withVolume();
+    const { told, dray, json, place } = world;
+    await told('volume', 'create', 'other', '--size', '8M');
+    await told('snapshot', 'create', 'other', '--name', 'mon');
+    await told('snapshot', 'create', 'other', '--name', 'tue');
+    const live = join(place.pool, 'volumes/data/live/volume.json');
+    await rename(live, `${live}.gone`);
+    const listed = await dray('volume', 'list', '-o', 'name');
+    assert.deepEqual([listed.exitCode, listed.stdout], [0, 'other\n']);
+    assert.match(listed.stderr, /warning: .*volume\.json is missing/);
+    const status = await json<{ readonly healthy: boolean; readonly volumes: number }>('pool', 'status');
+    assert.deepEqual([status.healthy, status.volumes], [false, 1]);
+    const shown = await dray('volume', 'show', 'data');
+    assert.equal(shown.exitCode, 4);
+    await rm(`${live}.gone`);
+    assert.match(await told('pool', 'check', '--dry-run'), /is missing: would be made again/);
+    await told('pool', 'check');
+    assert.equal(await told('volume', 'list', '-o', 'name'), 'data\nother\n');
+
+    const record = join(place.pool, 'volumes/other/snapshots/mon/snapshot.json');
+    const written = await readFile(record);
+    await writeFile(record, '{');
+    const others = await dray('snapshot', 'list', '--volume', 'other', '-o', 'name');
+    assert.deepEqual([others.exitCode, others.stdout], [0, 'other@tue\n']);
+    assert.match(others.stderr, /warning: .*snapshot\.json is not JSON/);
+    await writeFile(record, written);
+
+    await rm(join(place.pool, 'volumes/other/snapshots/mon/image'));
+    for (const args of [['--dry-run'], ['--remove-damaged', '--dry-run'], []]) {
+      const { exitCode, stdout } = await dray('pool', 'check', ...args);
+      assert.equal(exitCode, 4, args.join(' '));
+      assert.match(stdout, /the image of other@mon is gone/);
+    }
+    await told('pool', 'check', '--remove-damaged');
+    await told('pool', 'check');
+    assert.equal(await told('snapshot', 'list', '--volume', 'other', '-o', 'name'), 'other@tue\n');
+
+    // Of a volume that is lost, snapshots are left: told until they are deleted, and good for a clone.
+    await rm(join(place.pool, 'volumes/other/live/image'));
+    for (let times = 0; times < 2; times += 1) {
+      const { exitCode, stdout } = await dray('pool', 'check', '--remove-damaged');
+      assert.equal(exitCode, 4);
+      assert.match(stdout, /the image of volume other is gone; its snapshots are left/);
+    }
+    await told('volume', 'clone', 'other@tue', 'again');
+    assert.equal((await dray('volume', 'delete', 'other')).exitCode, 1);
+    await told('volume', 'delete', 'other', '--with-snapshots');
+    await rm(join(place.pool, 'volumes/again/live/image'));
+    await told('pool', 'check', '--remove-damaged');
+    assert.equal(await told('volume', 'list', '-o', 'name'), 'data\n');
+    await told('volume', 'create', 'again', '--size', '8M');
+  },
+);
+
+test('pool commands > a pool in an image is there again after a reboot', options, async () => {
+  await using world = await poolPlace('ext4');
+  const { told, dray, json, place, folder } = world;
+  const image = join(folder, 'pool.img');
+  const plain = await dray('pool', 'create');
+  assert.equal(plain.exitCode, 1);
+  assert.match(plain.stderr, /cannot share blocks.*\n.*\n {2}next: .*dray pool create DIR --image FILE --size 50G/);
+  const made = await json<Record<string, unknown>>('pool', 'create', '--image', image, '--size', '320M');
+  await using stack = new AsyncDisposableStack();
+  const close = (): void => {
+    run('umount', place.pool);
+    for (const { name, file } of loopDevices()) if (file === image) run('losetup', '-d', name);
+  };
+  stack.defer(close);
+  assert.deepEqual([made['pool'], made['image'], made['imageSizeBytes']], [place.pool, image, 320 * 1024 ** 2]);
+  await told('volume', 'create', 'data', '--size', '8M');
+  const open = async (...args: readonly string[]): Promise<unknown> =>
+    (await json<{ readonly mounted: boolean }>('pool', 'open', ...args)).mounted;
+  assert.equal(await open(), false);
+  close();
+  const gone = await dray('volume', 'list');
+  assert.equal(gone.exitCode, 3);
+  assert.match(gone.stderr, /next: .*"dray pool open DIR"/);
+  assert.equal(await open(), true);
+  assert.equal(await open(place.pool), false);
+  assert.equal(await told('volume', 'list', '-o', 'name'), 'data\n');
+  close();
+  const moved = `${image}.moved`;
+  await rename(image, moved);
+  assert.equal((await dray('pool', 'open')).exitCode, 1);
+  assert.equal(await open('--image', moved), true);
+  assert.equal(await told('volume', 'list', '-o', 'name'), 'data\n');
+  await rename(moved, image); // `close` looks for it by name.
+});
+
+test('pool commands > an image that is none of the pool changes nothing', options, async () => {
+  await using world = await poolPlace('ext4');
+  const { dray, json, place, folder } = world;
+  const [image, other, inside] = [join(folder, 'p.img'), join(folder, 'other.img'), join(place.pool, 'p.img')];
+  await using stack = new AsyncDisposableStack();
+  const close = (): void => {
+    run('umount', place.pool);
+    for (const { name, file } of loopDevices()) if ([image, other].includes(file)) run('losetup', '-d', name);
+  };
+  stack.defer(close);
+  // It would lie under its own mount, and nothing could open the pool again.
+  const hidden = await dray('pool', 'create', '--image', inside, '--size', '320M');
+  assert.equal(hidden.exitCode, 1);
+  assert.match(hidden.stderr, /would lie under its own mount/);
+  await json('pool', 'create', '--image', image, '--size', '320M');
+  close();
+  const noFile = await dray('pool', 'open', '--image', folder);
+  assert.equal(noFile.exitCode, 1);
+  assert.match(noFile.stderr, /pool open: attach .*\n.*\n {2}next: /);
+  run('truncate', '-s', '320M', other);
+  assert.equal((await dray('pool', 'open', '--image', other)).exitCode, 1);
+  run('mkfs.xfs', '-q', other);
+  const empty = await dray('pool', 'open', '--image', other);
+  assert.equal(empty.exitCode, 3);
+  assert.deepEqual(
+    loopDevices().filter(({ file }) => file === other),
+    [],
+  );
+  assert.equal((await json<{ readonly mounted: boolean }>('pool', 'open')).mounted, true);
+});
+
+test('pool commands > the list of changes between two snapshots is one that a backup takes', options, async () => {
+  await using world = await withVolume();
+  const { told, json, folder } = world;
+  await told('repository', 'create');
+  const { path, unmount } = await mounted(world);
+  await writeFile(join(path, 'a'), Buffer.alloc(3 * 1024 ** 2, 1));
+  await told('snapshot', 'create', 'data', '--name', 'mon');
+  await writeFile(join(path, 'b'), Buffer.alloc(1024 ** 2, 2));
+  await told('snapshot', 'create', 'data', '--name', 'tue');
+  await unmount();
+  const device = async (name: string): Promise<string> => (await told('snapshot', 'attach', name, '-o', 'name')).trim();
+  const [mon, tue] = [await device('data@mon'), await device('data@tue')];
+  const first = (await told('backup', mon, '-o', 'name')).trim();
+  const list = join(folder, 'changes.json');
+  await writeFile(list, await told('changes', 'data@mon', 'data@tue', '--parent', first, '-o', 'json'));
+  const second = await json<Record<string, unknown>>('backup', tue, '--parent', first, '--changes', list);
+  assert.equal(second['rung'], 'list');
+  assert(Number(second['readBytes']) < 16 * 1024 ** 2, `${String(second['readBytes'])} bytes were read`);
+  const restored = join(folder, 'restored.img');
+  const id = String(second['snapshot']);
+  await told('restore', id, restored);
+  assert((await readFile(restored)).equals(await imageOf(world, 'data/snapshots/tue')));
+
+  const tree = await json<ChangesPrinted & { readonly parent: string; readonly snapshot: string }>(
+    'changes',
+    first,
+    id,
+  );
+  assert.deepEqual([tree.rung, tree.parent, tree.snapshot, tree.sizeBytes], ['tree', first, id, 32 * 1024 ** 2]);
+  const differing = blocksThatDiffer(
+    await imageOf(world, 'data/snapshots/mon'),
+    await imageOf(world, 'data/snapshots/tue'),
+  );
+  for (const offset of differing) {
+    assert(tree.extents.some((extent) => offset >= extent.offset && offset < extent.offset + extent.length));
+  }
+});
