@@ -56,6 +56,7 @@ const mayEnd = new Set([
 
 export interface SimulationResult {
   readonly steps: number;
+  /** Backups that were completed; how many are left in the end is a matter of dice, and may be none. */
   readonly snapshots: number;
   readonly maintenances: number;
   readonly ended: Readonly<Record<string, number>>;
@@ -116,6 +117,7 @@ class Simulation implements AsyncDisposable {
   readonly #store: BlobStore;
   readonly #backups: (Backup | undefined)[] = Array.from({ length: writers }, () => undefined);
   readonly #ended: Record<string, number> = {};
+  #completed = 0;
   #maintenances = 0;
   #removed = 0;
   #dropped = 0;
@@ -156,9 +158,10 @@ class Simulation implements AsyncDisposable {
   async end(steps: number): Promise<SimulationResult> {
     for (const [n] of this.#backups.entries()) await this.#crash(n);
     const names = (await Array.fromAsync(this.#world.store.list('x', { signal }))).map(({ id }) => id as string);
+    await this.#checker.check();
     return {
       steps,
-      snapshots: (await this.#checker.check()).length,
+      snapshots: this.#completed,
       maintenances: this.#maintenances,
       ended: this.#ended,
       kopia: this.#kopiaDone,
@@ -282,6 +285,7 @@ class Simulation implements AsyncDisposable {
     const backup = this.#backups[n];
     if (backup === undefined) return;
     await this.#checkpoint(backup, undefined);
+    this.#completed++;
     this.#backups[n] = undefined;
     await close(backup);
     this.trace.push(`writer ${n} completes`);
