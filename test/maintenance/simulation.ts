@@ -7,14 +7,12 @@
 import type { BlobStore } from '../../src/blobs/blob-store.ts';
 import { DrayError } from '../../src/std/dray-error.ts';
 import { seededRng, type Rng } from '../../src/std/rng.ts';
-import type { Snapshot, SnapshotId } from '../../src/repository/manifest/snapshot.ts';
-import type { ObjectId } from '../../src/repository/object/object-id.ts';
-import type { Repository } from '../../src/repository/repository.ts';
-import type { RepositoryWriter } from '../../src/repository/repository-writer.ts';
+import type { Snapshot } from '../../src/repository/manifest/snapshot.ts';
 import { Checker } from './checker.ts';
 import { crossedStore } from './crossed-store.ts';
 import { KopiaActor } from './kopia-actor.ts';
 import { lateMsMax, lateStore } from './late-store.ts';
+import { close, type Backup } from './running-backup.ts';
 import {
   deleteSnapshot,
   hourMs,
@@ -67,16 +65,6 @@ export interface SimulationResult {
   readonly epoch: number;
   /** Commands of kopia that finished. */
   readonly kopia: { readonly snapshots: number; readonly deletions: number; readonly maintenances: number };
-}
-
-interface Backup {
-  readonly repository: Repository;
-  readonly writer: RepositoryWriter;
-  readonly path: string;
-  readonly files: ObjectId[];
-  id: SnapshotId | undefined;
-  refreshedMs: number;
-  checkpointMs: number;
 }
 
 export interface KopiaShare {
@@ -394,9 +382,4 @@ class Simulation implements AsyncDisposable {
   #below(count: number): number {
     return Math.floor(this.#rng.uniform() * count);
   }
-}
-
-async function close({ writer, repository }: Backup): Promise<void> {
-  await writer[Symbol.asyncDispose]();
-  await repository[Symbol.asyncDispose]();
 }
