@@ -24,6 +24,11 @@ export interface NeedingRepository extends Pick<Need, 'repository' | 'url'> {
   readonly snapshots: number;
 }
 
+export interface ReleasedSnapshot {
+  readonly snapshot: PoolSnapshot;
+  readonly removed: boolean;
+}
+
 /** Who needs snapshots of this pool. */
 export function needingRepositories(pool: Pool): NeedingRepository[] {
   const found = new Map<string, NeedingRepository>();
@@ -45,7 +50,7 @@ export async function addNeed(
   await pool.change(
     async () => {
       const snapshot = pool.snapshot(volume, name);
-      const others = snapshot.record.needs.filter(({ repository }) => repository !== need.repository);
+      const others = needsWithout(snapshot.record, need.repository);
       await replaceNeeds(pool, snapshot, { needs: [...others, need], signal });
     },
     { signal },
@@ -83,7 +88,7 @@ export async function isUnheld(
  * Releases what a repository needs of the named volumes: all of it, or what is older than `keep`, which stays (a newer
  * one belongs to a backup that is still running). Snapshots that backups made and nothing needs any more go. One that is
  * in use stays without need, and goes with the next release.
- * @returns the snapshots that were released, and whether each was removed
+ * @returns the snapshots that were released, and whether each was removed; with `dryRun` those that would be, and nothing changes
  */
 export async function releaseNeeds(
   pool: Pool,
@@ -91,22 +96,29 @@ export async function releaseNeeds(
     repository,
     volumes,
     keep,
+    dryRun = false,
     signal,
   }: SignalOption & {
     readonly repository: string;
     readonly volumes: readonly string[];
     readonly keep: PoolSnapshot | undefined;
+    readonly dryRun?: boolean;
   },
-): Promise<{ readonly snapshot: PoolSnapshot; readonly removed: boolean }[]> {
+): Promise<ReleasedSnapshot[]> {
   const { released, gone } = await pool.change(
     async () => {
-      const released: { snapshot: PoolSnapshot; removed: boolean }[] = [];
+      const released: ReleasedSnapshot[] = [];
       const gone: string[] = [];
       for (const snapshot of volumes.flatMap((volume) => readableSnapshots(pool, volume))) {
         const { record } = snapshot;
         const needed = record.needs.some((need) => need.repository === repository);
         if (!needed && (record.madeBy === 'user' || record.needs.length > 0)) continue;
         if (keep !== undefined && !isOlder(record, keep.record)) continue;
+        if (dryRun) {
+          const isLast = needsWithout(record, repository).length === 0 && record.madeBy === 'backup';
+          released.push({ snapshot, removed: isLast && (await isUnheld(pool, snapshot, { signal })) });
+          continue;
+        }
         const path = await release(pool, snapshot, { repository, signal });
         if (path !== undefined) gone.push(path);
         released.push({ snapshot, removed: path !== undefined });
@@ -117,6 +129,10 @@ export async function releaseNeeds(
   );
   for (const path of gone) await removeTree(path);
   return released;
+}
+
+function needsWithout({ needs }: SnapshotRecord, repository: string): Need[] {
+  return needs.filter((need) => need.repository !== repository);
 }
 
 function isOlder(a: SnapshotRecord, b: SnapshotRecord): boolean {
@@ -130,7 +146,7 @@ async function release(
   { repository, signal }: SignalOption & { readonly repository: string },
 ): Promise<string | undefined> {
   const { record } = snapshot;
-  const needs = record.needs.filter((need) => need.repository !== repository);
+  const needs = needsWithout(record, repository);
   if (needs.length < record.needs.length) await replaceNeeds(pool, snapshot, { needs, signal });
   if (needs.length > 0 || record.madeBy === 'user') return undefined;
   try {

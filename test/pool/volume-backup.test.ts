@@ -196,6 +196,9 @@ describe('backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
       const forced = await refused('snapshot', 'delete', poolSnapshot, '--force');
       assert.equal(forced.exitCode, 5);
       assert.match(forced.stderr, /being read/);
+      const planned = await drayJson(place, ['pool', 'forget', place.repository, '--dry-run', '--pool', mounted.path]);
+      const row = (planned as { readonly snapshot: string }[]).find(({ snapshot }) => snapshot === poolSnapshot);
+      assert.deepEqual(row, { snapshot: poolSnapshot, removed: false, dryRun: true }, 'what is read would stay');
     }
     await drayJson(place, ['pool', 'forget', place.repository, '--pool', mounted.path]);
     assert.deepEqual(pool.snapshots('read'), []);

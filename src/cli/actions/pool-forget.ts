@@ -1,8 +1,8 @@
 import { describeLocation, parseRepositoryUrl } from '../../blobs/location.ts';
-import { needingRepositories, releaseNeeds } from '../../pool/needs.ts';
+import { needingRepositories, releaseNeeds, type ReleasedSnapshot } from '../../pool/needs.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
-import type { Pool, PoolSnapshot } from '../../pool/pool.ts';
-import { readableSnapshots, readableVolumes } from '../../pool/readable.ts';
+import type { Pool } from '../../pool/pool.ts';
+import { readableVolumes } from '../../pool/readable.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import type { Action } from '../command.ts';
 import type { PoolForgetOptions } from '../pool-forget.ts';
@@ -11,20 +11,17 @@ import { CliError } from '../shell/cli-error.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { openPool } from './open-pool.ts';
 
-interface Released {
-  readonly snapshot: PoolSnapshot;
-  readonly removed: boolean;
-}
-
 export const poolForget: Action<PoolForgetOptions> = async (context, { repository: named, dryRun }) => {
   const pool = openPool(context);
   const repositories = repositoriesNamed(context, pool, named);
   if (repositories.length === 0) {
     throw new CliError('need-missing', `no snapshot in ${pool.layout.root} is needed by backups to that repository`);
   }
-  const released: Released[] = [];
+  const released: ReleasedSnapshot[] = [];
+  const volumes = readableVolumes(pool).map(({ name }) => name);
+  const { signal } = context;
   for (const repository of repositories) {
-    released.push(...(dryRun ? wouldRelease(pool, repository) : await release(context, pool, repository)));
+    released.push(...(await releaseNeeds(pool, { repository, volumes, keep: undefined, dryRun, signal })));
   }
   const rows = released.map(({ snapshot: { volume, name }, removed }) => ({
     snapshot: snapshotName({ volume, snapshot: name }),
@@ -40,21 +37,6 @@ export const poolForget: Action<PoolForgetOptions> = async (context, { repositor
   });
   return exitCodes.done;
 };
-
-async function release({ signal }: CliContext, pool: Pool, repository: string): Promise<Released[]> {
-  const volumes = readableVolumes(pool).map(({ name }) => name);
-  return await releaseNeeds(pool, { repository, volumes, keep: undefined, signal });
-}
-
-function wouldRelease(pool: Pool, repository: string): Released[] {
-  return readableVolumes(pool)
-    .flatMap(({ name }) => readableSnapshots(pool, name))
-    .filter(({ record }) => record.needs.some((need) => need.repository === repository))
-    .map((snapshot) => ({
-      snapshot,
-      removed: snapshot.record.madeBy === 'backup' && snapshot.record.needs.length === 1,
-    }));
-}
 
 /** By id, by the very text, or by the place that the text means: a repository that is gone has no other name. */
 function repositoriesNamed(context: CliContext, pool: Pool, named: string): string[] {
