@@ -44,7 +44,9 @@ export function registerSnapshotDelete(parent: Command, context: CliContext, act
         'dray snapshot delete data@monday',
       ),
     )
-    .action(async (names: readonly string[], { dryRun = false, force = false }: Flags, command: Command) => {
+    .action(async (given: readonly string[], { dryRun = false, force = false }: Flags, command: Command) => {
+      // What is gone cannot be deleted once more.
+      const names = [...new Set(given)];
       const ofPool = names.filter(isPoolSnapshot);
       if (ofPool.length === 0) return await run(context, actions.snapshotDelete, { snapshots: names, dryRun, force });
       if (ofPool.length < names.length) command.error('error: some are of the pool and some of the repository');

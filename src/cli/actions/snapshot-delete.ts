@@ -10,7 +10,9 @@ export const snapshotDelete: RepositoryAction<SnapshotDeleteOptions> = async (co
   await using opened = await openRepository(context, opening);
   const { repository } = opened;
   const set = await repository.manifests.load({ signal: context.signal });
-  const found = options.snapshots.map((snapshot) => resolveSnapshot(set, snapshot));
+  // Two beginnings of one id name one snapshot.
+  const named = options.snapshots.map((snapshot) => resolveSnapshot(set, snapshot));
+  const found = [...new Map(named.map((snapshot) => [snapshot.id, snapshot])).values()];
   const pinned = found.find(({ pins }) => pins.length > 0);
   if (pinned !== undefined && !options.force) {
     throw new CliError('snapshot-pinned', `snapshot ${pinned.id} is pinned (${pinned.pins.join(', ')})`);

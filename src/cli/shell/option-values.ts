@@ -93,10 +93,9 @@ export const poolSnapshot: (text: string) => SnapshotName = adapt(parseSnapshotN
 /** An argument that names a volume of the pool. */
 export const volumeName: (text: string) => string = adapt((text) => checkPoolName(text, 'volume'));
 
-/** As `volumeName`, for an argument that may be given several times. */
+/** As `volumeName`, for an argument that may be given several times; a name that is given twice counts once. */
 export const volumeNames = (text: string, others: readonly string[] = []): readonly string[] => [
-  ...others,
-  volumeName(text),
+  ...new Set([...others, volumeName(text)]),
 ];
 
 /** `--flag <name>`, of a snapshot of the pool that is to be made. */
