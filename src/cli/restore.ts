@@ -35,7 +35,8 @@ export function registerRestore(parent: Command, context: CliContext, action: Ac
         'a path inside it, to a new or empty folder, with modes, owners, times, links and holes. Every chunk is verified\n' +
         'before it is written, and all is on disk when the command ends. An interrupted restore goes on when the same\n' +
         'command is run again. A snapshot of one file is restored as a folder when the target is one, or ends with a slash.\n' +
-        'With a pool (--pool), a name without a slash is a volume: a new one, or with --overwrite the new content of one.',
+        'With --pool, a name without a slash is a volume: a new one, or with --overwrite the new content of one. With DRAY_POOL\n' +
+        'alone it is a volume unless a file of that name is here; a new name that ends like a file is refused: ./disk.img, or --pool.',
     )
     .argument('<snapshot[/path]>', 'the id of a snapshot, or its unique beginning, and perhaps a path inside')
     .argument(

@@ -12,6 +12,8 @@ export interface DrayPlace {
   readonly cache: string;
   readonly password: string;
   readonly pool?: string;
+  /** Where it runs; absent: where the tests do. */
+  readonly cwd?: string;
 }
 
 export interface DrayEnded {
@@ -29,10 +31,10 @@ export interface DrayProcess {
   signal(name: NodeJS.Signals): void;
 }
 
-export function startDray({ repository, cache, password, pool }: DrayPlace, args: readonly string[]): DrayProcess {
+export function startDray({ repository, cache, password, pool, cwd }: DrayPlace, args: readonly string[]): DrayProcess {
   const named = { DRAY_REPOSITORY: repository, DRAY_CACHE_DIR: cache, DRAY_PASSWORD: password };
   const env = { ...process.env, ...named, ...(pool !== undefined && { DRAY_POOL: pool }) };
-  const child = spawn(program, [...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, [...args], { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = Promise.withResolvers<DrayEnded>();
   child.on('error', ended.reject);
   const output = Promise.all([text(child.stdout), text(child.stderr)]);

@@ -33,7 +33,8 @@ export const tour: Action<TourOptions> = async (context, { keep, folder: wanted,
     DRAY_CACHE_DIR: join(folder, 'cache'),
     DRAY_PASSWORD: 'tour',
   };
-  const env = { ...context.env, ...settings, PATH: pathWithLauncher(context), NO_COLOR: '1' };
+  // The pool that the environment names is none of the tour's.
+  const env = { ...context.env, DRAY_POOL: undefined, ...settings, PATH: pathWithLauncher(context), NO_COLOR: '1' };
   announce(context, { folder, keep, settings });
   const shell = new TourShell({ folder, env, say: (line) => log.info(line), clock, signal });
   await runSteps({ shell, folder, sizeBytes, signal });

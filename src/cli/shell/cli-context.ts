@@ -127,6 +127,11 @@ export class CliContext {
     return Boolean(this.#globals().pool ?? this.env['DRAY_POOL']);
   }
 
+  /** Whether the command line itself says which pool is meant: `--pool`. */
+  get poolGiven(): boolean {
+    return Boolean(this.#globals().pool);
+  }
+
   /** The pool's directory: `named` (an argument of the command), `--pool`, or `DRAY_POOL`. @throws {CliError} `usage` */
   poolPath(named?: string): string {
     const path = named ?? this.#globals().pool ?? this.env['DRAY_POOL'];

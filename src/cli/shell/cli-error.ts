@@ -2,6 +2,7 @@ import { DrayError } from '../../std/dray-error.ts';
 
 /**
  * - `usage`: the command line does not say what is needed, or says two things that exclude each other.
+ * - `name-ambiguous`: a word that may be a file as well as a volume of the pool.
  * - `password-missing`: no source of a password, or an empty one. `password-source`: the file or command named did not give one.
  * - `password-spaces`: a new password that kopia could not be told. `snapshot-pinned`: it is not to be deleted.
  * - `need-missing`: nothing in the pool is kept for that repository. `revert-unsaved`: a revert would lose what no snapshot holds.
@@ -9,6 +10,7 @@ import { DrayError } from '../../std/dray-error.ts';
  */
 export class CliError extends DrayError<
   | 'usage'
+  | 'name-ambiguous'
   | 'password-missing'
   | 'password-source'
   | 'password-spaces'

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BlobError } from '../../blobs/blob-store.ts';
 import { FreezeError } from '../../kernel/freeze-guard.ts';
+import { KernelError } from '../../kernel/sys.ts';
 import { PoolError } from '../../pool/pool-error.ts';
 import { RepositoryError } from '../../repository/repository-error.ts';
 import { DrayError } from '../../std/dray-error.ts';
@@ -90,6 +91,30 @@ test('error report > too many open files are no defect, and the advice is about 
   for (const text of [inStore, inThread]) {
     assert.match(text, /next: .*--parallel.*ulimit -n/);
     assert.doesNotMatch(text, /defect/);
+  }
+});
+
+test('error report > what the system refuses about a pool has advice of its own for each reason', () => {
+  const refused = (errno: string): string => {
+    const cause = Object.assign(new Error(`${errno}: refused, open '/srv/pool/x'`), { code: errno });
+    return report(new PoolError('pool-io', 'change the pool /srv/pool', { cause }));
+  };
+  const expected: Readonly<Record<string, RegExp>> = {
+    ENOENT: /next: It is not there: check the path/,
+    EROFS: /next: It is mounted read-only/,
+    ENOSPC: /next: The file system is full/,
+    EDQUOT: /next: The file system is full/,
+    EACCES: /next: Devices, mounts and images need root/,
+    EPERM: /next: Devices, mounts and images need root/,
+    EIO: /next: Look at "dmesg"/,
+  };
+  for (const [errno, advice] of Object.entries(expected)) {
+    assert.match(refused(errno), advice);
+    const kernel = new KernelError('ioctl 0x4c82', errno);
+    assert.match(
+      report(new PoolError('pool-image', 'mount p.img', { cause: kernel })),
+      errno === 'EIO' ? /Check where the image is/ : advice,
+    );
   }
 });
 

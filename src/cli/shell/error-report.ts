@@ -9,6 +9,8 @@ import { printable } from './printable.ts';
 
 const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   usage: 'Add --help to the command to see what it takes.',
+  'name-ambiguous':
+    'A word with a slash is always a file; with --pool on the command line, any other is always a volume.',
   'password-missing': 'Set DRAY_PASSWORD, or use --password-file FILE or --password-command COMMAND.',
   'password-source': 'Check that the file can be read, or that the command prints the password and ends with status 0.',
   'password-spaces': 'Choose a password that neither begins nor ends with white space; inside it does no harm.',
@@ -129,8 +131,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-mkfs': 'Install what makes this file system: the package xfsprogs for XFS, e2fsprogs for ext4.',
   'pool-damaged': '"dray pool check --dry-run" names all that is damaged; "dray pool check" mends what can be mended.',
   'pool-busy': 'Wait until it has ended, and run the command again; a process that was killed holds nothing.',
-  'pool-io':
-    'Devices, mounts and images need root: run the command with sudo. For an error of the disk look at "dmesg" first.',
+  'pool-io': 'Look at "dmesg": the system says there what went wrong. Devices, mounts and images need root.',
   'pool-reserve':
     'Delete snapshots that are not needed ("dray snapshot list --volume NAME"), or give the file system of the pool more room. ' +
     'Volumes can be written to as before.',
@@ -159,6 +160,26 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'freeze-stuck': 'Whoever writes there waits: end it with "fsfreeze --unfreeze MOUNTPOINT", and look at "dmesg".',
 };
 
+const needsRoot = 'Devices, mounts and images need root: run the command with sudo.';
+const isFull =
+  'The file system is full: delete snapshots that are not needed, or give it more room, and run the command again.';
+const isGone =
+  'It is not there: check the path, and that what it lies on is mounted. Of a pool, "dray pool check" makes anew what it can; ' +
+  'in a container, devices must be passed in (/dev/loop-control, /dev/loop*).';
+
+/** Of what the system refuses about a pool, its files and devices. */
+const adviceByErrno: Readonly<Record<string, string>> = {
+  ENOENT: isGone,
+  ENODEV: isGone,
+  ENXIO: isGone,
+  EROFS:
+    'It is mounted read-only: mount it for writing ("mount -o remount,rw DIR"); where it became so by itself, look at "dmesg" first.',
+  ENOSPC: isFull,
+  EDQUOT: isFull,
+  EACCES: needsRoot,
+  EPERM: needsRoot,
+};
+
 /** What to do next, where there is something to say. */
 export function adviceFor(error: unknown): string | undefined {
   // Whatever was attempted, only a shorter name helps.
@@ -171,6 +192,8 @@ export function adviceFor(error: unknown): string | undefined {
   // Of a freeze that failed only the reason tells what to do.
   const frozen = causesOf(error).find(isFreezeFailure);
   const code = knownCodeOf(frozen ?? error);
+  const refused = code === 'pool-io' || code === 'pool-image' ? errnoOf(error) : undefined;
+  if (refused !== undefined && Object.hasOwn(adviceByErrno, refused)) return adviceByErrno[refused];
   return code === undefined ? undefined : adviceByCode[code];
 }
 
@@ -213,6 +236,17 @@ function isSystemError(error: unknown): boolean {
 function isTooManyFiles(error: unknown): boolean {
   if (isErrno(error, 'EMFILE') || isErrno(error, 'ENFILE')) return true;
   return error instanceof Error && /\bE[MN]FILE\b/.test(error.message);
+}
+
+/** Of the innermost link that has one: the system's own word for why it refused. */
+function errnoOf(error: unknown): string | undefined {
+  return causesOf(error)
+    .map((link) => {
+      if (!(link instanceof Error)) return undefined;
+      if ('errno' in link && typeof link.errno === 'string') return link.errno;
+      return 'code' in link && typeof link.code === 'string' && /^E[A-Z0-9]+$/.test(link.code) ? link.code : undefined;
+    })
+    .findLast((errno) => errno !== undefined);
 }
 
 function stackOf(error: unknown): string {

@@ -50,6 +50,7 @@ const { failed, usage, notFound, damaged, busy, degraded, interrupted } = exitCo
 
 const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   usage,
+  'name-ambiguous': usage,
   'password-missing': usage,
   'password-source': failed,
   'password-spaces': usage,
