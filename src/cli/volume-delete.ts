@@ -6,7 +6,7 @@ import { volumeName } from './shell/option-values.ts';
 export interface VolumeDeleteOptions {
   readonly name: string;
   readonly withSnapshots: boolean;
-  /** Also snapshots that the next backup needs. */
+  /** Also snapshots that the next backup needs, and what is damaged. */
   readonly force: boolean;
   readonly dryRun: boolean;
 }
@@ -21,7 +21,7 @@ export function registerVolumeDelete(parent: Command, context: CliContext, actio
     )
     .argument('<name>', 'a volume', volumeName)
     .option('--with-snapshots', 'its snapshots as well')
-    .option('--force', 'also snapshots that the next backup needs')
+    .option('--force', 'also snapshots that the next backup needs, and what is damaged')
     .option('--dry-run', 'say what would be deleted, and delete nothing')
     .addHelpText(
       'after',

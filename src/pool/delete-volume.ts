@@ -1,46 +1,45 @@
 /** Volumes on their way out. Snapshots go with their volume only when that is said, and not those that are needed. */
 import { statSync } from 'node:fs';
+import { hasCode } from '../std/dray-error.ts';
 import { claimImage } from './hold-snapshot.ts';
 import { PoolError } from './pool-error.ts';
 import { isPoolName, snapshotName } from './pool-names.ts';
 import { describeNeed } from './pool-records.ts';
-import type { Pool } from './pool.ts';
+import { namesIn, type Pool, type PoolSnapshot } from './pool.ts';
+import { readableSnapshots } from './readable.ts';
 import { removeTree, takeOut } from './staging.ts';
 
 export interface DeleteVolumeOptions {
   /** Its snapshots as well. */
   readonly withSnapshots: boolean;
-  /** Also those that a later step needs. */
+  /** Also those that a later step needs, and what is damaged. */
   readonly force: boolean;
   /** Look at everything, and delete nothing. */
   readonly dryRun?: boolean;
   readonly signal: AbortSignal;
 }
 
-/** Gone, durably, when resolved. @throws {PoolError} `pool-in-use`, `pool-has-snapshots`, `pool-needed` */
+/**
+ * Gone, durably, when resolved. Without `force` nothing goes of which nobody can tell what needs it.
+ * @throws {PoolError} `pool-in-use`, `pool-has-snapshots`, `pool-needed`, `pool-damaged`
+ */
 export async function deleteVolume(pool: Pool, name: string, options: DeleteVolumeOptions): Promise<void> {
-  const { withSnapshots, force, dryRun = false, signal } = options;
+  const { dryRun = false, signal } = options;
   const gone = await pool.change(
     async () => {
-      const image = liveImageOf(pool, name);
-      const snapshots = pool.snapshots(name);
+      const image = liveImageOf(pool, name, options);
+      const snapshots = snapshotsOf(pool, name, options);
       using claims = new DisposableStack();
       if (image !== undefined) claims.use(await claimImage(pool, { image, what: `volume ${name}` }, { signal }));
-      const own = snapshots.filter(({ record }) => record.madeBy === 'user');
-      if (own.length > 0 && !withSnapshots) {
-        throw new PoolError(
-          'pool-has-snapshots',
-          `volume ${name} has snapshots: ${own.length}, the newest ${own.at(-1)?.name}`,
-        );
-      }
+      refuseWithSnapshots(name, snapshots, options);
       for (const { name: snapshot, record, image: its } of snapshots) {
         const what = snapshotName({ volume: name, snapshot });
-        const [need] = record.needs;
+        const [need] = record?.needs ?? [];
         // A base that a backup made for itself is of no use without its volume.
-        if (need !== undefined && record.madeBy === 'user' && !force) {
+        if (need !== undefined && record?.madeBy === 'user' && !options.force) {
           throw new PoolError('pool-needed', `${what} is needed by: ${describeNeed(need)}`);
         }
-        claims.use(await claimImage(pool, { image: its, what }, { signal }));
+        if (isThere(its)) claims.use(await claimImage(pool, { image: its, what }, { signal }));
       }
       return dryRun ? undefined : await takeOut(pool, pool.layout.volume(name));
     },
@@ -49,10 +48,38 @@ export async function deleteVolume(pool: Pool, name: string, options: DeleteVolu
   if (gone !== undefined) await removeTree(gone);
 }
 
+/** Without record: it cannot be read. */
+type Found = Pick<PoolSnapshot, 'name' | 'image'> & Partial<Pick<PoolSnapshot, 'record'>>;
+
+/** Oldest first, those that cannot be read at the end. */
+function snapshotsOf(pool: Pool, volume: string, { force }: DeleteVolumeOptions): Found[] {
+  if (!force) return pool.snapshots(volume);
+  const readable = readableSnapshots(pool, volume);
+  const damaged = namesIn(pool.layout.snapshots(volume)).filter((name) => readable.every((each) => each.name !== name));
+  return [...readable, ...damaged.map((name) => ({ name, image: pool.layout.snapshotImage(volume, name) }))];
+}
+
+function refuseWithSnapshots(name: string, snapshots: readonly Found[], { withSnapshots }: DeleteVolumeOptions): void {
+  const own = snapshots.filter(({ record }) => record?.madeBy !== 'backup');
+  if (own.length === 0 || withSnapshots) return;
+  throw new PoolError(
+    'pool-has-snapshots',
+    `volume ${name} has snapshots: ${own.length}, the newest ${own.at(-1)?.name}`,
+  );
+}
+
 /** undefined for a volume of which only snapshots are left. @throws {PoolError} `pool-volume-missing`, `pool-damaged` */
-function liveImageOf(pool: Pool, name: string): string | undefined {
+function liveImageOf(pool: Pool, name: string, { force }: DeleteVolumeOptions): string | undefined {
   const { layout } = pool;
-  const isThere = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;
   if (isPoolName(name) && isThere(layout.snapshots(name)) && !isThere(layout.live(name))) return undefined;
-  return pool.volume(name).image;
+  try {
+    return pool.volume(name).image;
+  } catch (error) {
+    if (!force || !hasCode(error, 'pool-damaged')) throw error;
+    return isThere(layout.image(name)) ? layout.image(name) : undefined;
+  }
+}
+
+function isThere(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }

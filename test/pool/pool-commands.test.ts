@@ -81,6 +81,10 @@ test(
     const others = await dray('snapshot', 'list', '--volume', 'other', '-o', 'name');
     assert.deepEqual([others.exitCode, others.stdout], [0, 'other@tue\n']);
     assert.match(others.stderr, /warning: .*snapshot\.json is not JSON/);
+    const one = await dray('volume', 'show', 'other', '-o', 'json');
+    assert.equal(one.exitCode, 0, one.stderr);
+    assert.deepEqual((JSON.parse(one.stdout) as { readonly snapshots: unknown }).snapshots, ['tue']);
+    assert.match(one.stderr, /warning: .*snapshot\.json is not JSON; "dray pool check" tells more/);
     await writeFile(record, written);
 
     await rm(join(place.pool, 'volumes/other/snapshots/mon/image'));
@@ -109,6 +113,23 @@ test(
     await told('volume', 'create', 'again', '--size', '8M');
   },
 );
+
+test('pool commands > a volume with a damaged snapshot is deleted only by force', options, async () => {
+  await using world = await withVolume();
+  const { told, dray, json, place } = world;
+  for (const name of ['mon', 'tue']) await told('snapshot', 'create', 'data', '--name', name);
+  await writeFile(join(place.pool, 'volumes/data/snapshots/mon/snapshot.json'), '{');
+  const plain = await dray('volume', 'delete', 'data', '--with-snapshots');
+  assert.equal(plain.exitCode, 4);
+  assert.match(plain.stderr, /snapshot\.json is not JSON\n(.*\n)* {2}next: .*"dray pool check" mends/);
+  const forced = await dray('volume', 'delete', 'data', '--force');
+  assert.equal(forced.exitCode, 1);
+  assert.match(forced.stderr, /volume data has snapshots: 2/);
+  await writeFile(join(place.pool, 'volumes/data/live/volume.json'), '{');
+  const deleted = await json<Record<string, unknown>>('volume', 'delete', 'data', '--with-snapshots', '--force');
+  assert.deepEqual(deleted, { volume: 'data', dryRun: false, uniqueBytes: 0, snapshots: ['mon', 'tue'] });
+  assert.equal(await told('volume', 'list', '-o', 'name'), '');
+});
 
 test('pool commands > a pool in an image is there again after a reboot', options, async () => {
   await using world = await poolPlace('ext4');

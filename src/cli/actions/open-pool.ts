@@ -1,4 +1,5 @@
 /** The pool that a command is about, and what all commands of pools say in the same way. */
+import { findFaults } from '../../pool/check-pool.ts';
 import { Pool, type PoolParts, type PoolSnapshot } from '../../pool/pool.ts';
 import { droppedText } from '../../pool/room.ts';
 import type { CliContext } from '../shell/cli-context.ts';
@@ -10,6 +11,14 @@ export function openPool(context: CliContext, directory?: string): Pool {
 
 export function poolParts({ clock, rng }: CliContext): PoolParts {
   return { clock, rng };
+}
+
+/** Damage hides nothing else: what a listing had to leave out is told beside it. `volume`: only what is of this one. */
+export function warnOfDamage({ log }: CliContext, pool: Pool, volume?: string): void {
+  for (const { what, message } of findFaults(pool)) {
+    if (volume !== undefined && what !== volume && !what.startsWith(`${volume}@`)) continue;
+    log.warn(`${message}; "dray pool check" tells more`);
+  }
 }
 
 /** What whatever takes room is given: a base of backups that goes for it is told. */

@@ -1,22 +1,17 @@
-import { findFaults } from '../../pool/check-pool.ts';
 import { describeNeed } from '../../pool/pool-records.ts';
 import { readableSnapshots } from '../../pool/readable.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { PoolSnapshotListOptions } from '../snapshot-list.ts';
-import { openPool } from './open-pool.ts';
+import { openPool, warnOfDamage } from './open-pool.ts';
 import { describePoolSnapshot, type PoolSnapshotRow } from './pool-snapshot-rows.ts';
 
 export const poolSnapshotList: Action<PoolSnapshotListOptions> = async (context, { volume }) => {
   const pool = openPool(context);
   const snapshots = readableSnapshots(pool, volume);
   if (snapshots.length === 0) pool.volume(volume);
-  for (const { what, message } of findFaults(pool)) {
-    if (what === volume || what.startsWith(`${volume}@`)) {
-      context.log.warn(`${message}; "dray pool check" tells more`);
-    }
-  }
+  warnOfDamage(context, pool, volume);
   await context.output.list(snapshots.map(describePoolSnapshot), {
     name: ({ snapshot }) => snapshot,
     columns: [

@@ -1,6 +1,7 @@
 import { imageFigures } from '../../pool/inspect-pool.ts';
 import { deleteVolume } from '../../pool/delete-volume.ts';
-import { readableSnapshots, readableVolumes } from '../../pool/readable.ts';
+import { namesIn } from '../../pool/pool.ts';
+import { readableVolumes } from '../../pool/readable.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
@@ -11,11 +12,11 @@ export const volumeDelete: Action<VolumeDeleteOptions> = async (context, { name,
   const pool = openPool(context);
   // Of a lost volume its snapshots may be left, to be deleted with what is left of it.
   const volume = readableVolumes(pool).find((each) => each.name === name);
-  const snapshots = readableSnapshots(pool, name);
+  const snapshots = namesIn(pool.layout.snapshots(name));
   const uniqueBytes = volume === undefined ? 0 : (await imageFigures(volume.image, context)).uniqueBytes;
   await deleteVolume(pool, name, { ...options, signal: context.signal });
   const { dryRun } = options;
-  const value = { volume: name, dryRun, uniqueBytes, snapshots: snapshots.map((each) => each.name) };
+  const value = { volume: name, dryRun, uniqueBytes, snapshots };
   await context.output.record(value, {
     names: [name],
     fields: [

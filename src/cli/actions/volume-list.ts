@@ -1,10 +1,9 @@
-import { findFaults } from '../../pool/check-pool.ts';
 import { readableSnapshots, readableVolumes } from '../../pool/readable.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { VolumeListOptions } from '../volume-list.ts';
-import { openPool } from './open-pool.ts';
+import { openPool, warnOfDamage } from './open-pool.ts';
 import { describeVolume, type VolumeRow } from './volume-rows.ts';
 
 interface Row extends VolumeRow {
@@ -18,7 +17,7 @@ export const volumeList: Action<VolumeListOptions> = async (context) => {
     const snapshots = readableSnapshots(pool, volume.name).length;
     rows.push({ ...(await describeVolume(volume, context)), snapshots });
   }
-  for (const { message } of findFaults(pool)) context.log.warn(`${message}; "dray pool check" tells more`);
+  warnOfDamage(context, pool);
   await context.output.list(rows, {
     name: ({ name }) => name,
     columns: [

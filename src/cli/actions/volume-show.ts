@@ -1,10 +1,11 @@
 import { fragmentedExtents, imageFigures } from '../../pool/inspect-pool.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
+import { readableSnapshots } from '../../pool/readable.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { VolumeShowOptions } from '../volume-show.ts';
-import { openPool } from './open-pool.ts';
+import { openPool, warnOfDamage } from './open-pool.ts';
 import { describeVolume, deviceText, sizeText } from './volume-rows.ts';
 
 export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) => {
@@ -12,7 +13,8 @@ export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) =
   const volume = pool.volume(name);
   const row = await describeVolume(volume, context);
   const { extents, uniqueBytes, sharedBytes } = await imageFigures(volume.image, context);
-  const snapshots = pool.snapshots(name);
+  const snapshots = readableSnapshots(pool, name);
+  warnOfDamage(context, pool, name);
   const parent = snapshots.find(({ record }) => record.id === row.parent)?.name;
   const fragmented = extents > fragmentedExtents;
   const value = {
