@@ -65,7 +65,18 @@ test('command line of pools > each command turns its words into typed options', 
     'pool open': { directory: undefined, image: undefined },
     'pool open /p --image i': { directory: '/p', image: 'i' },
     'pool status': { directory: undefined },
-    'pool check /p --dry-run --remove-damaged': { directory: '/p', dryRun: true, removeDamaged: true },
+    'pool check /p --dry-run --remove-damaged': {
+      directory: '/p',
+      dryRun: true,
+      removeDamaged: true,
+      removeUnfinished: false,
+    },
+    'pool check --remove-unfinished': {
+      directory: undefined,
+      dryRun: false,
+      removeDamaged: false,
+      removeUnfinished: true,
+    },
     'pool forget s3://b --dry-run': { repository: 's3://b', dryRun: true },
   };
   for (const [line, options] of Object.entries(expected)) {

@@ -1,5 +1,5 @@
 /** Volumes on their way out. Snapshots go with their volume only when that is said, and not those that are needed. */
-import { statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { hasCode } from '../std/dray-error.ts';
 import { claimImage } from './hold-snapshot.ts';
 import { PoolError } from './pool-error.ts';
@@ -39,7 +39,7 @@ export async function deleteVolume(pool: Pool, name: string, options: DeleteVolu
         if (need !== undefined && record?.madeBy === 'user' && !options.force) {
           throw new PoolError('pool-needed', `${what} is needed by: ${describeNeed(need)}`);
         }
-        if (isThere(its)) claims.use(await claimImage(pool, { image: its, what }, { signal }));
+        if (existsSync(its)) claims.use(await claimImage(pool, { image: its, what }, { signal }));
       }
       return dryRun ? undefined : await takeOut(pool, pool.layout.volume(name));
     },
@@ -71,15 +71,11 @@ function refuseWithSnapshots(name: string, snapshots: readonly Found[], { withSn
 /** undefined for a volume of which only snapshots are left. @throws {PoolError} `pool-volume-missing`, `pool-damaged` */
 function liveImageOf(pool: Pool, name: string, { force }: DeleteVolumeOptions): string | undefined {
   const { layout } = pool;
-  if (isPoolName(name) && isThere(layout.snapshots(name)) && !isThere(layout.live(name))) return undefined;
+  if (isPoolName(name) && existsSync(layout.snapshots(name)) && !existsSync(layout.live(name))) return undefined;
   try {
     return pool.volume(name).image;
   } catch (error) {
     if (!force || !hasCode(error, 'pool-damaged')) throw error;
-    return isThere(layout.image(name)) ? layout.image(name) : undefined;
+    return existsSync(layout.image(name)) ? layout.image(name) : undefined;
   }
-}
-
-function isThere(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }

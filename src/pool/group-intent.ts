@@ -3,7 +3,8 @@
  * says where each belongs: that is the decision. From then on they are put in place, by us or by the next process that
  * changes the pool. Before it none of them exists.
  */
-import { readFile, stat, unlink } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { renameNew } from '../kernel/sys.ts';
@@ -16,11 +17,15 @@ import { syncMoved } from './sync-moved.ts';
 
 export const groupPrefix = 'group-';
 
+/** Whether a name in `staging` is that of a decision. */
+export function isGroup(name: string): boolean {
+  return name.startsWith(groupPrefix) && name.endsWith('.json');
+}
+
 const poolName = z.string().refine(isPoolName);
 const schema = z.object({
   members: z.array(z.object({ staged: z.string().regex(/^new-[0-9a-f]+$/), volume: poolName, snapshot: poolName })),
 });
-type Members = z.infer<typeof schema>['members'];
 
 export interface GroupMember {
   /** Name of its folder in `staging`. */
@@ -42,7 +47,7 @@ export async function decideGroup(
 /** Puts in place what is not yet; twice is as good as once. @throws {PoolError} `pool-damaged`, `pool-io` */
 export async function completeGroup(layout: PoolLayout, name: string): Promise<void> {
   const path = join(layout.staging, name);
-  for (const { staged, volume, snapshot } of await readMembers(path)) {
+  for (const { staged, volume, snapshot } of readMembers(path)) {
     const [from, to] = [join(layout.staging, staged), layout.snapshot(volume, snapshot)];
     if (!(await isThere(from))) continue;
     await renameNew(from, to).catch((error: unknown) => {
@@ -64,9 +69,16 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-async function readMembers(path: string): Promise<Members> {
+/** @throws {PoolError} `pool-damaged` when it makes no sense; `pool-io` */
+export function readMembers(path: string): readonly GroupMember[] {
+  let text: string;
   try {
-    return schema.parse(JSON.parse(await readFile(path, 'utf8'))).members;
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new PoolError('pool-io', `read ${path}`, { cause: error });
+  }
+  try {
+    return schema.parse(JSON.parse(text)).members;
   } catch (error) {
     throw new PoolError('pool-damaged', `${path} cannot be read`, { cause: error });
   }

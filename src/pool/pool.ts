@@ -76,13 +76,13 @@ export class Pool {
 
   /**
    * Runs `work` while nobody else changes the pool. What a killed process left half-made is completed or removed first;
-   * `work` is told what that was.
+   * `work` is told what that was. With `mend` also what keeps everybody else from changing the pool is dealt with.
    * What the system refuses in `work` becomes a PoolError.
-   * @throws {PoolError} `pool-busy` when another holds the pool for more than a minute
+   * @throws {PoolError} `pool-busy` when another holds the pool for more than a minute; `pool-damaged` for what only `mend` deals with
    */
   async change<T>(
     work: (leftovers: Leftovers) => Promise<T>,
-    { signal }: { readonly signal: AbortSignal },
+    { mend = false, signal }: { readonly mend?: boolean; readonly signal: AbortSignal },
   ): Promise<T> {
     const { lock, root } = this.layout;
     const take = { mode: 'exclusive', waitMs: lockWaitMs, create: true, clock: this.clock, signal } as const;
@@ -94,7 +94,7 @@ export class Pool {
     );
     using _lock = taken;
     const leftovers = await withPoolErrors(`clear away what was left in the pool ${root}`, async () => {
-      return await recoverStaging(this.layout, { clock: this.clock, signal });
+      return await recoverStaging(this.layout, { mend, clock: this.clock, signal });
     });
     return await withPoolErrors(`change the pool ${root}`, async () => await work(leftovers));
   }
@@ -176,12 +176,12 @@ function settled<T>(look: () => T): T {
   }
 }
 
-/** The entries of a folder that can be names, sorted; none when it is not there. */
+/** The entries of a folder that can be names, sorted; none when it is not there, or no folder. */
 export function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder).filter(isPoolName).sort();
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return [];
     throw new PoolError('pool-io', `list ${folder}`, { cause: error });
   }
 }

@@ -1,53 +1,64 @@
 /**
  * What a killed process left in `staging`, dealt with by the next one that changes the pool, under its lock: a group of
  * snapshots that was decided is completed (`group-intent.ts`), what is still frozen is thawed (`frozen-mark.ts`),
- * everything else half-made is removed. Folders of an unfinished restore stay: the restore goes on from them.
+ * everything else half-made is removed. Folders of an unfinished restore stay: the restore goes on from them
+ * (`unfinished-restores.ts`). So does what has a name that no pool gives.
  */
-import { readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { detachLoop, loopsOf } from '../kernel/loop-device.ts';
-import { FileLock } from '../kernel/lock-file.ts';
-import { isErrno } from '../std/atomic-write.ts';
+import { isErrno, syncDirectory } from '../std/atomic-write.ts';
 import type { Clock } from '../std/clock.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { freezingPrefix, thawMarked } from './frozen-mark.ts';
-import { completeGroup, groupPrefix } from './group-intent.ts';
+import { completeGroup, groupPrefix, isGroup } from './group-intent.ts';
+import { isFolderHeld } from './held-folder.ts';
+import { mendGroup, unreadableGroups } from './mend-group.ts';
 import { PoolError } from './pool-error.ts';
 import { imageName, type PoolLayout } from './pool-layout.ts';
-import { removeTree } from './staging.ts';
+import { parseRestoreName } from './restore-name.ts';
+import { newPrefix, removedPrefix, removeTree } from './staging.ts';
 
-/** Begins the name of a folder that an interrupted restore goes on from. */
-export const restorePrefix = 'restore-';
 /** Begins the name of a folder of a rewriting, which the living rewriter has locked. */
 export const rewritePrefix = 'rewrite-';
+const prefixes = [newPrefix, removedPrefix, groupPrefix, rewritePrefix, freezingPrefix];
 
 export interface Leftovers {
   /** Folders and files that were removed, or completed in the case of groups. */
   readonly recovered: readonly string[];
-  /** Unfinished restores, which were left. */
-  readonly restores: readonly string[];
+}
+
+export interface RecoverOptions {
+  /** Make the folder when it is gone, and deal with groups that cannot be read. */
+  readonly mend: boolean;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/** Whether a name in `staging` is one that a pool gives. */
+export function isOfStaging(name: string): boolean {
+  return isLeft(name) || parseRestoreName(name) !== undefined;
+}
+
+/** Names of what nobody alive needs, unless he has it locked. */
+export function isLeft(name: string): boolean {
+  return prefixes.some((prefix) => name.startsWith(prefix));
 }
 
 /** @throws {PoolError} `pool-damaged` for a group that cannot be read, or without the folder; `pool-io` */
-export async function recoverStaging(
-  layout: PoolLayout,
-  options: { readonly clock: Clock; readonly signal: AbortSignal },
-): Promise<Leftovers> {
-  const names = await readdir(layout.staging).catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT')) throw new PoolError('pool-damaged', `${layout.staging} is gone`);
-    throw new PoolError('pool-io', `list ${layout.staging}`, { cause: error });
-  });
+export async function recoverStaging(layout: PoolLayout, options: RecoverOptions): Promise<Leftovers> {
+  const names = await namesOf(layout, options);
+  const unreadable = options.mend ? unreadableGroups(layout) : [];
   const recovered: string[] = [];
-  const isGroup = (name: string): boolean => name.startsWith(groupPrefix) && name.endsWith('.json');
   for (const name of names.filter(isGroup)) {
-    await completeGroup(layout, name);
+    if (unreadable.includes(name)) await mendGroup(layout, name);
+    else await completeGroup(layout, name);
     recovered.push(name);
   }
-  const restores = names.filter((name) => name.startsWith(restorePrefix));
-  for (const name of names.filter((name) => !isGroup(name) && !restores.includes(name))) {
+  for (const name of names.filter((name) => isLeft(name) && !isGroup(name))) {
     const path = join(layout.staging, name);
     if (name.startsWith(freezingPrefix) && name.endsWith('.json')) await thawMarked(path);
-    if (name.startsWith(rewritePrefix) && (await isHeld(path, options))) continue;
+    if (name.startsWith(rewritePrefix) && (await isFolderHeld(path, { by: 'shared', ...options }))) continue;
     if (!(await detachImage(join(path, 'live', imageName), options))) continue;
     await removeTree(path).catch(async (error: unknown) => {
       if (!isErrno(error, 'ENOTDIR')) throw error;
@@ -55,7 +66,19 @@ export async function recoverStaging(
     });
     recovered.push(name);
   }
-  return { recovered, restores };
+  return { recovered };
+}
+
+async function namesOf({ staging, root }: PoolLayout, { mend }: RecoverOptions): Promise<string[]> {
+  try {
+    return await readdir(staging);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw new PoolError('pool-io', `list ${staging}`, { cause: error });
+    if (!mend) throw new PoolError('pool-damaged', `${staging} is gone`, { cause: error });
+  }
+  await mkdir(staging, { mode: 0o700 });
+  await syncDirectory(root);
+  return [];
 }
 
 /**
@@ -70,17 +93,5 @@ async function detachImage(image: string, { signal }: { readonly signal: AbortSi
     if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return true;
     if (hasCode(error, 'kernel-busy')) return false;
     throw error;
-  }
-}
-
-async function isHeld(
-  folder: string,
-  options: { readonly clock: Clock; readonly signal: AbortSignal },
-): Promise<boolean> {
-  try {
-    using _lock = await FileLock.take(folder, { mode: 'exclusive', waitMs: 0, create: false, ...options });
-    return false;
-  } catch (error) {
-    return hasCode(error, 'kernel-busy');
   }
 }

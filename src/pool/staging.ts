@@ -18,7 +18,7 @@ import { syncMoved } from './sync-moved.ts';
 /** Begins the name of a folder that nothing needs any more. */
 export const removedPrefix = 'removed-';
 /** Begins the name of what is being made. */
-const newPrefix = 'new-';
+export const newPrefix = 'new-';
 
 /** A folder below `staging`, removed unless it was put in place. */
 export class Staged implements AsyncDisposable {

@@ -14,7 +14,7 @@ import { imageName, volumeRecordName } from '../pool/pool-layout.ts';
 import { checkPoolName } from '../pool/pool-names.ts';
 import type { SectorBytes, VolumeRecord } from '../pool/pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from '../pool/pool.ts';
-import { restorePrefix } from '../pool/recover-staging.ts';
+import { parseRestoreName, restoreName } from '../pool/restore-name.ts';
 import { requireRoom } from '../pool/room.ts';
 import { removeTree, Staged, syncFile } from '../pool/staging.ts';
 import { syncDirectory } from '../std/atomic-write.ts';
@@ -37,6 +37,8 @@ export interface PoolRestoreResult extends RestoreResult {
 /** What an existing volume is written to, until it is whole. */
 const deltaName = 'delta-image';
 const blockBytes = 4096;
+/** Whoever only looks whether a restore lives has it locked for a moment. */
+const lookWaitMs = 1000;
 
 /** @throws {PoolError} `pool-volume-exists` without `overwrite`, `pool-in-use`, `pool-reserve`; and what `restore` throws */
 export async function restoreVolume(
@@ -49,8 +51,8 @@ export async function restoreVolume(
   const present = pool.findVolume(name);
   if (present !== undefined && !overwrite)
     throw new PoolError('pool-volume-exists', `there is a volume ${name} already`);
-  const folder = await beginFolder(pool, request);
-  using _lock = await lockFolder(pool, folder, request);
+  using begun = await beginFolder(pool, request);
+  const { folder } = begun;
   const live = join(folder, 'live');
   const image = join(live, imageName);
   const done = await isThere(image);
@@ -81,15 +83,20 @@ export async function restoreVolume(
   };
 }
 
-/** The folder of this very work; what earlier, other restores to this name have left is removed. */
-async function beginFolder(pool: Pool, { name, volume, onDropped, signal }: PoolRestoreRequest): Promise<string> {
-  const mine = `${restorePrefix}${name}-${volume.snapshot.id.slice(0, 16)}`;
-  const ofThisName = new RegExp(`^${restorePrefix}${name.replaceAll('.', '\\.')}-[0-9a-f]{1,16}$`);
+/**
+ * The folder of this very work, locked until disposed of; what earlier, other restores to this name have left is removed.
+ * Locked under the pool's lock: nobody finds it without its owner.
+ */
+async function beginFolder(
+  pool: Pool,
+  { name, volume, onDropped, signal }: PoolRestoreRequest,
+): Promise<Disposable & { readonly folder: string }> {
+  const mine = restoreName({ volume: name, snapshot: volume.snapshot.id });
   return await pool.change(
     async () => {
       await requireRoom(pool, { doing: `restore volume ${name}`, onDropped, signal });
       for (const other of await readdir(pool.layout.staging)) {
-        if (other === mine || !ofThisName.test(other)) continue;
+        if (other === mine || parseRestoreName(other)?.volume !== name) continue;
         const path = join(pool.layout.staging, other);
         using _lock = await lockFolder(pool, path, { name, signal });
         await removeTree(path);
@@ -97,7 +104,8 @@ async function beginFolder(pool: Pool, { name, volume, onDropped, signal }: Pool
       const folder = join(pool.layout.staging, mine);
       await mkdir(join(folder, 'live'), { recursive: true, mode: 0o700 });
       await mkdir(join(folder, 'snapshots'), { recursive: true, mode: 0o700 });
-      return folder;
+      const lock = await lockFolder(pool, folder, { name, signal });
+      return { folder, [Symbol.dispose]: () => lock[Symbol.dispose]() };
     },
     { signal },
   );
@@ -109,7 +117,13 @@ async function lockFolder(
   { name, signal }: { readonly name: string; readonly signal: AbortSignal },
 ): Promise<Disposable> {
   try {
-    return await FileLock.take(folder, { mode: 'exclusive', waitMs: 0, create: false, clock: pool.clock, signal });
+    return await FileLock.take(folder, {
+      mode: 'exclusive',
+      waitMs: lookWaitMs,
+      create: false,
+      clock: pool.clock,
+      signal,
+    });
   } catch (error) {
     if (!hasCode(error, 'kernel-busy')) throw poolError(error, `lock ${folder}`);
     throw new PoolError('pool-in-use', `another restore to volume ${name} is under way`, { cause: error });

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { findFaults } from '../../src/pool/check-pool.ts';
+import { findFaults } from '../../src/pool/find-faults.ts';
 import { stillnessOf, whileStill } from '../../src/pool/hold-still.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { hasCode } from '../../src/std/dray-error.ts';

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { alignedBuffer } from '../../src/kernel/aligned-memory.ts';
 import { attachVolume, detachVolume } from '../../src/pool/attach.ts';
-import { checkPool, findFaults } from '../../src/pool/check-pool.ts';
+import { checkPool } from '../../src/pool/check-pool.ts';
+import { findFaults } from '../../src/pool/find-faults.ts';
 import { cloneVolume } from '../../src/pool/create-volume.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { holdSnapshot } from '../../src/pool/hold-snapshot.ts';
@@ -60,7 +61,7 @@ function empty({ path }: Pick<SmallPool, 'path'>): void {
 }
 
 async function nothingHalf(pool: Pool): Promise<void> {
-  await checkPool(pool, { dryRun: false, removeDamaged: false, signal });
+  await checkPool(pool, { dryRun: false, removeDamaged: false, removeUnfinished: false, signal });
   assert.deepEqual(await readdir(pool.layout.staging), []);
   assert.deepEqual(findFaults(pool), []);
 }

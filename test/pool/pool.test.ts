@@ -8,7 +8,8 @@ import { FileLock } from '../../src/kernel/lock-file.ts';
 import { freezeFileSystem, thawFileSystem } from '../../src/kernel/freeze.ts';
 import { markFrozen } from '../../src/pool/frozen-mark.ts';
 import { attachVolume, detachVolume } from '../../src/pool/attach.ts';
-import { checkPool, findFaults } from '../../src/pool/check-pool.ts';
+import { checkPool } from '../../src/pool/check-pool.ts';
+import { findFaults } from '../../src/pool/find-faults.ts';
 import { createPool } from '../../src/pool/create-pool.ts';
 import { createSnapshots } from '../../src/pool/create-snapshots.ts';
 import { cloneVolume, createVolume } from '../../src/pool/create-volume.ts';
@@ -311,8 +312,13 @@ describe('pool', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
     for (const name of [left, used]) await mkdir(join(pool.layout.staging, name));
     const path = join(pool.layout.staging, used);
     using _held = await FileLock.take(path, { mode: 'shared', waitMs: 0, clock: systemClock, signal });
-    const { leftovers } = await checkPool(pool, { dryRun: false, removeDamaged: false, signal });
-    assert.deepEqual(leftovers, { recovered: [left], restores: [] });
+    const { leftovers } = await checkPool(pool, {
+      dryRun: false,
+      removeDamaged: false,
+      removeUnfinished: false,
+      signal,
+    });
+    assert.deepEqual(leftovers, { recovered: [left] });
     assert.deepEqual(await readdir(pool.layout.staging), [used]);
   });
 
@@ -326,9 +332,9 @@ describe('pool', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
     await rm(pool.layout.snapshotImage('data', 'b'));
     await rm(join(pool.layout.live('data'), 'volume.json'));
     assert.equal(findFaults(pool).length, 3);
-    const dry = await checkPool(pool, { dryRun: true, removeDamaged: false, signal });
+    const dry = await checkPool(pool, { dryRun: true, removeDamaged: false, removeUnfinished: false, signal });
     assert.equal(dry.mended, 0);
-    const { mended } = await checkPool(pool, { dryRun: false, removeDamaged: false, signal });
+    const { mended } = await checkPool(pool, { dryRun: false, removeDamaged: false, removeUnfinished: false, signal });
     assert.equal(mended, 2);
     assert.equal(pool.volume('data').record.sectorBytes, 512);
     assert.equal(pool.snapshot('data', 'a').record.consistency, 'crash');
@@ -336,7 +342,7 @@ describe('pool', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
       findFaults(pool).map(({ kind, what }) => `${kind} ${what}`),
       ['snapshot-image data@b'],
     );
-    await checkPool(pool, { dryRun: false, removeDamaged: true, signal });
+    await checkPool(pool, { dryRun: false, removeDamaged: true, removeUnfinished: false, signal });
     assert.deepEqual(findFaults(pool), []);
     assert.deepEqual(
       pool.snapshots('data').map(({ name }) => name),

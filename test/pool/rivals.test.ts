@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { loopsOf } from '../../src/kernel/loop-device.ts';
 import { attachSnapshot, attachVolume, detachSnapshot, detachVolume } from '../../src/pool/attach.ts';
-import { checkPool, findFaults } from '../../src/pool/check-pool.ts';
+import { checkPool } from '../../src/pool/check-pool.ts';
+import { findFaults } from '../../src/pool/find-faults.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { deleteVolume } from '../../src/pool/delete-volume.ts';
 import { Pool } from '../../src/pool/pool.ts';
@@ -134,7 +135,7 @@ describe('rivals', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
       else unseen += 1;
     }
     await churner.kill();
-    await checkPool(pool, { dryRun: false, removeDamaged: false, signal });
+    await checkPool(pool, { dryRun: false, removeDamaged: false, removeUnfinished: false, signal });
     await nothingHalf(pool);
   });
 
@@ -224,7 +225,12 @@ describe('an unclean reboot', { skip: fileSystemsMissing('xfs', 'ext4') }, () =>
       run('cp', '-a', '--reflink=always', `${pool.layout.root}/.`, crashed);
     }
     const again = Pool.open(crashed, pool);
-    const { findings } = await checkPool(again, { dryRun: false, removeDamaged: false, signal });
+    const { findings } = await checkPool(again, {
+      dryRun: false,
+      removeDamaged: false,
+      removeUnfinished: false,
+      signal,
+    });
     assert.deepEqual(findings, []);
     assert.match(run('dumpe2fs', '-h', again.volume('data').image), /needs_recovery/, 'there is nothing to replay');
     await using inside = await mountedVolume(again, 'data', 'ext4');

@@ -1,47 +1,63 @@
-import { checkPool, findFaults, type Finding } from '../../pool/check-pool.ts';
+import { checkPool, type CheckResult } from '../../pool/check-pool.ts';
+import { findFaults, type Finding } from '../../pool/find-faults.ts';
 import type { Action } from '../command.ts';
 import type { PoolCheckOptions } from '../pool-check.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { openPool } from './open-pool.ts';
+import { unfinishedFields } from './unfinished-rows.ts';
 
-export const poolCheck: Action<PoolCheckOptions> = async (context, { directory, dryRun, removeDamaged }) => {
+type Asked = Pick<PoolCheckOptions, 'dryRun' | 'removeDamaged'>;
+
+export const poolCheck: Action<PoolCheckOptions> = async (context, { directory, ...options }) => {
   const pool = openPool(context, directory);
   const { signal, log } = context;
-  const { leftovers, findings, mended } = await checkPool(pool, { dryRun, removeDamaged, signal });
-  const remaining = (dryRun ? findings : findFaults(pool)).filter(({ remedy }) => remedy === 'damaged').length;
-  const value = { pool: pool.layout.root, dryRun, healthy: remaining === 0, mended, remaining, ...leftovers, findings };
-  const done = (finding: Finding): string => whatIsDone(finding, { dryRun, removeDamaged });
+  const { dryRun } = options;
+  const result = await checkPool(pool, { ...options, signal });
+  const { leftovers, restores, findings, mended } = result;
+  const remaining = (dryRun ? findings : findFaults(pool)).filter(isLost).length;
+  const healthy = remaining === 0;
+  const value = { pool: pool.layout.root, dryRun, healthy, mended, remaining, ...leftovers, restores, findings };
   await context.output.record(value, {
     names: findings.map(({ path }) => path),
     fields: [
       ['Pool', value.pool],
-      [
-        'Cleared',
-        leftovers.recovered.length === 0 ? 'nothing' : `${dryRun ? 'would be: ' : ''}${leftovers.recovered.join(', ')}`,
-      ],
-      ...leftovers.restores.map((name): [string, string] => ['Unfinished', `${name}, which stays`]),
-      ...findings.map((finding): [string, string] => [finding.what, `${finding.message}: ${done(finding)}`]),
-      ['Result', remaining === 0 ? 'all is well' : `${remaining} damaged`],
+      ['Cleared', clearedText(result, options)],
+      ...restores.flatMap((restore) => unfinishedFields(context, restore, { dryRun, removed: restore.removed })),
+      ...findings.map((finding): [string, string] => [
+        finding.what,
+        `${finding.message}: ${whatIsDone(finding, options)}`,
+      ]),
+      ['Result', healthy ? 'all is well' : `${remaining} damaged`],
     ],
   });
-  if (remaining === 0) return exitCodes.done;
+  if (healthy) return exitCodes.done;
   log.info(
     'what is damaged stays until "dray pool check --remove-damaged"; of a lost volume clone a snapshot, or restore it',
   );
   return exitCodes.damaged;
 };
 
-function whatIsDone(
-  { remedy }: Finding,
-  { dryRun, removeDamaged }: { readonly dryRun: boolean; readonly removeDamaged: boolean },
-): string {
+function isLost({ remedy }: Finding): boolean {
+  return remedy === 'damaged' || remedy === 'stuck';
+}
+
+function clearedText({ leftovers: { recovered } }: CheckResult, { dryRun }: Asked): string {
+  if (recovered.length === 0) return 'nothing';
+  return `${dryRun ? 'would be: ' : ''}${recovered.join(', ')}`;
+}
+
+function whatIsDone({ remedy, kind }: Finding, { dryRun, removeDamaged }: Asked): string {
   const would = dryRun ? 'would be ' : '';
   switch (remedy) {
     case 'mend':
-      return `${would}made again`;
+      return kind === 'group' ? `${would}settled` : `${would}made again`;
     case 'remove':
       return `${would}removed`;
     case 'damaged':
       return removeDamaged ? `${would}removed` : 'damaged';
+    case 'stuck':
+      return 'damaged, and stays while it holds what is not of this pool';
+    case 'none':
+      return 'left alone';
   }
 }

@@ -1,16 +1,20 @@
-import { findFaults, type Finding } from '../../pool/check-pool.ts';
+import { findFaults, type Finding } from '../../pool/find-faults.ts';
 import { poolFigures, type PoolFigures } from '../../pool/inspect-pool.ts';
 import { needingRepositories } from '../../pool/needs.ts';
+import { unfinishedRestores } from '../../pool/unfinished-restores.ts';
 import type { Action } from '../command.ts';
 import type { PoolStatusOptions } from '../pool-status.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import { openPool } from './open-pool.ts';
+import { unfinishedFields } from './unfinished-rows.ts';
 
 export const poolStatus: Action<PoolStatusOptions> = async (context, { directory }) => {
   const pool = openPool(context, directory);
   const { room, fragmented, ...figures } = await poolFigures(pool, context);
   const findings = findFaults(pool);
+  const faults = findings.filter(({ remedy }) => remedy !== 'none');
+  const restores = await unfinishedRestores(pool, context);
   const repositories = needingRepositories(pool);
   const value = {
     pool: pool.layout.root,
@@ -20,7 +24,8 @@ export const poolStatus: Action<PoolStatusOptions> = async (context, { directory
     ...figures,
     fragmented,
     repositories,
-    healthy: findings.length === 0,
+    restores,
+    healthy: faults.length === 0,
     findings,
   };
   await context.output.record(value, {
@@ -33,7 +38,11 @@ export const poolStatus: Action<PoolStatusOptions> = async (context, { directory
         'Backups',
         `to ${url} (${repository.slice(0, 12)}); snapshots kept for them: ${snapshots}`,
       ]),
-      ['Health', healthText(findings)],
+      ...restores.flatMap((restore) => unfinishedFields(context, restore)),
+      ...findings
+        .filter(({ remedy }) => remedy === 'none')
+        .map(({ message }): [string, string] => ['Foreign', message]),
+      ['Health', healthText(faults)],
     ],
   });
   return exitCodes.done;

@@ -5,7 +5,8 @@ import { mkdtemp, open, readdir, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { detachVolume } from '../../../src/pool/attach.ts';
-import { checkPool, findFaults } from '../../../src/pool/check-pool.ts';
+import { checkPool } from '../../../src/pool/check-pool.ts';
+import { findFaults } from '../../../src/pool/find-faults.ts';
 import { createSnapshots } from '../../../src/pool/create-snapshots.ts';
 import { deleteSnapshot } from '../../../src/pool/delete-snapshot.ts';
 import { Pool } from '../../../src/pool/pool.ts';
@@ -53,7 +54,7 @@ export async function examineCopy(world: PoolWorld, copy: string, expected: read
 
 /** Nothing is damaged, what a killed process left is cleared away, and then there is nothing more to do. */
 async function checkTwice(pool: Pool): Promise<void> {
-  const options = { dryRun: false, removeDamaged: false, signal };
+  const options = { dryRun: false, removeDamaged: false, removeUnfinished: false, signal };
   const { findings } = await checkPool(pool, options);
   const lost = findings.filter(({ remedy }) => remedy !== 'remove');
   assert.deepEqual(lost, [], 'something is half or damaged');

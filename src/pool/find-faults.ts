@@ -1,0 +1,173 @@
+/**
+ * Looks at everything in a pool, and touches nothing. What the pool did not make is named and never anybody's to remove
+ * but the user's: a name alone does not make a volume of a folder.
+ */
+import { lstatSync, readdirSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { planGroup, unreadableGroups } from './mend-group.ts';
+import { PoolError } from './pool-error.ts';
+import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
+import { isPoolName } from './pool-names.ts';
+import { readRecord, snapshotRecordSchema, volumeRecordSchema } from './pool-records.ts';
+import type { Pool } from './pool.ts';
+import { isOfStaging } from './recover-staging.ts';
+
+export interface Finding {
+  /**
+   * `staging`: the folder is gone. `group`: the decision on a group cannot be read. `…-record`: it is missing or cannot be
+   * read. `…-image`: it is gone. `stray`: what a killed replacing of a record left. `foreign`: the pool did not make it.
+   */
+  readonly kind:
+    | 'staging'
+    | 'group'
+    | 'volume-record'
+    | 'volume-image'
+    | 'snapshot-record'
+    | 'snapshot-image'
+    | 'stray'
+    | 'foreign';
+  /** Such as `data@monday`; of what is foreign its path in the pool. */
+  readonly what: string;
+  readonly path: string;
+  readonly message: string;
+  /**
+   * `mend`: by making it again. `remove`: a file that nothing needs. `damaged`: data is lost. `stuck`: as well, but what is
+   * left of it holds something foreign. `none`: it stays as it is.
+   */
+  readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'none';
+}
+
+/** @throws {PoolError} `pool-version`, `pool-io` */
+export function findFaults(pool: Pool): Finding[] {
+  const volumes = readdirSync(pool.layout.volumes).flatMap((name) => faultsOfVolume(pool, name));
+  return [...faultsOfStaging(pool), ...volumes];
+}
+
+/** What keeps everybody from changing the pool, and what is foreign there. */
+export function faultsOfStaging(pool: Pool): Finding[] {
+  const { staging } = pool.layout;
+  if (!exists(staging)) {
+    return [{ kind: 'staging', what: 'staging', path: staging, message: `${staging} is gone`, remedy: 'mend' }];
+  }
+  const groups = unreadableGroups(pool.layout).map((name): Finding => {
+    const { missing, places } = planGroup(pool.layout, name);
+    const path = join(staging, name);
+    const lost = missing.length === 0 ? '' : `, nor what it says of ${missing.join(', ')}: the group is not whole`;
+    const message = `${path} cannot be read${lost}; snapshots to put in place: ${places.length}`;
+    return { kind: 'group', what: name, path, message, remedy: 'mend' };
+  });
+  const others = listOf(staging).filter((name) => !isOfStaging(name));
+  return [...groups, ...others.map((name) => foreign(pool, join(staging, name)))];
+}
+
+function faultsOfVolume(pool: Pool, name: string): Finding[] {
+  const { layout } = pool;
+  const home = layout.volume(name);
+  const folders = [layout.live(name), layout.snapshots(name)];
+  if (!isPoolName(name) || !isFolder(home) || !folders.some(isFolder)) return [foreign(pool, home)];
+  const others = [
+    ...strangersIn(pool, home, { folders: ['live', 'snapshots'] }),
+    ...strangersIn(pool, layout.live(name), { files: [imageName], record: volumeRecordName }),
+  ];
+  const snapshots = listOf(layout.snapshots(name)).flatMap((snapshot) => faultsOfSnapshot(pool, name, snapshot));
+  return [...faultsOfLive(pool, name, [...others, ...snapshots]), ...others, ...snapshots];
+}
+
+function faultsOfLive(pool: Pool, name: string, others: readonly Finding[]): Finding[] {
+  const { layout } = pool;
+  const path = join(layout.live(name), volumeRecordName);
+  if (!isFile(layout.image(name))) {
+    const isAlone = !hasSnapshots(pool, name);
+    const left = isAlone ? '' : '; its snapshots are left';
+    const message = `the image of volume ${name} is gone${left}`;
+    const goes = isAlone ? layout.volume(name) : layout.live(name);
+    return [{ kind: 'volume-image', what: name, path: layout.live(name), message, ...damaged(goes, others) }];
+  }
+  const fault = recordFault(path, volumeRecordSchema);
+  return fault === undefined ? [] : [{ kind: 'volume-record', what: name, path, message: fault, remedy: 'mend' }];
+}
+
+function faultsOfSnapshot(pool: Pool, volume: string, name: string): Finding[] {
+  const { layout } = pool;
+  const folder = layout.snapshot(volume, name);
+  const what = `${volume}@${name}`;
+  if (!isSnapshot(pool, volume, name)) return [foreign(pool, folder)];
+  const others = strangersIn(pool, folder, { files: [imageName], record: snapshotRecordName });
+  if (!isFile(layout.snapshotImage(volume, name))) {
+    const message = `the image of ${what} is gone`;
+    return [{ kind: 'snapshot-image', what, path: folder, message, ...damaged(folder, others) }, ...others];
+  }
+  const path = join(folder, snapshotRecordName);
+  const fault = recordFault(path, snapshotRecordSchema);
+  if (fault === undefined) return others;
+  return [{ kind: 'snapshot-record', what, path, message: fault, remedy: 'mend' }, ...others];
+}
+
+/** Whether a volume has any: what is foreign in its folder is none. */
+export function hasSnapshots(pool: Pool, volume: string): boolean {
+  return listOf(pool.layout.snapshots(volume)).some((name) => isSnapshot(pool, volume, name));
+}
+
+/** Both files come and go with their folder, so one of which nothing is left cannot be told from what others made. */
+function isSnapshot({ layout }: Pool, volume: string, name: string): boolean {
+  if (!isPoolName(name) || !isFolder(layout.snapshot(volume, name))) return false;
+  return isFile(layout.snapshotImage(volume, name)) || exists(join(layout.snapshot(volume, name), snapshotRecordName));
+}
+
+/** Nothing foreign goes along with what is removed. */
+function damaged(goes: string, others: readonly Finding[]): Pick<Finding, 'remedy'> {
+  const holds = others.some(({ kind, path }) => kind === 'foreign' && path.startsWith(`${goes}/`));
+  return { remedy: holds ? 'stuck' : 'damaged' };
+}
+
+function recordFault(path: string, schema: Parameters<typeof readRecord>[1]): string | undefined {
+  try {
+    return readRecord(path, schema) === undefined ? `${path} is missing` : undefined;
+  } catch (error) {
+    if (error instanceof PoolError && error.code === 'pool-damaged') return error.message;
+    throw error;
+  }
+}
+
+interface Known {
+  readonly folders?: readonly string[];
+  readonly files?: readonly string[];
+  readonly record?: string;
+}
+
+function strangersIn(pool: Pool, folder: string, { folders = [], files = [], record }: Known): Finding[] {
+  return listOf(folder).flatMap((name): Finding[] => {
+    const path = join(folder, name);
+    if (files.includes(name) || name === record || (folders.includes(name) && isFolder(path))) return [];
+    const isTemporary = record !== undefined && name.startsWith(`${record}.tmp.`) && /\.[0-9a-f]{16}$/.test(name);
+    if (!isTemporary || !isFile(path)) return [foreign(pool, path)];
+    const what = relative(pool.layout.volumes, path);
+    return [{ kind: 'stray', what, path, message: `${path} was never finished`, remedy: 'remove' }];
+  });
+}
+
+function foreign({ layout }: Pool, path: string): Finding {
+  const what = relative(layout.root, path);
+  return { kind: 'foreign', what, path, message: `${path} is not of this pool`, remedy: 'none' };
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+/** A link to one is none: what it leads to is not the pool's. */
+export function isFolder(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function listOf(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,63 @@
+/** Records of images whose own are lost, from what is left: all that is not known for certain is said anew. */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { randomHex } from '../std/rng.ts';
+import { snapshotRecordName, volumeRecordName } from './pool-layout.ts';
+import {
+  readRecord,
+  snapshotRecordSchema,
+  volumeRecordSchema,
+  type SectorBytes,
+  type SnapshotRecord,
+  type VolumeRecord,
+} from './pool-records.ts';
+import type { Pool } from './pool.ts';
+
+/** A new id: nothing that was said of the old record holds for certain. */
+export function guessVolume(pool: Pool, name: string): VolumeRecord {
+  const sectorBytes = sectorOfSnapshots(pool, name) ?? 4096;
+  return { version: 1, id: randomHex(pool.rng, 16), created: timeOf(pool.layout.image(name)), sectorBytes };
+}
+
+export function guessSnapshot(pool: Pool, volume: string, name: string): SnapshotRecord {
+  const live = recordOrNothing(join(pool.layout.live(volume), volumeRecordName), volumeRecordSchema);
+  return {
+    version: 1,
+    id: randomHex(pool.rng, 16),
+    volumeId: live?.id ?? randomHex(pool.rng, 16),
+    created: timeOf(pool.layout.snapshotImage(volume, name)),
+    sectorBytes: live?.sectorBytes ?? sectorOfSnapshots(pool, volume) ?? 4096,
+    consistency: 'crash',
+    reason: 'its record was lost and made again',
+    madeBy: 'user',
+    needs: [],
+  };
+}
+
+function sectorOfSnapshots(pool: Pool, volume: string): SectorBytes | undefined {
+  for (const name of safeList(pool.layout.snapshots(volume))) {
+    const record = recordOrNothing(join(pool.layout.snapshot(volume, name), snapshotRecordName), snapshotRecordSchema);
+    if (record !== undefined) return record.sectorBytes;
+  }
+  return undefined;
+}
+
+function recordOrNothing<T>(path: string, schema: Parameters<typeof readRecord<T>>[1]): T | undefined {
+  try {
+    return readRecord(path, schema);
+  } catch {
+    return undefined;
+  }
+}
+
+function timeOf(path: string): string {
+  return statSync(path).mtime.toISOString();
+}
+
+function safeList(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}

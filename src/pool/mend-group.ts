@@ -1,0 +1,141 @@
+/**
+ * A group of snapshots whose decision (`group-intent.ts`) cannot be read. Which folder was to become which snapshot stood
+ * only there; but each record tells its group and volume. A group of which all records are there is completed: under the
+ * name that its members in place have, or else under the time. Of any other nothing more is put in place: nobody was told
+ * that it exists, and its folders in `staging` go with all that was left.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { renameNew } from '../kernel/sys.ts';
+import { hasCode } from '../std/dray-error.ts';
+import { groupPrefix, isGroup, readMembers } from './group-intent.ts';
+import { imageName, snapshotRecordName, volumeRecordName, type PoolLayout } from './pool-layout.ts';
+import { isPoolName } from './pool-names.ts';
+import { readRecord, snapshotRecordSchema, volumeRecordSchema, type SnapshotRecord } from './pool-records.ts';
+import { newPrefix } from './staging.ts';
+import { syncMoved } from './sync-moved.ts';
+
+export interface GroupPlan {
+  /** Volumes of the group whose snapshot is nowhere. */
+  readonly missing: readonly string[];
+  /** Folders of `staging`, and where they belong; none when the group is not whole. */
+  readonly places: readonly { readonly from: string; readonly to: string }[];
+}
+
+/** Names of decisions in `staging` that cannot be read. */
+export function unreadableGroups(layout: PoolLayout): string[] {
+  return entriesOf(layout.staging).filter((name) => {
+    if (!isGroup(name)) return false;
+    try {
+      readMembers(join(layout.staging, name));
+      return false;
+    } catch (error) {
+      if (hasCode(error, 'pool-damaged')) return true;
+      throw error;
+    }
+  });
+}
+
+/** What can be done for the group, found without touching it. */
+export function planGroup(layout: PoolLayout, name: string): GroupPlan {
+  const id = name.slice(groupPrefix.length, -'.json'.length);
+  const placed = placedOf(layout, id);
+  const volumes = volumesById(layout);
+  const staged = stagedOf(layout, id).map(({ from, record }) => ({
+    from,
+    record,
+    volume: volumes.get(record.volumeId),
+  }));
+  const [first] = [...placed, ...staged];
+  if (first === undefined) return { missing: [], places: [] };
+  const found = new Set([...placed, ...staged].map(({ volume }) => volume));
+  const missing = first.record.group?.volumes.filter((volume) => !found.has(volume)) ?? [];
+  if (missing.length > 0) return { missing, places: [] };
+  const members = staged.flatMap(({ from, volume }) => (volume === undefined ? [] : [{ from, volume }]));
+  const snapshot = freeName(layout, {
+    wanted: placed[0]?.snapshot ?? timeName(first.record),
+    volumes: members.map(({ volume }) => volume),
+  });
+  return { missing, places: members.map(({ from, volume }) => ({ from, to: layout.snapshot(volume, snapshot) })) };
+}
+
+/** Under the pool's lock; the decision is gone when this resolves. Twice is as good as once. */
+export async function mendGroup(layout: PoolLayout, name: string): Promise<void> {
+  for (const { from, to } of planGroup(layout, name).places) {
+    await renameNew(from, to);
+    await syncMoved(dirname(to));
+  }
+  await unlink(join(layout.staging, name));
+}
+
+function stagedOf(layout: PoolLayout, id: string): { readonly from: string; readonly record: SnapshotRecord }[] {
+  return entriesOf(layout.staging)
+    .filter((name) => name.startsWith(newPrefix))
+    .map((name) => join(layout.staging, name))
+    .flatMap((from) => {
+      const record = recordOf(join(from, snapshotRecordName));
+      return record?.group?.id === id && existsSync(join(from, imageName)) ? [{ from, record }] : [];
+    });
+}
+
+interface Placed {
+  readonly volume: string;
+  readonly snapshot: string;
+  readonly record: SnapshotRecord;
+}
+
+function placedOf(layout: PoolLayout, id: string): Placed[] {
+  const volumes = entriesOf(layout.volumes).filter(isPoolName);
+  return volumes.flatMap((volume) =>
+    entriesOf(layout.snapshots(volume)).flatMap((snapshot) => {
+      const record = recordOf(join(layout.snapshot(volume, snapshot), snapshotRecordName));
+      return record?.group?.id === id ? [{ volume, snapshot, record }] : [];
+    }),
+  );
+}
+
+function volumesById(layout: PoolLayout): ReadonlyMap<string, string> {
+  return new Map(
+    entriesOf(layout.volumes).flatMap((name) => {
+      const record = unlessDamaged(() => readRecord(join(layout.live(name), volumeRecordName), volumeRecordSchema));
+      return record === undefined ? [] : [[record.id, name] as const];
+    }),
+  );
+}
+
+/** Such as `20310402T171500Z`, as snapshots without a name are called. */
+function timeName({ created }: SnapshotRecord): string {
+  return created.replaceAll(/[-:]|\.\d+/g, '');
+}
+
+function freeName(
+  layout: PoolLayout,
+  { wanted, volumes }: { readonly wanted: string; readonly volumes: readonly string[] },
+): string {
+  for (let number = 1; ; number += 1) {
+    const name = number === 1 ? wanted : `${wanted}-${number}`;
+    if (volumes.every((volume) => !existsSync(layout.snapshot(volume, name)))) return name;
+  }
+}
+
+function recordOf(path: string): SnapshotRecord | undefined {
+  return unlessDamaged(() => readRecord(path, snapshotRecordSchema));
+}
+
+function unlessDamaged<T>(read: () => T | undefined): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (hasCode(error, 'pool-damaged')) return undefined;
+    throw error;
+  }
+}
+
+function entriesOf(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
