@@ -4,7 +4,7 @@
  * which are never used twice; both files are open and locked against removal while they are compared.
  */
 import { open } from 'node:fs/promises';
-import { holdSnapshot } from '../pool/hold-snapshot.ts';
+import { holdSnapshot } from '../pool/hold-image.ts';
 import { withPoolErrors } from '../pool/pool-error.ts';
 import type { Pool, PoolSnapshot } from '../pool/pool.ts';
 import { readableSnapshots } from '../pool/readable.ts';

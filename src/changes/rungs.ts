@@ -1,6 +1,6 @@
 /**
  * The rungs of the ladder, best first: ways to learn what may have changed in a volume since a snapshot of it. What each
- * needs and promises is data, so that a run can say why it stands where it stands. A new way is a line here and an
+ * promises is data, so that a run can say why it stands where it stands. A new way is a line here and an
  * offer (`ladder.ts`).
  */
 
@@ -11,7 +11,6 @@ export type OfferedRung = Exclude<RungName, 'tree' | 'scan'>;
 
 export interface Rung {
   readonly name: RungName;
-  readonly needs: string;
   /** What the user may rely on. */
   readonly promise: string;
   /** Whether chunks that it calls unchanged are read again in turn: it can be wrong without anybody noticing. */
@@ -21,37 +20,31 @@ export interface Rung {
 export const rungs: readonly Rung[] = [
   {
     name: 'extents',
-    needs: 'a volume of a pool that still has the snapshot which the parent was made from',
     promise: 'exact to 4 KiB; nothing is read to find it out',
     audited: true,
   },
   {
     name: 'nbd',
-    needs: 'a dirty bitmap of the server that was begun with the parent',
     promise: 'as good as the server keeps its bitmap',
     audited: true,
   },
   {
     name: 'list',
-    needs: 'a list of changes since the parent',
     promise: 'as good as who wrote the list',
     audited: true,
   },
   {
     name: 'mtime',
-    needs: 'a file whose inode, size and times are those of the parent',
     promise: 'nothing has changed, unless somebody set the times back',
     audited: true,
   },
   {
     name: 'tree',
-    needs: 'two snapshots in the repository',
     promise: 'exact to 1 MiB; ids are compared, no data is read',
     audited: false,
   },
   {
     name: 'scan',
-    needs: 'nothing',
     promise: 'misses nothing; all data is read, and what is unchanged is not stored again',
     audited: false,
   },

@@ -10,7 +10,7 @@ import { cloneFile } from '../kernel/reflink.ts';
 import { KernelError } from '../kernel/sys.ts';
 import { syncDirectory } from '../std/atomic-write.ts';
 import { randomHex } from '../std/rng.ts';
-import { holdSnapshot } from './hold-snapshot.ts';
+import { holdSnapshot } from './hold-image.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
 import { imageName, volumeRecordName } from './pool-layout.ts';
 import { checkPoolName, snapshotName, type SnapshotName } from './pool-names.ts';

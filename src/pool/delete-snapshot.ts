@@ -1,5 +1,5 @@
 /** Snapshots on their way out, in any order: each is an image of its own, whose shared blocks live on in the others. */
-import { claimImage } from './hold-snapshot.ts';
+import { claimImage } from './hold-image.ts';
 import { PoolError } from './pool-error.ts';
 import { snapshotName } from './pool-names.ts';
 import { describeNeed } from './pool-records.ts';

@@ -1,7 +1,7 @@
 /** Volumes on their way out. Snapshots go with their volume only when that is said, and not those that are needed. */
 import { existsSync } from 'node:fs';
 import { hasCode } from '../std/dray-error.ts';
-import { claimImage } from './hold-snapshot.ts';
+import { claimImage } from './hold-image.ts';
 import { PoolError } from './pool-error.ts';
 import { isPoolName, snapshotName } from './pool-names.ts';
 import { describeNeed } from './pool-records.ts';

@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { atomicWrite } from '../std/atomic-write.ts';
 import { outOfSight } from './delete-snapshot.ts';
-import { claimImage } from './hold-snapshot.ts';
+import { claimImage } from './hold-image.ts';
 import { PoolError } from './pool-error.ts';
 import { snapshotRecordName } from './pool-layout.ts';
 import { snapshotName } from './pool-names.ts';

@@ -2,7 +2,7 @@
 import { truncate } from 'node:fs/promises';
 import { loopsOf, refreshLoop } from '../kernel/loop-device.ts';
 import { checkVolumeSize } from './create-volume.ts';
-import { claimImage } from './hold-snapshot.ts';
+import { claimImage } from './hold-image.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
 import type { Pool, PoolVolume } from './pool.ts';
 import { syncFile } from './staging.ts';

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cloneImage } from './create-volume.ts';
-import { claimImage, holdSnapshot } from './hold-snapshot.ts';
+import { claimImage, holdSnapshot } from './hold-image.ts';
 import { imageName, volumeRecordName } from './pool-layout.ts';
 import type { SnapshotName } from './pool-names.ts';
 import type { VolumeRecord } from './pool-records.ts';

@@ -16,7 +16,7 @@ import { fallocate } from '../kernel/sys.ts';
 import { randomHex } from '../std/rng.ts';
 import { extent, extentEnd, type Extent } from '../volume/extent.ts';
 import { coalesce, intersectExtents } from '../volume/extents.ts';
-import { holdSnapshot, holdVolume } from './hold-snapshot.ts';
+import { holdSnapshot, holdVolume } from './hold-image.ts';
 import { withPoolErrors } from './pool-error.ts';
 import { imageName } from './pool-layout.ts';
 import type { Pool } from './pool.ts';

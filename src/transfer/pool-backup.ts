@@ -10,7 +10,7 @@
  *    backups made and nothing needs any more removed. Killed before: the next run releases them.
  */
 import { poolChanges } from '../changes/pool-changes.ts';
-import { holdSnapshot } from '../pool/hold-snapshot.ts';
+import { holdSnapshot } from '../pool/hold-image.ts';
 import { isUnheld, releaseNeeds } from '../pool/needs.ts';
 import { snapshotName } from '../pool/pool-names.ts';
 import type { Pool, PoolSnapshot } from '../pool/pool.ts';

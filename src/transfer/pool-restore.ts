@@ -8,7 +8,7 @@ import { access, mkdir, readdir, rename, rm, stat, truncate } from 'node:fs/prom
 import { join } from 'node:path';
 import { FileLock } from '../kernel/lock-file.ts';
 import { cloneImage, newRecord, publishVolume } from '../pool/create-volume.ts';
-import { claimImage } from '../pool/hold-snapshot.ts';
+import { claimImage } from '../pool/hold-image.ts';
 import { PoolError, poolError } from '../pool/pool-error.ts';
 import { imageName, volumeRecordName } from '../pool/pool-layout.ts';
 import { checkPoolName } from '../pool/pool-names.ts';

@@ -4,7 +4,7 @@
  * Until it begins to be stored, whatever fails leaves nothing: neither the snapshot nor the need. A kill leaves both,
  * as it does later: the next run completes it.
  */
-import { holdSnapshot } from '../pool/hold-snapshot.ts';
+import { holdSnapshot } from '../pool/hold-image.ts';
 import { createNamedByTime } from '../pool/name-by-time.ts';
 import { addNeed, withdrawNeed } from '../pool/needs.ts';
 import type { Need } from '../pool/pool-records.ts';

@@ -10,7 +10,7 @@ import { checkPool } from '../../src/pool/check-pool.ts';
 import { findFaults } from '../../src/pool/find-faults.ts';
 import { cloneVolume } from '../../src/pool/create-volume.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
-import { holdSnapshot } from '../../src/pool/hold-snapshot.ts';
+import { holdSnapshot } from '../../src/pool/hold-image.ts';
 import { Pool, type PoolSnapshot } from '../../src/pool/pool.ts';
 import { revertVolume } from '../../src/pool/revert-volume.ts';
 import { rewriteVolume } from '../../src/pool/rewrite-volume.ts';

@@ -15,7 +15,7 @@ import { createSnapshots } from '../../src/pool/create-snapshots.ts';
 import { cloneVolume, createVolume } from '../../src/pool/create-volume.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { deleteVolume } from '../../src/pool/delete-volume.ts';
-import { holdSnapshot } from '../../src/pool/hold-snapshot.ts';
+import { holdSnapshot } from '../../src/pool/hold-image.ts';
 import { imageFigures, poolFigures } from '../../src/pool/inspect-pool.ts';
 import type { Pool, PoolSnapshot } from '../../src/pool/pool.ts';
 import { resizeVolume } from '../../src/pool/resize-volume.ts';

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createSnapshots } from '../../src/pool/create-snapshots.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
-import { holdSnapshot } from '../../src/pool/hold-snapshot.ts';
+import { holdSnapshot } from '../../src/pool/hold-image.ts';
 import { stillnessOf, whileStill } from '../../src/pool/hold-still.ts';
 import { parseSnapshotName } from '../../src/pool/pool-names.ts';
 import { Pool } from '../../src/pool/pool.ts';

@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { createPool } from '../../src/pool/create-pool.ts';
 import { createVolume } from '../../src/pool/create-volume.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
-import { holdSnapshot } from '../../src/pool/hold-snapshot.ts';
+import { holdSnapshot } from '../../src/pool/hold-image.ts';
 import { Pool } from '../../src/pool/pool.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { seededRng, systemRng } from '../../src/std/rng.ts';
