@@ -27,7 +27,7 @@ export function poolChanges(pool: Pool, target: PoolSnapshot): ChangeOffer {
       const base = readableSnapshots(pool, volume).find(({ record: { id } }) => id === tags.poolSnapshot);
       if (base === undefined) return { refused: 'the snapshot in the pool that the parent was made of was removed' };
       const { extents } = await comparePoolSnapshots(pool, { base, target }, { signal });
-      return { extents, reason: `the pool still has ${volume}@${base.name}, which the parent was made of` };
+      return { extents, reason: `the pool still has ${volume}@${base.snapshot}, which the parent was made of` };
     },
   };
 }

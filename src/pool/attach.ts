@@ -7,7 +7,7 @@ import { attachLoop, detachLoop, loopsOf, type LoopDevice } from '../kernel/loop
 import { usesOf } from '../kernel/mounts.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
-import { snapshotName } from './pool-names.ts';
+import { snapshotName, type SnapshotName } from './pool-names.ts';
 import type { Pool } from './pool.ts';
 
 interface SignalOption {
@@ -41,7 +41,7 @@ export async function attachVolume(
 /** Read-only. @throws {PoolError} `pool-snapshot-missing` */
 export async function attachSnapshot(
   pool: Pool,
-  { volume, snapshot }: { readonly volume: string; readonly snapshot: string },
+  { volume, snapshot }: SnapshotName,
   { signal }: SignalOption,
 ): Promise<Attached> {
   return await pool.change(
@@ -87,7 +87,7 @@ export async function detachVolume(pool: Pool, name: string, { signal }: SignalO
 /** As `detachVolume`. */
 export async function detachSnapshot(
   pool: Pool,
-  { volume, snapshot }: { readonly volume: string; readonly snapshot: string },
+  { volume, snapshot }: SnapshotName,
   { signal }: SignalOption,
 ): Promise<string | undefined> {
   const what = snapshotName({ volume, snapshot });

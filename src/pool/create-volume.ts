@@ -90,8 +90,8 @@ export function checkVolumeSize(sizeBytes: number): void {
   throw new PoolError('pool-size', `a volume cannot have ${sizeBytes} bytes: it must be a multiple of 4096, and not 0`);
 }
 
-export function originOf({ volume, name, record }: PoolSnapshot): NonNullable<VolumeRecord['clonedFrom']> {
-  return { volume, volumeId: record.volumeId, snapshot: name, snapshotId: record.id };
+export function originOf({ volume, snapshot, record }: PoolSnapshot): NonNullable<VolumeRecord['clonedFrom']> {
+  return { volume, volumeId: record.volumeId, snapshot, snapshotId: record.id };
 }
 
 export function newRecord(

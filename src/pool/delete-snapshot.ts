@@ -1,7 +1,7 @@
 /** Snapshots on their way out, in any order: each is an image of its own, whose shared blocks live on in the others. */
 import { claimImage } from './hold-image.ts';
 import { PoolError } from './pool-error.ts';
-import { snapshotName } from './pool-names.ts';
+import { snapshotName, type SnapshotName } from './pool-names.ts';
 import { describeNeed } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
 import { removeTree, takeOut } from './staging.ts';
@@ -16,7 +16,7 @@ interface SignalOption {
  */
 export async function deleteSnapshot(
   pool: Pool,
-  { volume, snapshot: name }: { readonly volume: string; readonly snapshot: string },
+  { volume, snapshot: name }: SnapshotName,
   { force, dryRun = false, signal }: SignalOption & { readonly force: boolean; readonly dryRun?: boolean },
 ): Promise<PoolSnapshot> {
   const { snapshot, gone } = await pool.change(
@@ -38,14 +38,10 @@ export async function deleteSnapshot(
 }
 
 /** Under the pool's lock. @returns the folder in `staging` that is left to be removed */
-export async function outOfSight(
-  pool: Pool,
-  { volume, name, image }: PoolSnapshot,
-  { signal }: SignalOption,
-): Promise<string> {
-  const what = snapshotName({ volume, snapshot: name });
-  using _claim = await claimImage(pool, { image, what }, { signal });
-  return await takeOut(pool, pool.layout.snapshot(volume, name));
+export async function outOfSight(pool: Pool, snapshot: PoolSnapshot, { signal }: SignalOption): Promise<string> {
+  const what = snapshotName(snapshot);
+  using _claim = await claimImage(pool, { image: snapshot.image, what }, { signal });
+  return await takeOut(pool, pool.layout.snapshot(snapshot.volume, snapshot.snapshot));
 }
 
 /** Under the pool's lock; removes a base whatever needs it. @returns false when somebody uses it */

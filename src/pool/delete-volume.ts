@@ -32,8 +32,8 @@ export async function deleteVolume(pool: Pool, name: string, options: DeleteVolu
       using claims = new DisposableStack();
       if (image !== undefined) claims.use(await claimImage(pool, { image, what: `volume ${name}` }, { signal }));
       refuseWithSnapshots(name, snapshots, options);
-      for (const { name: snapshot, record, image: its } of snapshots) {
-        const what = snapshotName({ volume: name, snapshot });
+      for (const { record, image: its, ...named } of snapshots) {
+        const what = snapshotName(named);
         const [need] = record?.needs ?? [];
         // A base that a backup made for itself is of no use without its volume.
         if (need !== undefined && record?.madeBy === 'user' && !options.force) {
@@ -49,14 +49,18 @@ export async function deleteVolume(pool: Pool, name: string, options: DeleteVolu
 }
 
 /** Without record: it cannot be read. */
-type Found = Pick<PoolSnapshot, 'name' | 'image'> & Partial<Pick<PoolSnapshot, 'record'>>;
+type Found = Omit<PoolSnapshot, 'record'> & Partial<Pick<PoolSnapshot, 'record'>>;
 
 /** Oldest first, those that cannot be read at the end. */
 function snapshotsOf(pool: Pool, volume: string, { force }: DeleteVolumeOptions): Found[] {
   if (!force) return pool.snapshots(volume);
   const readable = readableSnapshots(pool, volume);
-  const damaged = namesIn(pool.layout.snapshots(volume)).filter((name) => readable.every((each) => each.name !== name));
-  return [...readable, ...damaged.map((name) => ({ name, image: pool.layout.snapshotImage(volume, name) }))];
+  const known = new Set(readable.map(({ snapshot }) => snapshot));
+  const damaged = namesIn(pool.layout.snapshots(volume)).filter((snapshot) => !known.has(snapshot));
+  return [
+    ...readable,
+    ...damaged.map((snapshot) => ({ volume, snapshot, image: pool.layout.snapshotImage(volume, snapshot) })),
+  ];
 }
 
 function refuseWithSnapshots(name: string, snapshots: readonly Found[], { withSnapshots }: DeleteVolumeOptions): void {
@@ -64,7 +68,7 @@ function refuseWithSnapshots(name: string, snapshots: readonly Found[], { withSn
   if (own.length === 0 || withSnapshots) return;
   throw new PoolError(
     'pool-has-snapshots',
-    `volume ${name} has snapshots: ${own.length}, the newest ${own.at(-1)?.name}`,
+    `volume ${name} has snapshots: ${own.length}, the newest ${own.at(-1)?.snapshot}`,
   );
 }
 

@@ -57,14 +57,14 @@ export function faultsOfStaging(pool: Pool): Finding[] {
     return { kind: 'group', what: name, path, message, remedy: 'mend' };
   });
   const others = listOf(staging).filter((name) => !isOfStaging(name));
-  return [...groups, ...others.map((name) => foreign(pool, join(staging, name)))];
+  return [...groups, ...others.flatMap((name) => foreign(pool, join(staging, name)))];
 }
 
 function faultsOfVolume(pool: Pool, name: string): Finding[] {
   const { layout } = pool;
   const home = layout.volume(name);
   const folders = [layout.live(name), layout.snapshots(name)];
-  if (!isPoolName(name) || !isFolder(home) || !folders.some(isFolder)) return [foreign(pool, home)];
+  if (!isPoolName(name) || !isFolder(home) || !folders.some(isFolder)) return foreign(pool, home);
   const others = [
     ...strangersIn(pool, home, { folders: ['live', 'snapshots'] }),
     ...strangersIn(pool, layout.live(name), { files: [imageName], record: volumeRecordName }),
@@ -91,7 +91,7 @@ function faultsOfSnapshot(pool: Pool, volume: string, name: string): Finding[] {
   const { layout } = pool;
   const folder = layout.snapshot(volume, name);
   const what = `${volume}@${name}`;
-  if (!isSnapshot(pool, volume, name)) return [foreign(pool, folder)];
+  if (!isSnapshot(pool, volume, name)) return foreign(pool, folder);
   const others = strangersIn(pool, folder, { files: [imageName], record: snapshotRecordName });
   if (!isFile(layout.snapshotImage(volume, name))) {
     const message = `the image of ${what} is gone`;
@@ -140,15 +140,17 @@ function strangersIn(pool: Pool, folder: string, { folders = [], files = [], rec
     const path = join(folder, name);
     if (files.includes(name) || name === record || (folders.includes(name) && isFolder(path))) return [];
     const isTemporary = record !== undefined && name.startsWith(`${record}.tmp.`) && /\.[0-9a-f]{16}$/.test(name);
-    if (!isTemporary || !isFile(path)) return [foreign(pool, path)];
+    if (!isTemporary || !isFile(path)) return foreign(pool, path);
     const what = relative(pool.layout.volumes, path);
     return [{ kind: 'stray', what, path, message: `${path} was never finished`, remedy: 'remove' }];
   });
 }
 
-function foreign({ layout }: Pool, path: string): Finding {
+/** Who looks takes no lock: what has gone since it was listed was the pool's, on its way. */
+function foreign({ layout }: Pool, path: string): Finding[] {
+  if (!exists(path)) return [];
   const what = relative(layout.root, path);
-  return { kind: 'foreign', what, path, message: `${path} is not of this pool`, remedy: 'none' };
+  return [{ kind: 'foreign', what, path, message: `${path} is not of this pool`, remedy: 'none' }];
 }
 
 function isFile(path: string): boolean {

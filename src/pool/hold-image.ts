@@ -19,8 +19,8 @@ interface SignalOption {
  * @throws {PoolError} `pool-snapshot-missing`, `pool-in-use`
  */
 export async function holdSnapshot(pool: Pool, snapshot: PoolSnapshot, { signal }: SignalOption): Promise<Disposable> {
-  const { volume, name, image, record } = snapshot;
-  const what = snapshotName({ volume, snapshot: name });
+  const { volume, snapshot: name, image, record } = snapshot;
+  const what = snapshotName(snapshot);
   using lock = new DisposableStack();
   lock.use(await hold(pool, { image, what, stillThere: () => pool.snapshot(volume, name) }, { signal }));
   if (pool.findSnapshot(volume, name)?.record.id === record.id) return lock.move();

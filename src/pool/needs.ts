@@ -9,7 +9,7 @@ import { outOfSight } from './delete-snapshot.ts';
 import { claimImage } from './hold-image.ts';
 import { PoolError } from './pool-error.ts';
 import { snapshotRecordName } from './pool-layout.ts';
-import { snapshotName } from './pool-names.ts';
+import { snapshotName, type SnapshotName } from './pool-names.ts';
 import { encodeRecord, type Need, type SnapshotRecord } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
 import { readableSnapshots, readableVolumes } from './readable.ts';
@@ -44,7 +44,7 @@ export function needingRepositories(pool: Pool): NeedingRepository[] {
 /** Durable when resolved. @throws {PoolError} `pool-snapshot-missing` */
 export async function addNeed(
   pool: Pool,
-  { volume, name }: PoolSnapshot,
+  { volume, snapshot: name }: SnapshotName,
   { need, signal }: SignalOption & { readonly need: Need },
 ): Promise<void> {
   await pool.change(
@@ -60,7 +60,7 @@ export async function addNeed(
 /** Takes back what `addNeed`, or the making of the snapshot, has put down; what only a backup wanted goes. */
 export async function withdrawNeed(
   pool: Pool,
-  { volume, name }: PoolSnapshot,
+  { volume, snapshot: name }: SnapshotName,
   { repository, signal }: SignalOption & { readonly repository: string },
 ): Promise<void> {
   const gone = await pool.change(async () => await release(pool, pool.snapshot(volume, name), { repository, signal }), {
@@ -70,13 +70,9 @@ export async function withdrawNeed(
 }
 
 /** Whether nobody reads the snapshot at this moment. */
-export async function isUnheld(
-  pool: Pool,
-  { volume, name, image }: PoolSnapshot,
-  { signal }: SignalOption,
-): Promise<boolean> {
+export async function isUnheld(pool: Pool, snapshot: PoolSnapshot, { signal }: SignalOption): Promise<boolean> {
   try {
-    using _claim = await claimImage(pool, { image, what: snapshotName({ volume, snapshot: name }) }, { signal });
+    using _claim = await claimImage(pool, { image: snapshot.image, what: snapshotName(snapshot) }, { signal });
     return true;
   } catch (error) {
     if (error instanceof PoolError && error.code === 'pool-in-use') return false;
@@ -160,10 +156,10 @@ async function release(
 /** Under the pool's lock: the snapshot's record is another from here on, durably. */
 async function replaceNeeds(
   pool: Pool,
-  { volume, name, record }: PoolSnapshot,
+  { volume, snapshot, record }: PoolSnapshot,
   { needs, signal }: SignalOption & { readonly needs: readonly Need[] },
 ): Promise<void> {
   const next: SnapshotRecord = { ...record, needs: [...needs] };
-  const path = join(pool.layout.snapshot(volume, name), snapshotRecordName);
+  const path = join(pool.layout.snapshot(volume, snapshot), snapshotRecordName);
   await atomicWrite(path, encodeRecord(next), { rng: pool.rng, signal });
 }

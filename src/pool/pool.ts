@@ -13,7 +13,7 @@ import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
 import { PoolLayout, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
-import { isPoolName } from './pool-names.ts';
+import { isPoolName, type SnapshotName } from './pool-names.ts';
 import {
   poolRecordSchema,
   readRecord,
@@ -39,9 +39,7 @@ export interface PoolVolume {
   readonly image: string;
 }
 
-export interface PoolSnapshot {
-  readonly volume: string;
-  readonly name: string;
+export interface PoolSnapshot extends SnapshotName {
   readonly record: SnapshotRecord;
   readonly image: string;
 }
@@ -153,7 +151,7 @@ export class Pool {
 
   #lookAtSnapshot(volume: string, name: string): PoolSnapshot | undefined {
     const record = readRecord(`${this.layout.snapshot(volume, name)}/${snapshotRecordName}`, snapshotRecordSchema);
-    if (record !== undefined) return { volume, name, record, image: this.layout.snapshotImage(volume, name) };
+    if (record !== undefined) return { volume, snapshot: name, record, image: this.layout.snapshotImage(volume, name) };
     if (!exists(this.layout.snapshot(volume, name))) return undefined;
     throw new PoolError('pool-damaged', `snapshot ${volume}@${name} has no record`);
   }

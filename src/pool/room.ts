@@ -62,7 +62,6 @@ async function dropBases(
 }
 
 /** For the warning that a base was given up. */
-export function droppedText({ volume, name }: PoolSnapshot): string {
-  const what = snapshotName({ volume, snapshot: name });
-  return `${what}, which backups had kept, was given up for room: the next backup of ${volume} reads everything`;
+export function droppedText(base: PoolSnapshot): string {
+  return `${snapshotName(base)}, which backups had kept, was given up for room: the next backup of ${base.volume} reads everything`;
 }

@@ -144,7 +144,7 @@ class PoolBackup {
     const { signal } = this.#request;
     const which = { repository: repositoryId(repository), volumes: [this.#volume], keep, signal };
     const released = await releaseNeeds(pool, which);
-    return released.filter(({ removed }) => removed).map(({ snapshot }) => nameOf(snapshot));
+    return released.filter(({ removed }) => removed).map(({ snapshot }) => snapshotName(snapshot));
   }
 
   #origin(): SnapshotSource {
@@ -158,8 +158,4 @@ export function poolOrigin(
   volume: string,
 ): SnapshotSource {
   return { userName: pool.id, host: identity.host, path: `/${volume}` };
-}
-
-function nameOf({ volume, name }: PoolSnapshot): string {
-  return snapshotName({ volume, snapshot: name });
 }

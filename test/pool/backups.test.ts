@@ -16,7 +16,7 @@ import { makeVolume, signal, smallPool, writeAt } from './small-pool.ts';
 const mib = 1024 * 1024;
 
 function needed(pool: Pool): readonly string[] {
-  return pool.snapshots('data').flatMap(({ name, record }) => (record.needs.length > 0 ? name : []));
+  return pool.snapshots('data').flatMap(({ snapshot: name, record }) => (record.needs.length > 0 ? name : []));
 }
 
 /** Another process tries to remove it. @returns its last word */
@@ -34,24 +34,24 @@ describe('a backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     const image = await makeVolume(pool, 'data', { sizeBytes: 32 * mib });
     await writeAt(image, 0, systemRng.bytes(24 * mib));
     const first = await backUp(engine, pool, () => undefined);
-    assert.deepEqual(needed(pool), [first.poolSnapshot.name]);
+    assert.deepEqual(needed(pool), [first.poolSnapshot.snapshot]);
     await writeAt(image, mib, systemRng.bytes(8 * mib));
     const seen: (readonly string[])[] = [];
     const answers: (string | undefined)[] = [];
     const second = await backUp(engine, pool, () => {
       if (seen.length > 0) return;
       seen.push(needed(pool));
-      const [base, read] = pool.snapshots('data').map(({ name }) => `data@${name}`);
+      const [base, read] = pool.snapshots('data').map(({ snapshot: name }) => `data@${name}`);
       // The backup stands still meanwhile.
       answers.push(removalBy(pool, read!, 'forced'), removalBy(pool, base!, 'plain'));
     });
     assert.deepEqual(answers, ['pool-in-use', 'pool-needed']);
-    assert.deepEqual(seen, [[first.poolSnapshot.name, second.poolSnapshot.name]]);
+    assert.deepEqual(seen, [[first.poolSnapshot.snapshot, second.poolSnapshot.snapshot]]);
     assert.equal(second.changes.rung, 'extents');
-    assert.deepEqual(needed(pool), [second.poolSnapshot.name]);
+    assert.deepEqual(needed(pool), [second.poolSnapshot.snapshot]);
     assert.equal(pool.snapshots('data').length, 1);
     const [left] = pool.snapshots('data');
-    const plain = deleteSnapshot(pool, { volume: 'data', snapshot: left!.name }, { force: false, signal });
+    const plain = deleteSnapshot(pool, { volume: 'data', snapshot: left!.snapshot }, { force: false, signal });
     await assert.rejects(plain, (error) => hasCode(error, 'pool-needed'));
   });
 
@@ -70,10 +70,13 @@ describe('a backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
       /cut off/,
     );
     assert.equal(needed(pool).length, 2);
-    assert.ok(needed(pool).includes(first.poolSnapshot.name), 'the base is not needed any more, and nothing is stored');
+    assert.ok(
+      needed(pool).includes(first.poolSnapshot.snapshot),
+      'the base is not needed any more, and nothing is stored',
+    );
     const next = await backUp(engine, pool, () => undefined);
     assert.equal(next.completed?.changes.rung, 'extents');
     assert.equal(next.changes.rung, 'extents');
-    assert.deepEqual(needed(pool), [next.poolSnapshot.name]);
+    assert.deepEqual(needed(pool), [next.poolSnapshot.snapshot]);
   });
 });

@@ -112,7 +112,7 @@ async function tornGroup(pool: Pool): Promise<{ readonly staged: readonly string
   }
   const snapshots = await takeSnapshots(pool, ['one@both', 'two@both']);
   const staged: string[] = [];
-  for (const { volume, name } of snapshots) {
+  for (const { volume, snapshot: name } of snapshots) {
     const path = join(pool.layout.staging, `new-00000000000000${volume === 'one' ? '01' : '02'}`);
     await rename(pool.layout.snapshot(volume, name), path);
     staged.push(path);
@@ -123,7 +123,7 @@ async function tornGroup(pool: Pool): Promise<{ readonly staged: readonly string
 }
 
 const namesOf = (pool: Pool): string[][] =>
-  ['one', 'two'].map((volume) => pool.snapshots(volume).map(({ name }) => name));
+  ['one', 'two'].map((volume) => pool.snapshots(volume).map(({ snapshot: name }) => name));
 
 describe('pool check of a group whose decision cannot be read', { skip: fileSystemsMissing('xfs') }, () => {
   test('completes it where all records are there; until then nobody changes the pool', async () => {

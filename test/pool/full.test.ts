@@ -116,7 +116,7 @@ describe('a pool without room', { skip: fileSystemsMissing('xfs', 'ext4') }, () 
     await writeRandom(image, 0, 4 * mib);
     const { reserveBytes } = await roomOf(pool);
     const dropped: string[] = [];
-    const remember = ({ name }: PoolSnapshot): void => void dropped.push(name);
+    const remember = ({ snapshot: name }: PoolSnapshot): void => void dropped.push(name);
     // Somebody reads one of them: it stays.
     using _held = await holdSnapshot(pool, pool.snapshot('data', 'read'), { signal });
     fill(small, reserveBytes * 0.6);
@@ -130,7 +130,7 @@ describe('a pool without room', { skip: fileSystemsMissing('xfs', 'ext4') }, () 
     assert.deepEqual(dropped, ['old', 'middle', 'new']);
     fill(small, 0);
     await assert.rejects(takeSnapshots(pool, ['data@x'], { onDropped: remember }), isReserve);
-    const left = pool.snapshots('data').map(({ name }) => name);
+    const left = pool.snapshots('data').map(({ snapshot: name }) => name);
     assert.deepEqual(left, ['mine', 'read', 'kept']);
     await nothingHalf(pool);
   });

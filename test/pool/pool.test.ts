@@ -349,7 +349,7 @@ describe('pool', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
     await checkPool(pool, { dryRun: false, removeDamaged: true, removeUnfinished: false, signal });
     assert.deepEqual(findFaults(pool), []);
     assert.deepEqual(
-      pool.snapshots('data').map(({ name }) => name),
+      pool.snapshots('data').map(({ snapshot: name }) => name),
       ['a'],
     );
   });

@@ -56,7 +56,7 @@ describe('rivals', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
     for (const { image: kept } of pool.snapshots('data')) {
       assert.ok((await readAt(kept, 0, mib)).equals(Buffer.alloc(mib, 5)));
     }
-    const names = pool.snapshots('data').map(({ name }) => name);
+    const names = pool.snapshots('data').map(({ snapshot: name }) => name);
     assert.deepEqual(names.sort(), ['a', 'b', 'c']);
     await nothingHalf(pool);
   });
@@ -129,7 +129,7 @@ describe('rivals', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
     let [seen, unseen] = [0, 0];
     for (let looks = 0; looks < 20_000 || seen === 0 || unseen === 0; looks += 1) {
       assert.equal(pool.volumes().length, 1);
-      const names = pool.snapshots('data').map(({ name }) => name);
+      const names = pool.snapshots('data').map(({ snapshot: name }) => name);
       assert.ok(names.includes('stays'), 'a snapshot that nobody touched was not listed');
       if (names.length > 1) seen += 1;
       else unseen += 1;

@@ -99,7 +99,7 @@ describe('backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     assert.deepEqual(second.audit?.missed, []);
     await isBytes(second.snapshot, await readFile(image));
     const [base, ...more] = pool.snapshots('data');
-    assert.deepEqual([`data@${base?.name}`, more.length, base?.record.needs.length], [second.poolSnapshot, 0, 1]);
+    assert.deepEqual([`data@${base?.snapshot}`, more.length, base?.record.needs.length], [second.poolSnapshot, 0, 1]);
     const third = await backup('data');
     assert.deepEqual([third.reportedBytes, third.readBytes, third.newBytes], [0, 0, 0]);
   });
@@ -183,7 +183,7 @@ describe('backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     assert.deepEqual([next.rung, next.reportedBytes], ['extents', 4096]);
     await isBytes(next.completed.snapshot, then);
     assert.deepEqual(
-      pool.snapshots('killed').map(({ name }) => `killed@${name}`),
+      pool.snapshots('killed').map(({ snapshot: name }) => `killed@${name}`),
       [next.poolSnapshot],
     );
   });
@@ -246,7 +246,7 @@ describe('backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     const request = { volume: 'rivals', snapshot: undefined, repository: 'ab', url: 'there', onWarning, signal };
     const takings = [1, 2].map(() => new SnapshotTaking(here, { ...request, freezeBoundMs: 5000 }));
     const taken = await Promise.all(takings.map(async (taking) => await taking.taken()));
-    const names = taken.map(({ snapshot }) => snapshot.name);
+    const names = taken.map(({ snapshot }) => snapshot.snapshot);
     assert.deepEqual(names.sort(), ['backup-20310101T000000Z', 'backup-20310101T000000Z-2']);
     const held = { volume: 'rivals', snapshot: names[0]! };
     await assert.rejects(deleteSnapshot(here, held, { force: true, signal }), (error) => hasCode(error, 'pool-in-use'));

@@ -26,17 +26,17 @@ export async function checkBackup(
   const result = await store(world, snapshot);
   if (result.audit !== undefined && result.audit.missed.length > 0) {
     throw new Error(
-      `the audit of ${snapshot.name} found changes that were not reported: ${result.audit.missed.join(', ')}`,
+      `the audit of ${snapshot.snapshot} found changes that were not reported: ${result.audit.missed.join(', ')}`,
     );
   }
   const restored = join(folder, 'restored');
   await restoreFile(world.engine, result.snapshot, restored);
   const bytes = await readImage(restored, spare);
-  if (!bytes.equals(image)) throw new Error(`the restored ${snapshot.name} is not equal to the snapshot`);
+  if (!bytes.equals(image)) throw new Error(`the restored ${snapshot.snapshot} is not equal to the snapshot`);
   const isFiles = writer instanceof FileWriter;
   if (isFiles) {
     const { consistency } = snapshot.record;
-    if (consistency === 'crash') throw new Error(`${snapshot.name} was not frozen: ${snapshot.record.reason}`);
+    if (consistency === 'crash') throw new Error(`${snapshot.snapshot} was not frozen: ${snapshot.record.reason}`);
     const options = { restored, mountPoint: join(folder, 'checked'), known: writer.known };
     if (torture.inner === 'ext4') await checkExt4(options);
     else await checkXfs(options);
@@ -45,7 +45,7 @@ export async function checkBackup(
   return { byExtents: result.changes.rung === 'extents', checkedFileSystem: isFiles };
 }
 
-async function store({ engine, pool }: TortureWorld, { name }: PoolSnapshot): Promise<PoolBackupResult> {
+async function store({ engine, pool }: TortureWorld, { snapshot: name }: PoolSnapshot): Promise<PoolBackupResult> {
   return await withRepository(engine, async (repository) => {
     const identity = { userName: 'tester', host: 'here' };
     await using taking = new SnapshotTaking(pool, {

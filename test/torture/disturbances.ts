@@ -109,7 +109,7 @@ async function deduplicate({ dice, image, marks, snapshots }: TortureWorld): Pro
 async function cloneAndScribble({ dice, pool, snapshots }: TortureWorld): Promise<void> {
   const name = 'clone';
   if (pool.findVolume(name) !== undefined) await deleteVolume(pool, name, { withSnapshots: true, force: true, signal });
-  const from = { volume: volumeName, snapshot: dice.pick(snapshots).snapshot.name };
+  const from = { volume: volumeName, snapshot: dice.pick(snapshots).snapshot.snapshot };
   const { image, sizeBytes } = await cloneVolume(pool, { from, name, onDropped: () => undefined, signal });
   await using file = await open(image, 'r+');
   for (let times = 0; times < 20; times += 1) {
@@ -150,13 +150,13 @@ async function revert(world: TortureWorld): Promise<void> {
   const { snapshot } = world.dice.pick(world.snapshots);
   await revertVolume(
     world.pool,
-    { volume: volumeName, snapshot: snapshot.name },
+    { volume: volumeName, snapshot: snapshot.snapshot },
     { onDropped: () => undefined, signal },
   );
   world.writer.replaced(await readImage(snapshot.image, Buffer.alloc(world.sizeBytesMax)));
   // What was written again as it was, since that snapshot, lies elsewhere.
   world.relocated = true;
-  world.note(`to ${snapshot.name}`);
+  world.note(`to ${snapshot.snapshot}`);
 }
 
 async function behind(world: TortureWorld): Promise<void> {

@@ -171,7 +171,7 @@ export class TortureWorld implements AsyncDisposable {
   async dropSnapshots(): Promise<void> {
     while (this.snapshots.length > snapshotsMax) {
       const index = this.dice.below(this.snapshots.length - 1);
-      const { volume, name } = this.snapshots[index]!.snapshot;
+      const { volume, snapshot: name } = this.snapshots[index]!.snapshot;
       const isBase = this.pool.snapshot(volume, name).record.needs.length > 0;
       if (isBase && !this.dice.chance(dropBaseShare)) continue;
       this.snapshots.splice(index, 1);
@@ -188,7 +188,7 @@ export class TortureWorld implements AsyncDisposable {
   }
 }
 
-function refuseDrop({ name }: PoolSnapshot): never {
+function refuseDrop({ snapshot: name }: PoolSnapshot): never {
   throw new Error(`${name} was given up for room: the pool is too small for this test`);
 }
 

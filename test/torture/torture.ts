@@ -83,7 +83,7 @@ class Rounds {
     const [, next, spare] = this.#buffers;
     const image = await readImage(snapshot.image, next);
     const fault = writer.faultOf(image);
-    if (fault !== undefined) throw new Error(`the snapshot ${snapshot.name}: ${fault}`);
+    if (fault !== undefined) throw new Error(`the snapshot ${snapshot.snapshot}: ${fault}`);
     this.#world.keep(snapshot, image);
     const [now, before] = snapshots.toReversed();
     if (before !== undefined && this.#before !== undefined) await this.#judge(before, now!, this.#before, image);
@@ -120,7 +120,7 @@ class Rounds {
     const { extents } = dice.chance(0.1)
       ? await this.#compareWhileMoving(base, target)
       : await compareFiles(base.snapshot.image, target.snapshot.image);
-    const what = `${base.snapshot.name} and ${target.snapshot.name}`;
+    const what = `${base.snapshot.snapshot} and ${target.snapshot.snapshot}`;
     for (const one of this.#whileMoving) this.#mustNameAll(what, one.extents, before, image);
     this.#tally.otherPairs += this.#whileMoving.length;
     const [differs, named] = [differingBlocks(before, image), namedBlocks(extents, image.length)];
@@ -151,7 +151,7 @@ class Rounds {
   async #compareWhileMoving(base: KeptSnapshot, target: KeptSnapshot): Promise<ExtentDifference> {
     const world = this.#world;
     const moved = world.dice.pick([[base], [target], [base, target]]);
-    world.note(`compare while ${moved.map(({ snapshot }) => snapshot.name).join(' and ')} moves`);
+    world.note(`compare while ${moved.map(({ snapshot }) => snapshot.snapshot).join(' and ')} moves`);
     world.relocated = true;
     this.#targetMoved = moved.includes(target);
     const isBalance = world.torture.pool !== 'xfs' && world.dice.chance(0.5);
@@ -180,9 +180,9 @@ class Rounds {
     const older = dice.pick(snapshots);
     const bytes = await readImage(older.snapshot.image, spare);
     if (crc32(bytes) !== older.crc)
-      throw new Error(`the snapshot ${older.snapshot.name} has changed since it was made`);
+      throw new Error(`the snapshot ${older.snapshot.snapshot} has changed since it was made`);
     const { extents } = await compareFiles(older.snapshot.image, now.snapshot.image);
-    this.#mustNameAll(`${older.snapshot.name} and ${now.snapshot.name}`, extents, bytes, image);
+    this.#mustNameAll(`${older.snapshot.snapshot} and ${now.snapshot.snapshot}`, extents, bytes, image);
     this.#tally.otherPairs += 1;
   }
 
@@ -192,7 +192,7 @@ class Rounds {
     await world.detach();
     world.note(await world.writer.behind!(world.image, now.snapshot.image, world.dice));
     const { extents } = await compareFiles(now.snapshot.image, world.image);
-    this.#mustNameAll(`${now.snapshot.name} and the volume`, extents, image, await readImage(world.image, spare));
+    this.#mustNameAll(`${now.snapshot.snapshot} and the volume`, extents, image, await readImage(world.image, spare));
     this.#tally.otherPairs += 1;
   }
 

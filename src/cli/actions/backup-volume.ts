@@ -75,9 +75,8 @@ function sayCompleted(context: CliContext, { completed }: PoolBackupResult): voi
 
 function poolFacts(result: PoolBackupResult): NonNullable<BackupFacts['also']> {
   const { poolSnapshot, frozenMs, removed, completed } = result;
-  const { volume, name, record } = poolSnapshot;
-  const { consistency, reason } = record;
-  const what = snapshotName({ volume, snapshot: name });
+  const { consistency, reason } = poolSnapshot.record;
+  const what = snapshotName(poolSnapshot);
   const frozen = frozenMs > 0 ? `, its writers waited ${formatDuration(frozenMs)}` : '';
   const why = reason === undefined ? '' : `: ${reason}`;
   const value = {

@@ -23,8 +23,8 @@ export const poolForget: Action<PoolForgetOptions> = async (context, { repositor
   for (const repository of repositories) {
     released.push(...(await releaseNeeds(pool, { repository, volumes, keep: undefined, dryRun, signal })));
   }
-  const rows = released.map(({ snapshot: { volume, name }, removed }) => ({
-    snapshot: snapshotName({ volume, snapshot: name }),
+  const rows = released.map(({ snapshot, removed }) => ({
+    snapshot: snapshotName(snapshot),
     removed,
     dryRun,
   }));

@@ -24,12 +24,12 @@ export interface PoolSnapshotRow {
   readonly needs: readonly Pick<Need, 'kind' | 'repository' | 'url'>[];
 }
 
-export function describePoolSnapshot({ volume, name, record, image }: PoolSnapshot): PoolSnapshotRow {
+export function describePoolSnapshot({ record, image, ...named }: PoolSnapshot): PoolSnapshotRow {
   const { id, created, consistency, reason, madeBy, parent, group, needs } = record;
   return {
-    snapshot: snapshotName({ volume, snapshot: name }),
-    volume,
-    name,
+    snapshot: snapshotName(named),
+    volume: named.volume,
+    name: named.snapshot,
     id,
     created,
     sizeBytes: statSync(image, { throwIfNoEntry: false })?.size,

@@ -31,7 +31,7 @@ export const volumeRevert: Action<VolumeRevertOptions> = async (context, { to, f
     snapshot: snapshotName(to),
     dryRun,
     lostBytes: unsaved.bytes,
-    newerSnapshots: newer.map(snapshotText),
+    newerSnapshots: newer.map(snapshotName),
   };
   await context.output.record(value, {
     names: [to.volume],
@@ -55,14 +55,10 @@ async function findUnsaved(
   if (base === undefined) return { bytes: allocatedBytes, text: `no snapshot of volume ${name} is left` };
   const { extents } = await compareImages({ base: base.image, target: image }, { signal });
   const bytes = totalBytes(extents);
-  const text = `volume ${name} has ${formatSize(bytes)} of changes that no snapshot holds, since ${snapshotText(base)}`;
+  const text = `volume ${name} has ${formatSize(bytes)} of changes that no snapshot holds, since ${snapshotName(base)}`;
   return { bytes, text };
 }
 
 function newerThan(pool: Pool, { volume, record }: PoolSnapshot): PoolSnapshot[] {
   return readableSnapshots(pool, volume).filter((each) => Date.parse(each.record.created) > Date.parse(record.created));
-}
-
-function snapshotText({ volume, name }: PoolSnapshot): string {
-  return snapshotName({ volume, snapshot: name });
 }

@@ -15,7 +15,7 @@ export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) =
   const { extents, uniqueBytes, sharedBytes } = await imageFigures(volume.image, context);
   const snapshots = readableSnapshots(pool, name);
   warnOfDamage(context, pool, name);
-  const parent = snapshots.find(({ record }) => record.id === row.parent)?.name;
+  const parent = snapshots.find(({ record }) => record.id === row.parent)?.snapshot;
   const fragmented = extents > fragmentedExtents;
   const value = {
     ...row,
@@ -23,7 +23,7 @@ export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) =
     uniqueBytes,
     sharedBytes,
     fragmented,
-    snapshots: snapshots.map((each) => each.name),
+    snapshots: snapshots.map((each) => each.snapshot),
   };
   const fields: [string, string | undefined][] = [
     ['Volume', name],

@@ -90,7 +90,7 @@ async function holds(
       const needs = snapshot.record.needs.map(({ repository }) => repository);
       const kept = await thingOf(snapshot.image, needs);
       const inside = name === mountedName ? { marker: await markerOf(world, snapshot.image, kept.digest ?? '') } : {};
-      found.set(`${name}@${snapshot.name}`, { ...kept, ...inside });
+      found.set(`${name}@${snapshot.snapshot}`, { ...kept, ...inside });
     }
   }
   whichHolds(expected, found);

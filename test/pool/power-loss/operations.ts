@@ -50,7 +50,7 @@ export async function nextOperation(place: Place): Promise<Operation> {
   const { pool, rng } = place;
   const plain = pool.volumes().flatMap(({ name }) => (name === mountedName || name === rawName ? [] : name));
   const snapshots = pool.volumes().flatMap(({ name }) => pool.snapshots(name));
-  const names = snapshots.map(({ volume, name }): SnapshotName => ({ volume, snapshot: name }));
+  const names = snapshots.map(({ volume, snapshot: name }): SnapshotName => ({ volume, snapshot: name }));
   const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(rng.uniform() * list.length)];
   const volume = pick(plain);
   const snapshot = pick(names);
@@ -103,7 +103,7 @@ export async function operationNamed(place: Place, name: NamedOperation): Promis
   if (name === 'group') return await snapshotting(place, [one, two]);
   if (name === 'write') return await writing(place, one);
   if (name === 'resize') return await resizing(place, one);
-  const snapshot = pool.snapshots(one).at(-1)?.name;
+  const snapshot = pool.snapshots(one).at(-1)?.snapshot;
   if (name === 'snapshot' || snapshot === undefined) return await snapshotting(place, [one]);
   const of = { volume: one, snapshot };
   if (name === 'clone') return await cloning(place, of);
@@ -142,7 +142,7 @@ async function removal({ pool, signal }: Place, name: SnapshotName): Promise<Ope
 }
 
 async function volumeRemoval({ pool, signal }: Place, name: string): Promise<Operation> {
-  const gone = [name, ...pool.snapshots(name).map((snapshot) => `${name}@${snapshot.name}`)];
+  const gone = [name, ...pool.snapshots(name).map((snapshot) => `${name}@${snapshot.snapshot}`)];
   const options = { withSnapshots: true, force: true, signal };
   return {
     what: `delete ${name}`,
