@@ -5,10 +5,11 @@
  */
 import { readFile, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { renameNew } from '../kernel/sys.ts';
 import { atomicWrite, isErrno } from '../std/atomic-write.ts';
 import type { Rng } from '../std/rng.ts';
+import { parseSchema, plainObject } from '../std/schema.ts';
 import { PoolError } from './pool-error.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import { isPoolName } from './pool-names.ts';
@@ -16,11 +17,13 @@ import { syncMoved } from './sync-moved.ts';
 
 export const groupPrefix = 'group-';
 
-const poolName = z.string().refine(isPoolName);
-const schema = z.object({
-  members: z.array(z.object({ staged: z.string().regex(/^new-[0-9a-f]+$/), volume: poolName, snapshot: poolName })),
+const poolName = v.pipe(v.string(), v.check(isPoolName, 'no name of a pool'));
+const schema = plainObject({
+  members: v.array(
+    v.object({ staged: v.pipe(v.string(), v.regex(/^new-[0-9a-f]+$/)), volume: poolName, snapshot: poolName }),
+  ),
 });
-type Members = z.infer<typeof schema>['members'];
+type Members = v.InferOutput<typeof schema>['members'];
 
 export interface GroupMember {
   /** Name of its folder in `staging`. */
@@ -66,7 +69,7 @@ async function isThere(path: string): Promise<boolean> {
 
 async function readMembers(path: string): Promise<Members> {
   try {
-    return schema.parse(JSON.parse(await readFile(path, 'utf8'))).members;
+    return parseSchema(schema, JSON.parse(await readFile(path, 'utf8'))).members;
   } catch (error) {
     throw new PoolError('pool-damaged', `${path} cannot be read`, { cause: error });
   }
