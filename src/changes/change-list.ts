@@ -2,8 +2,9 @@
  * Change lists as files: `{"parent": ID, "extents": [{"offset": N, "length": N}]}`, what `dray snapshot diff -o json`
  * prints and `dray backup --changes` reads. Extents are bytes, in any order, and may overlap.
  */
-import { z } from 'zod';
+import * as v from 'valibot';
 
+import { checkSchema, natural, plainObject } from '../std/schema.ts';
 import { normalizeExtents } from '../volume/extents.ts';
 import { extent, extentEnd, type Extent } from '../volume/extent.ts';
 import { ChangesError } from './changes.ts';
@@ -11,9 +12,9 @@ import { ChangesError } from './changes.ts';
 /** A list of one extent per 4 KiB block of a 64 GiB volume; more than that is better served by a scan. */
 const extentsMax = 16 * 1024 * 1024;
 
-const schema = z.object({
-  parent: z.string().regex(/^[0-9a-f]{1,64}$/, 'must be a snapshot id'),
-  extents: z.array(z.object({ offset: z.int().nonnegative(), length: z.int().nonnegative() })).max(extentsMax),
+const schema = plainObject({
+  parent: v.pipe(v.string(), v.regex(/^[0-9a-f]{1,64}$/, 'must be a snapshot id')),
+  extents: v.pipe(v.array(v.object({ offset: natural, length: natural })), v.maxLength(extentsMax)),
 });
 
 export interface ChangeList {
@@ -31,19 +32,16 @@ export function parseChangeList(text: string): ChangeList {
   } catch (error) {
     throw new ChangesError('changes-invalid', 'the change list is not JSON', { cause: error });
   }
-  const parsed = schema.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new ChangesError('changes-invalid', `the change list: ${issue.path.join('.')}: ${issue.message}`);
-  }
+  const checked = checkSchema(schema, json);
+  if (checked.wrong !== undefined) throw new ChangesError('changes-invalid', `the change list: ${checked.wrong}`);
   const extents: Extent[] = [];
-  for (const { offset, length } of parsed.data.extents) {
+  for (const { offset, length } of checked.value.extents) {
     if (!Number.isSafeInteger(offset + length)) {
       throw new ChangesError('changes-invalid', `the change list: extent ${offset}+${length} ends past 2^53`);
     }
     extents.push(extent(offset, length));
   }
-  return { parent: parsed.data.parent, extents: normalizeExtents(extents) };
+  return { parent: checked.value.parent, extents: normalizeExtents(extents) };
 }
 
 /**

@@ -5,19 +5,10 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { type BackupOptions, registerBackup } from './backup.ts';
-import { type ChangesActions, type ChangesOptions, registerChanges } from './changes.ts';
+import { type ChangesActions, registerChanges } from './changes.ts';
 import type { Action } from './command.ts';
-import { type PoolCheckOptions, registerPoolCheck } from './pool-check.ts';
-import { type PoolCloseOptions, registerPoolClose } from './pool-close.ts';
-import { type PoolCreateOptions, registerPoolCreate } from './pool-create.ts';
-import { type PoolForgetOptions, registerPoolForget } from './pool-forget.ts';
-import { type PoolOpenOptions, registerPoolOpen } from './pool-open.ts';
-import { type PoolStatusOptions, registerPoolStatus } from './pool-status.ts';
-import { registerRepositoryCreate, type RepositoryCreateOptions } from './repository-create.ts';
-import { registerRepositoryMaintain, type RepositoryMaintainOptions } from './repository-maintain.ts';
-import { registerRepositoryPassword, type RepositoryPasswordOptions } from './repository-password.ts';
-import { registerRepositoryStatus, type RepositoryStatusOptions } from './repository-status.ts';
-import { registerRepositoryVerify, type RepositoryVerifyOptions } from './repository-verify.ts';
+import type { PoolActions } from './pool-commands.ts';
+import type { RepositoryActions } from './repository-commands.ts';
 import { registerRestore, type RestoreOptions } from './restore.ts';
 import { CliContext, type CliParts, type GlobalOptions } from './shell/cli-context.ts';
 import { Interrupted } from './shell/cli-error.ts';
@@ -25,63 +16,15 @@ import { errorReport } from './shell/error-report.ts';
 import { type ExitCode, exitCodeOf, exitCodes } from './shell/exit-code.ts';
 import { logLevels } from './shell/log.ts';
 import { outputFormats } from './shell/output.ts';
-import { registerSnapshotAttach, type SnapshotAttachOptions } from './snapshot-attach.ts';
-import { registerSnapshotCat, type SnapshotCatOptions } from './snapshot-cat.ts';
-import { registerSnapshotCreate, type SnapshotCreateOptions } from './snapshot-create.ts';
-import { registerSnapshotDelete, type SnapshotDeleteActions } from './snapshot-delete.ts';
-import { registerSnapshotDetach, type SnapshotDetachOptions } from './snapshot-detach.ts';
-import { registerSnapshotDiff } from './snapshot-diff.ts';
-import { registerSnapshotExpire, type SnapshotExpireOptions } from './snapshot-expire.ts';
-import { registerSnapshotList, type SnapshotListActions } from './snapshot-list.ts';
-import { registerSnapshotLs, type SnapshotLsOptions } from './snapshot-ls.ts';
-import { registerSnapshotPin, type SnapshotPinOptions } from './snapshot-pin.ts';
-import { registerSnapshotShow, type SnapshotShowActions } from './snapshot-show.ts';
+import type { SnapshotActions } from './snapshot-commands.ts';
 import { registerStoreCheck, type StoreCheckOptions } from './store-check.ts';
 import { registerTour, type TourOptions } from './tour.ts';
-import { registerVolumeAttach, type VolumeAttachOptions } from './volume-attach.ts';
-import { registerVolumeClone, type VolumeCloneOptions } from './volume-clone.ts';
-import { registerVolumeCreate, type VolumeCreateOptions } from './volume-create.ts';
-import { registerVolumeDelete, type VolumeDeleteOptions } from './volume-delete.ts';
-import { registerVolumeDetach, type VolumeDetachOptions } from './volume-detach.ts';
-import { registerVolumeList, type VolumeListOptions } from './volume-list.ts';
-import { registerVolumeResize, type VolumeResizeOptions } from './volume-resize.ts';
-import { registerVolumeRevert, type VolumeRevertOptions } from './volume-revert.ts';
-import { registerVolumeRewrite, type VolumeRewriteOptions } from './volume-rewrite.ts';
-import { registerVolumeShow, type VolumeShowOptions } from './volume-show.ts';
+import type { VolumeActions } from './volume-commands.ts';
 
 /** What each command does; some do one thing in a repository and another in a pool. */
-export interface CliActions extends ChangesActions, SnapshotDeleteActions, SnapshotListActions, SnapshotShowActions {
+export interface CliActions extends ChangesActions, SnapshotActions, VolumeActions, PoolActions, RepositoryActions {
   readonly backup: Action<BackupOptions>;
   readonly restore: Action<RestoreOptions>;
-  readonly repositoryCreate: Action<RepositoryCreateOptions>;
-  readonly repositoryStatus: Action<RepositoryStatusOptions>;
-  readonly repositoryVerify: Action<RepositoryVerifyOptions>;
-  readonly repositoryMaintain: Action<RepositoryMaintainOptions>;
-  readonly repositoryPassword: Action<RepositoryPasswordOptions>;
-  readonly poolCreate: Action<PoolCreateOptions>;
-  readonly poolOpen: Action<PoolOpenOptions>;
-  readonly poolClose: Action<PoolCloseOptions>;
-  readonly poolStatus: Action<PoolStatusOptions>;
-  readonly poolCheck: Action<PoolCheckOptions>;
-  readonly poolForget: Action<PoolForgetOptions>;
-  readonly volumeCreate: Action<VolumeCreateOptions>;
-  readonly volumeList: Action<VolumeListOptions>;
-  readonly volumeShow: Action<VolumeShowOptions>;
-  readonly volumeAttach: Action<VolumeAttachOptions>;
-  readonly volumeDetach: Action<VolumeDetachOptions>;
-  readonly volumeResize: Action<VolumeResizeOptions>;
-  readonly volumeClone: Action<VolumeCloneOptions>;
-  readonly volumeRevert: Action<VolumeRevertOptions>;
-  readonly volumeRewrite: Action<VolumeRewriteOptions>;
-  readonly volumeDelete: Action<VolumeDeleteOptions>;
-  readonly snapshotCreate: Action<SnapshotCreateOptions>;
-  readonly snapshotAttach: Action<SnapshotAttachOptions>;
-  readonly snapshotDetach: Action<SnapshotDetachOptions>;
-  readonly snapshotLs: Action<SnapshotLsOptions>;
-  readonly snapshotCat: Action<SnapshotCatOptions>;
-  readonly snapshotDiff: Action<ChangesOptions>;
-  readonly snapshotExpire: Action<SnapshotExpireOptions>;
-  readonly snapshotPin: Action<SnapshotPinOptions>;
   readonly storeCheck: Action<StoreCheckOptions>;
   readonly tour: Action<TourOptions>;
 }
@@ -90,7 +33,7 @@ export interface CliActions extends ChangesActions, SnapshotDeleteActions, Snaps
 export async function runCli(args: readonly string[], parts: CliParts, actions: CliActions): Promise<ExitCode> {
   const program = createProgram(parts);
   const context = new CliContext(parts, () => program.opts<GlobalOptions>());
-  registerCommands(program, context, actions);
+  await registerCommands(program, context, actions, args);
   let attempted = '';
   // The command's name only: an argument may be a URL with a password in it. What it was about stands in the error.
   program.hook('preAction', (_program, command) => {
@@ -140,55 +83,34 @@ function createProgram({ version, stdout, stderr }: CliParts): Command {
   );
 }
 
-function registerCommands(program: Command, context: CliContext, actions: CliActions): void {
+/** The commands of a group are loaded where its name is among the words, for nothing else leads to them: they are many. */
+async function registerCommands(
+  program: Command,
+  context: CliContext,
+  actions: CliActions,
+  words: readonly string[],
+): Promise<void> {
+  const isMeant = (group: Command): boolean => words.includes(group.name());
   registerBackup(program, context, actions.backup);
   registerRestore(program, context, actions.restore);
   const snapshot = program
     .command('snapshot')
     .description('Takes, lists, compares, keeps and deletes snapshots, of a pool and of a repository.');
-  registerSnapshotCreate(snapshot, context, actions.snapshotCreate);
-  registerSnapshotList(snapshot, context, actions);
-  registerSnapshotShow(snapshot, context, actions);
-  registerSnapshotLs(snapshot, context, actions.snapshotLs);
-  registerSnapshotCat(snapshot, context, actions.snapshotCat);
-  registerSnapshotDiff(snapshot, context, actions.snapshotDiff);
-  registerSnapshotPin(snapshot, context, actions.snapshotPin);
-  registerSnapshotExpire(snapshot, context, actions.snapshotExpire);
-  registerSnapshotDelete(snapshot, context, actions);
-  registerSnapshotAttach(snapshot, context, actions.snapshotAttach);
-  registerSnapshotDetach(snapshot, context, actions.snapshotDetach);
+  if (isMeant(snapshot)) {
+    (await import('./snapshot-commands.ts')).registerSnapshotCommands(snapshot, context, actions);
+  }
   registerChanges(program, context, actions);
-  registerPoolCommands(program, context, actions);
-  const repository = program.command('repository').description('Makes, shows and checks repositories.');
-  registerRepositoryCreate(repository, context, actions.repositoryCreate);
-  registerRepositoryStatus(repository, context, actions.repositoryStatus);
-  registerRepositoryVerify(repository, context, actions.repositoryVerify);
-  registerRepositoryMaintain(repository, context, actions.repositoryMaintain);
-  registerRepositoryPassword(repository, context, actions.repositoryPassword);
-  const store = program.command('store').description('Looks at what repositories lie on.');
-  registerStoreCheck(store, context, actions.storeCheck);
-  registerTour(program, context, actions.tour);
-}
-
-function registerPoolCommands(program: Command, context: CliContext, actions: CliActions): void {
   const volume = program
     .command('volume')
     .description('Makes, attaches, clones, reverts and deletes volumes of a pool.');
-  registerVolumeCreate(volume, context, actions.volumeCreate);
-  registerVolumeList(volume, context, actions.volumeList);
-  registerVolumeShow(volume, context, actions.volumeShow);
-  registerVolumeAttach(volume, context, actions.volumeAttach);
-  registerVolumeDetach(volume, context, actions.volumeDetach);
-  registerVolumeResize(volume, context, actions.volumeResize);
-  registerVolumeClone(volume, context, actions.volumeClone);
-  registerVolumeRevert(volume, context, actions.volumeRevert);
-  registerVolumeRewrite(volume, context, actions.volumeRewrite);
-  registerVolumeDelete(volume, context, actions.volumeDelete);
+  if (isMeant(volume)) (await import('./volume-commands.ts')).registerVolumeCommands(volume, context, actions);
   const pool = program.command('pool').description('Makes, shows and checks pools, which hold volumes.');
-  registerPoolCreate(pool, context, actions.poolCreate);
-  registerPoolOpen(pool, context, actions.poolOpen);
-  registerPoolClose(pool, context, actions.poolClose);
-  registerPoolStatus(pool, context, actions.poolStatus);
-  registerPoolCheck(pool, context, actions.poolCheck);
-  registerPoolForget(pool, context, actions.poolForget);
+  if (isMeant(pool)) (await import('./pool-commands.ts')).registerPoolCommands(pool, context, actions);
+  const repository = program.command('repository').description('Makes, shows and checks repositories.');
+  if (isMeant(repository)) {
+    (await import('./repository-commands.ts')).registerRepositoryCommands(repository, context, actions);
+  }
+  const store = program.command('store').description('Looks at what repositories lie on.');
+  registerStoreCheck(store, context, actions.storeCheck);
+  registerTour(program, context, actions.tour);
 }

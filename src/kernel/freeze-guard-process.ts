@@ -2,18 +2,21 @@
  * The process of a `FreezeGuard`: it freezes, and it thaws when told, when the bound has passed, when it is asked to end,
  * and when its pipe closes, that is, when the process that started it is gone. Everything it needs is loaded and open
  * before it says that it is ready: frozen file systems may be those of its own program. Arguments: how many file systems,
- * the bound in milliseconds.
+ * how many clones, the bound in milliseconds.
  */
 import { writeFileSync, writeSync } from 'node:fs';
-import { setPriority } from 'node:os';
 import { systemClock } from '../std/clock.ts';
 import { freezeFileSystem, thawFileSystem } from './freeze.ts';
 import { firstFileDescriptor, type GuardOrder, type GuardReport } from './freeze-messages.ts';
 import { beginExpedited, endExpedited } from './grace-periods.ts';
+import { cloneFile } from './reflink.ts';
 import { KernelError, pageBytes } from './sys.ts';
+
+type CloneFailure = NonNullable<Extract<GuardReport, { kind: 'thawed' }>['failed']>;
 
 class Freezer {
   readonly #count: number;
+  readonly #clones: number;
   readonly #boundMs: number;
   readonly #bound = new AbortController();
   /** Descriptors of what we froze and did not thaw. */
@@ -27,28 +30,34 @@ class Freezer {
   #isComplete = false;
   #isExpedited = false;
 
-  constructor(count: number, boundMs: number) {
+  constructor(count: number, clones: number, boundMs: number) {
     this.#count = count;
+    this.#clones = clones;
     this.#boundMs = boundMs;
   }
 
   async follow(order: GuardOrder): Promise<void> {
     switch (order.kind) {
       case 'freeze':
-        this.#expiring = this.#expire();
-        this.#freezing = this.#freezeAll();
+        this.#freezing = this.#freezeAll(() => report({ kind: 'all-frozen' }));
         break;
-      case 'thaw': {
-        // Before anything is waited for: an order that came in time is not overtaken by the bound.
-        this.#bound.abort();
-        const isIntact = this.#isComplete && !this.#isOver;
-        const { wereFrozen, stuck } = await this.#thawAll();
-        const frozenMs = systemClock.monotonicMs() - this.#begunMs;
-        await this.#expiring;
-        report({ kind: 'thawed', intact: isIntact && wereFrozen, stuck, frozenMs });
+      case 'clone':
+        this.#freezing = this.#freezeAll(() => void this.#cloneAll());
         break;
-      }
+      case 'thaw':
+        await this.#thaw(undefined);
+        break;
     }
+  }
+
+  /** On word, or after the clones. Before anything is waited for: what is over in time is not overtaken by the bound. */
+  async #thaw(failed: CloneFailure | undefined): Promise<void> {
+    this.#bound.abort();
+    const isIntact = this.#isComplete && !this.#isOver;
+    const { wereFrozen, stuck } = await this.#thawAll();
+    const frozenMs = systemClock.monotonicMs() - this.#begunMs;
+    await this.#expiring;
+    report({ kind: 'thawed', intact: isIntact && wereFrozen, stuck, frozenMs, failed });
   }
 
   /** Thaws everything, also what is still freezing; resolves when that is done. */
@@ -58,7 +67,9 @@ class Freezer {
     await this.#freezing;
   }
 
-  async #freezeAll(): Promise<void> {
+  /** @param next when all are frozen */
+  async #freezeAll(next: () => void): Promise<void> {
+    this.#expiring = this.#expire();
     this.#isExpedited = beginExpedited();
     this.#begunMs = systemClock.monotonicMs();
     for (let index = 0; index < this.#count && !this.#isOver; index += 1) {
@@ -82,7 +93,18 @@ class Freezer {
       return;
     }
     this.#isComplete = true;
-    report({ kind: 'all-frozen' });
+    next();
+  }
+
+  async #cloneAll(): Promise<void> {
+    let failed: CloneFailure | undefined;
+    for (let index = 0; index < this.#clones && failed === undefined && !this.#isOver; index += 1) {
+      const from = firstFileDescriptor + this.#count + 2 * index;
+      await cloneFile(from, from + 1).catch((error: unknown) => {
+        failed = { index, errno: errnoOf(error) };
+      });
+    }
+    await this.#thaw(failed);
   }
 
   async #expire(): Promise<void> {
@@ -92,8 +114,9 @@ class Freezer {
       () => false,
     );
     if (!hasPassed) return;
+    const cloning = this.#isComplete;
     const { stuck } = await this.#thawAll();
-    report({ kind: 'expired', stuck });
+    report({ kind: 'expired', cloning, stuck });
   }
 
   /** Each once; those that fail do not keep the others. */
@@ -131,18 +154,17 @@ function report(message: GuardReport): void {
   }
 }
 
-/** While others wait for it, it comes first; and when memory is short, others are to die first. */
-function askForPrecedence(): void {
+/** When memory is short, others are to die first. Without the privilege it stays as it is. */
+function askToBeSpared(): void {
   try {
-    setPriority(-20);
     writeFileSync('/proc/self/oom_score_adj', '-1000');
   } catch {
     // No privilege: then freezing is refused as well.
   }
 }
 
-const [count, boundMs] = process.argv.slice(2).map(Number);
-const freezer = new Freezer(count ?? 0, boundMs ?? 0);
+const [count, clones, boundMs] = process.argv.slice(2).map(Number);
+const freezer = new Freezer(count ?? 0, clones ?? 0, boundMs ?? 0);
 const leave = (): void => void freezer.leave().finally(() => process.exit());
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, leave);
 let text = '';
@@ -154,6 +176,6 @@ process.stdin.on('data', (piece: string) => {
 });
 process.stdin.on('end', leave);
 process.stdin.on('error', leave);
-askForPrecedence();
+askToBeSpared();
 pageBytes(); // Loads what calls the kernel.
 report({ kind: 'ready' });

@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '../std/clock.ts';
 import { DrayError } from '../std/dray-error.ts';
@@ -15,6 +16,7 @@ import { toError } from '../std/to-error.ts';
 import type { GuardOrder, GuardReport } from './freeze-messages.ts';
 import { thawFileSystem } from './freeze.ts';
 import { areExpedited, endExpedited } from './grace-periods.ts';
+import { KernelError } from './sys.ts';
 
 /**
  * - `freeze-refused`: a file system cannot be frozen, or is frozen already.
@@ -26,7 +28,15 @@ export class FreezeError extends DrayError<
   'freeze-refused' | 'freeze-timeout' | 'freeze-guard-lost' | 'freeze-stuck'
 > {}
 
+/** Two files on one file system that can share blocks; the caller's, open until the guard is disposed of. */
+export interface FrozenClone {
+  readonly fromFd: number;
+  readonly toFd: number;
+}
+
 export interface FreezeGuardOptions {
+  /** To be made by `cloneFrozen`. */
+  readonly clones?: readonly FrozenClone[];
   /** Longest time that anything stays frozen, from the begin of `freeze()`. */
   readonly boundMs: number;
   readonly clock: Clock;
@@ -36,6 +46,7 @@ export interface FreezeGuardOptions {
 
 /** How long a guard may be silent beyond what it was given, before it is killed and we do its work. */
 const graceMs = 1000;
+const highestPriority = -20;
 
 export class FreezeGuard implements AsyncDisposable {
   readonly #mountPoints: readonly string[];
@@ -60,13 +71,21 @@ export class FreezeGuard implements AsyncDisposable {
     this.#options = options;
     // Its own session: what ends our process group, such as Ctrl-C, is not for it. It needs nothing of the environment.
     const entry = new URL(`./freeze-guard-process${import.meta.url.slice(-3)}`, import.meta.url);
-    const args = [fileURLToPath(entry), String(folders.length), String(options.boundMs)];
+    const { clones = [], boundMs } = options;
+    const args = [fileURLToPath(entry), ...[folders.length, clones.length, boundMs].map(String)];
     this.#process = spawn(process.execPath, args, {
       cwd: '/',
       env: {},
       detached: true,
-      stdio: ['pipe', 'pipe', 'ignore', ...folders.map(({ fd }) => fd)],
+      stdio: [
+        'pipe',
+        'pipe',
+        'ignore',
+        ...folders.map(({ fd }) => fd),
+        ...clones.flatMap(({ fromFd, toFd }) => [fromFd, toFd]),
+      ],
     });
+    this.#giveWay();
     this.#process.stdin?.on('error', () => undefined); // It is gone, which `close` tells.
     this.#listen();
     this.#closed = new Promise((resolve) => {
@@ -111,25 +130,44 @@ export class FreezeGuard implements AsyncDisposable {
    *   all are frozen, even while the kernel is still at it: what it freezes late is thawed at once; `freeze-guard-lost`
    */
   async freeze(): Promise<void> {
+    const answer = await this.#begin({ kind: 'freeze' });
+    if (answer.kind !== 'all-frozen') throw this.#failure(answer);
+    // The bound may have passed between its word and ours.
+    if (this.#state === 'freezing') this.#state = 'frozen';
+  }
+
+  /**
+   * Freezes all, makes the clones, and thaws, all of it in the guard's process: no message between processes is waited for
+   * while writers wait.
+   * @returns as `thaw` @throws as `freeze` and `thaw`; {KernelError} when a clone cannot be made
+   */
+  async cloneFrozen(): Promise<number | undefined> {
+    const answer = await this.#begin({ kind: 'clone' });
+    this.#state = 'over';
+    this.#throwIfStuck();
+    if (answer.kind === 'expired' && answer.cloning) return undefined;
+    if (answer.kind !== 'thawed') throw this.#failure(answer);
+    const { failed, intact, frozenMs } = answer;
+    if (failed !== undefined) throw new KernelError('clone while frozen', failed.errno);
+    return intact ? frozenMs : undefined;
+  }
+
+  async #begin(order: GuardOrder): Promise<GuardReport> {
     assert(this.#state === 'ready', `freeze a guard that is ${this.#state}`);
     this.#options.signal.throwIfAborted();
     this.#state = 'freezing';
-    this.#order({ kind: 'freeze' });
+    this.#order(order);
     void this.#killWhenSilent();
-    const answer = await this.#nextAnswer().catch((error: unknown) => {
+    return await this.#nextAnswer().catch((error: unknown) => {
       this.#state = 'over';
       throw error;
     });
-    if (answer.kind === 'all-frozen') {
-      // The bound may have passed between its word and ours.
-      if (this.#state === 'freezing') this.#state = 'frozen';
-      return;
-    }
+  }
+
+  #failure(answer: GuardReport): FreezeError {
     this.#state = 'over';
-    if (answer.kind === 'refused') {
-      throw new FreezeError('freeze-refused', `freeze ${this.#mountPoints[answer.index]}: ${answer.errno}`);
-    }
-    throw this.#timeout();
+    if (answer.kind !== 'refused') return this.#timeout();
+    return new FreezeError('freeze-refused', `freeze ${this.#mountPoints[answer.index]}: ${answer.errno}`);
   }
 
   /**
@@ -150,10 +188,13 @@ export class FreezeGuard implements AsyncDisposable {
     } else if (this.#process.exitCode !== null || this.#process.signalCode !== null) {
       await this.#closed; // The guard was lost, and its work is being done.
     }
-    if (this.#stuck !== undefined) {
-      throw new FreezeError('freeze-stuck', `thaw ${this.#mountPoints.join(', ')}: ${this.#stuck}`);
-    }
+    this.#throwIfStuck();
     return frozenMs;
+  }
+
+  #throwIfStuck(): void {
+    if (this.#stuck === undefined) return;
+    throw new FreezeError('freeze-stuck', `thaw ${this.#mountPoints.join(', ')}: ${this.#stuck}`);
   }
 
   /** Thaws what is still frozen and ends the guard. One that hangs in the kernel is left alone to thaw when that ends. */
@@ -168,6 +209,16 @@ export class FreezeGuard implements AsyncDisposable {
     this.#process.stdout?.destroy();
     this.#process.unref();
     await Promise.all(this.#folders.map(async (folder) => await folder.close()));
+  }
+
+  /** Writers will wait for it, so it comes first: all threads that it will have are what its first one is. */
+  #giveWay(): void {
+    const { pid } = this.#process;
+    try {
+      if (pid !== undefined) setPriority(pid, highestPriority);
+    } catch {
+      // No privilege: then freezing is refused as well.
+    }
   }
 
   #order(order: GuardOrder): void {

@@ -3,9 +3,9 @@
  * `maintenance_schedule.go`). The history decides what may be deleted, so every member that this program does not know
  * (other tasks, other facts of a run) is kept word for word. A schedule is immutable; what changes it makes another.
  */
-import { z } from 'zod';
+import * as v from 'valibot';
 
-import { checkJson, goObject, goTime, jsonField } from '../repository/manifest/json-field.ts';
+import { checkJson, goBoolean, goObject, goTime, jsonField } from '../repository/manifest/json-field.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
 import { formatGoTime, parseGoTime, type Nanoseconds } from '../std/go-time.ts';
 import { isJsonObject, JsonError, jsonObject, parseJson } from '../std/lossless-json.ts';
@@ -48,17 +48,19 @@ export interface RunRecord {
 
 /** Runs that are kept of each task. */
 export const runsMax = 50;
+const zeroTime = '0001-01-01T00:00:00Z';
 /** Go's zero time: long past. */
-export const goZeroTime: Nanoseconds = parseGoTime('0001-01-01T00:00:00Z')!;
+export const goZeroTime: Nanoseconds = parseGoTime(zeroTime)!;
 
+const goTimeOrZero = v.optional(goTime, zeroTime);
 const runSchema = goObject({
-  start: goTime.default(goZeroTime),
-  end: goTime.default(goZeroTime),
-  success: z.boolean().default(false),
+  start: goTimeOrZero,
+  end: goTimeOrZero,
+  success: goBoolean,
 });
 const timesSchema = goObject({
-  nextFullMaintenance: goTime.default(goZeroTime),
-  nextQuickMaintenance: goTime.default(goZeroTime),
+  nextFullMaintenance: goTimeOrZero,
+  nextQuickMaintenance: goTimeOrZero,
 });
 const what = 'maintenance schedule';
 

@@ -6,12 +6,11 @@
  */
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { cloneFile } from '../kernel/reflink.ts';
 import { atomicWrite, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { randomHex } from '../std/rng.ts';
 import { completeGroup, decideGroup } from './group-intent.ts';
-import { stillnessOf, whileStill, type Stillness } from './hold-still.ts';
+import { cloneStill, stillnessOf, type StillClone, type Stillness } from './hold-still.ts';
 import { PoolError, poolError, withPoolErrors } from './pool-error.ts';
 import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
 import { checkPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
@@ -93,25 +92,21 @@ async function cloneAll(
   { madeBy, needs, freezeBoundMs: boundMs, signal }: CreateSnapshotsOptions,
 ): Promise<{ readonly frozenMs: number; readonly records: readonly SnapshotRecord[] }> {
   await using files = new AsyncDisposableStack();
-  const pairs: { readonly from: number; readonly to: number; readonly member: Member }[] = [];
-  for (const member of members) {
-    const from = await open(member.stillness.volume.image, 'r');
+  const clones: StillClone[] = [];
+  for (const { stillness, staged } of members) {
+    const from = await open(stillness.volume.image, 'r');
     files.defer(async () => await from.close());
-    const to = await open(member.staged.image, 'wx', 0o400);
+    const to = await open(staged.image, 'wx', 0o400);
     files.defer(async () => await to.close());
-    pairs.push({ from: from.fd, to: to.fd, member });
+    clones.push({ stillness, fromFd: from.fd, toFd: to.fd });
   }
-  let created = '';
-  const { frozenMs } = await whileStill(
-    pool,
-    { stillnesses: members.map(({ stillness }) => stillness), boundMs, signal },
+  const { frozenMs, atMs } = await withPoolErrors(
+    `clone ${members.map(({ volume }) => volume).join(', ')}`,
     async () => {
-      created = new Date(pool.clock.nowMs()).toISOString();
-      for (const { from, to, member } of pairs) {
-        await withPoolErrors(`clone volume ${member.volume}`, async () => await cloneFile(from, to));
-      }
+      return await cloneStill(pool, clones, { boundMs, signal });
     },
   );
+  const created = new Date(atMs).toISOString();
   const volumes = members.map(({ volume }) => volume);
   const group = members.length > 1 ? { group: { id: randomHex(pool.rng, 16), volumes } } : {};
   const records = members.map(({ stillness: { volume, consistency, reason } }): SnapshotRecord => {

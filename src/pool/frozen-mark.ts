@@ -6,17 +6,18 @@
 import { constants } from 'node:fs';
 import { open, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { thawFileSystem } from '../kernel/freeze.ts';
 import { areExpedited, endExpedited } from '../kernel/grace-periods.ts';
 import { mountsOfDevice } from '../kernel/mounts.ts';
 import { atomicWrite } from '../std/atomic-write.ts';
 import { randomHex } from '../std/rng.ts';
+import { parseSchema } from '../std/schema.ts';
 import type { Pool } from './pool.ts';
 
 export const freezingPrefix = 'freezing-';
 
-const schema = z.object({ boot: z.string(), devices: z.array(z.string()), expedited: z.boolean() });
+const schema = v.object({ boot: v.string(), devices: v.array(v.string()), expedited: v.boolean() });
 
 /** `devices`: of the file systems, as `major:minor`. Durable when resolved; to be disposed of when all is thawed. */
 export async function markFrozen(
@@ -48,9 +49,9 @@ export async function thawMarked(path: string): Promise<void> {
 }
 
 /** One that makes no sense was never whole, so nothing was frozen after it. */
-function parseMark(text: string): z.infer<typeof schema> | undefined {
+function parseMark(text: string): v.InferOutput<typeof schema> | undefined {
   try {
-    return schema.parse(JSON.parse(text));
+    return parseSchema(schema, JSON.parse(text));
   } catch {
     return undefined;
   }

@@ -6,10 +6,11 @@
 import { readFileSync } from 'node:fs';
 import { stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { renameNew } from '../kernel/sys.ts';
 import { atomicWrite, isErrno } from '../std/atomic-write.ts';
 import type { Rng } from '../std/rng.ts';
+import { parseSchema, plainObject } from '../std/schema.ts';
 import { PoolError } from './pool-error.ts';
 import type { PoolLayout } from './pool-layout.ts';
 import { isPoolName } from './pool-names.ts';
@@ -22,9 +23,11 @@ export function isGroup(name: string): boolean {
   return name.startsWith(groupPrefix) && name.endsWith('.json');
 }
 
-const poolName = z.string().refine(isPoolName);
-const schema = z.object({
-  members: z.array(z.object({ staged: z.string().regex(/^new-[0-9a-f]+$/), volume: poolName, snapshot: poolName })),
+const poolName = v.pipe(v.string(), v.check(isPoolName, 'no name of a pool'));
+const schema = plainObject({
+  members: v.array(
+    v.object({ staged: v.pipe(v.string(), v.regex(/^new-[0-9a-f]+$/)), volume: poolName, snapshot: poolName }),
+  ),
 });
 
 export interface GroupMember {
@@ -78,7 +81,7 @@ export function readMembers(path: string): readonly GroupMember[] {
     throw new PoolError('pool-io', `read ${path}`, { cause: error });
   }
   try {
-    return schema.parse(JSON.parse(text)).members;
+    return parseSchema(schema, JSON.parse(text)).members;
   } catch (error) {
     throw new PoolError('pool-damaged', `${path} cannot be read`, { cause: error });
   }

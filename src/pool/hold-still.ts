@@ -8,6 +8,7 @@ import { open } from 'node:fs/promises';
 import { flushDevice, loopsOf, type LoopDevice } from '../kernel/loop-device.ts';
 import { FreezeError, FreezeGuard } from '../kernel/freeze-guard.ts';
 import { syncFileSystem } from '../kernel/folder-calls.ts';
+import { cloneFile } from '../kernel/reflink.ts';
 import { mountsOfDevice, usesOf } from '../kernel/mounts.ts';
 import { markFrozen } from './frozen-mark.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
@@ -63,45 +64,53 @@ function still(
   return { volume, device: device.path, deviceNumber: device.deviceNumber, ...rest };
 }
 
-export interface HeldStill {
-  /** How long writers waited, milliseconds; 0 when nothing was frozen. */
-  readonly frozenMs: number;
+/** An open image, and the open empty file that becomes its clone. */
+export interface StillClone {
+  readonly stillness: Stillness;
+  readonly fromFd: number;
+  readonly toFd: number;
 }
 
-interface WhileStillOptions extends SignalOption {
-  readonly stillnesses: readonly Stillness[];
+export interface ClonedStill {
+  /** How long writers waited, milliseconds; 0 when nothing was frozen. */
+  readonly frozenMs: number;
+  /** When it was, milliseconds since 1970: the middle of that time, as near as it can be told. */
+  readonly atMs: number;
+}
+
+interface CloneOptions extends SignalOption {
   readonly boundMs: number;
 }
 
 /**
- * Runs `clone` while everything stands still, for `boundMs` at most.
+ * Clones images while all of them stand still, for `boundMs` at most.
  * @throws {PoolError} `pool-freeze` when a file system cannot be frozen or the bound has passed; nothing is frozen then
  */
-export async function whileStill(
+export async function cloneStill(
   pool: Pool,
-  { stillnesses, boundMs, signal }: WhileStillOptions,
-  clone: () => Promise<void>,
-): Promise<HeldStill> {
+  clones: readonly StillClone[],
+  { boundMs, signal }: CloneOptions,
+): Promise<ClonedStill> {
+  const { clock } = pool;
+  const stillnesses = clones.map(({ stillness }) => stillness);
   const frozen = stillnesses.flatMap(({ mountPoint, deviceNumber }) => {
     return mountPoint === undefined || deviceNumber === undefined ? [] : [{ mountPoint, deviceNumber }];
   });
   if (frozen.length === 0) {
     await writeOut(stillnesses);
-    await clone();
-    return { frozenMs: 0 };
+    const atMs = clock.nowMs();
+    for (const { fromFd, toFd } of clones) await cloneFile(fromFd, toFd);
+    return { frozenMs: 0, atMs };
   }
   const mountPoints = frozen.map(({ mountPoint }) => mountPoint);
-  const { clock } = pool;
   try {
     const devices = frozen.map(({ deviceNumber }) => deviceNumber);
     await using _mark = await markFrozen(pool, devices, { signal });
-    await using guard = await FreezeGuard.start(mountPoints, { boundMs, clock, signal });
+    await using guard = await FreezeGuard.start(mountPoints, { clones, boundMs, clock, signal });
     await writeOut(stillnesses);
     // Whoever freezes has written out everything through its device: nothing is left in that one's cache.
-    await guard.freeze();
-    await clone();
-    const frozenMs = await guard.thaw();
-    if (frozenMs !== undefined) return { frozenMs };
+    const frozenMs = await guard.cloneFrozen();
+    if (frozenMs !== undefined) return { frozenMs, atMs: clock.nowMs() - frozenMs / 2 };
     throw new PoolError('pool-freeze', `the file systems were let go after ${boundMs} ms: cloning took longer`);
   } catch (error) {
     if (!(error instanceof FreezeError)) throw error;

@@ -4,8 +4,10 @@
  * no record: it is the size of its image, so that no two files can disagree about it.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { isErrno } from '../std/atomic-write.ts';
+import { isUtcTime } from '../std/go-time.ts';
+import { checkSchema } from '../std/schema.ts';
 import { PoolError } from './pool-error.ts';
 
 /** A record that needs more than this is none of ours. */
@@ -77,50 +79,50 @@ export type SectorBytes = 512 | 4096;
 /** `frozen`: its file system stood still. `unattached`: nothing could write. `crash`: as after a loss of power. */
 export type Consistency = 'frozen' | 'unattached' | 'crash';
 
-const id = z.string().regex(/^[0-9a-f]{32}$/);
-const name = z.string().min(1).max(63);
-const time = z.iso.datetime();
-const sectorBytes = z.union([z.literal(512), z.literal(4096)]);
-const version = z.literal(1);
+const id = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
+const name = v.pipe(v.string(), v.minLength(1), v.maxLength(63));
+const time = v.pipe(v.string(), v.check(isUtcTime, 'expected a time such as 2026-01-31T12:00:00Z'));
+const sectorBytes = v.picklist([512, 4096]);
+const version = v.literal(1);
 
-export const poolRecordSchema: z.ZodType<PoolRecord> = z.looseObject({
-  format: z.literal('dray-pool'),
+export const poolRecordSchema: v.GenericSchema<unknown, PoolRecord> = v.looseObject({
+  format: v.literal('dray-pool'),
   version,
   id,
   created: time,
 });
 
-const origin = z.looseObject({ volume: name, volumeId: id, snapshot: name, snapshotId: id });
+const origin = v.looseObject({ volume: name, volumeId: id, snapshot: name, snapshotId: id });
 
-export const volumeRecordSchema: z.ZodType<VolumeRecord> = z.looseObject({
+export const volumeRecordSchema: v.GenericSchema<unknown, VolumeRecord> = v.looseObject({
   version,
   id,
   created: time,
   sectorBytes,
-  parent: id.optional(),
-  clonedFrom: origin.optional(),
-  restoredFrom: z.string().max(128).optional(),
+  parent: v.optional(id),
+  clonedFrom: v.optional(origin),
+  restoredFrom: v.optional(v.pipe(v.string(), v.maxLength(128))),
 });
 
-const need = z.looseObject({
-  kind: z.literal('backup'),
-  repository: z.string().regex(/^[0-9a-f]{2,128}$/),
-  url: z.string().max(4096),
+const need = v.looseObject({
+  kind: v.literal('backup'),
+  repository: v.pipe(v.string(), v.regex(/^[0-9a-f]{2,128}$/)),
+  url: v.pipe(v.string(), v.maxLength(4096)),
   since: time,
 });
 
-export const snapshotRecordSchema: z.ZodType<SnapshotRecord> = z.looseObject({
+export const snapshotRecordSchema: v.GenericSchema<unknown, SnapshotRecord> = v.looseObject({
   version,
   id,
   volumeId: id,
   created: time,
   sectorBytes,
-  parent: id.optional(),
-  consistency: z.enum(['frozen', 'unattached', 'crash']),
-  reason: z.string().max(1000).optional(),
-  madeBy: z.enum(['user', 'backup']),
-  group: z.looseObject({ id, volumes: z.array(name).max(1000) }).optional(),
-  needs: z.array(need).max(1000),
+  parent: v.optional(id),
+  consistency: v.picklist(['frozen', 'unattached', 'crash']),
+  reason: v.optional(v.pipe(v.string(), v.maxLength(1000))),
+  madeBy: v.picklist(['user', 'backup']),
+  group: v.optional(v.looseObject({ id, volumes: v.pipe(v.array(name), v.maxLength(1000)) })),
+  needs: v.pipe(v.array(need), v.maxLength(1000)),
 });
 
 /**
@@ -128,7 +130,7 @@ export const snapshotRecordSchema: z.ZodType<SnapshotRecord> = z.looseObject({
  * @returns undefined when there is no such file
  * @throws {PoolError} `pool-damaged`, `pool-version`, `pool-io`
  */
-export function readRecord<T>(path: string, schema: z.ZodType<T>): T | undefined {
+export function readRecord<T>(path: string, schema: v.GenericSchema<unknown, T>): T | undefined {
   let text: string;
   try {
     if (statSync(path).size > recordBytesMax) throw new PoolError('pool-damaged', `${path} is too long for a record`);
@@ -144,14 +146,13 @@ export function readRecord<T>(path: string, schema: z.ZodType<T>): T | undefined
   } catch (error) {
     throw new PoolError('pool-damaged', `${path} is not JSON`, { cause: error });
   }
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
+  const checked = checkSchema(schema, json);
+  if (checked.wrong === undefined) return checked.value;
   const { version } = (json ?? {}) as { readonly version?: unknown };
   if (typeof version === 'number' && version > 1) {
     throw new PoolError('pool-version', `${path} is of version ${version}`);
   }
-  const issue = parsed.error.issues[0]!;
-  throw new PoolError('pool-damaged', `${path}: ${issue.path.join('.')}: ${issue.message}`);
+  throw new PoolError('pool-damaged', `${path}: ${checked.wrong}`);
 }
 
 export function encodeRecord(record: PoolRecord | VolumeRecord | SnapshotRecord): Uint8Array {

@@ -7,6 +7,7 @@ import {
   civil,
   daysFromCivil,
   formatGoTime,
+  isUtcTime,
   localOffsetSeconds,
   msFromNanoseconds,
   nanosecondsFromMs,
@@ -62,6 +63,26 @@ describe('Go time', () => {
       `2026-01-01T00:00:00.${'1'.repeat(1000)}Z`,
     ]) {
       assert.equal(parseGoTime(text), undefined, text);
+    }
+  });
+
+  test('tells a time in UTC as ISO 8601 writes it from what else Go takes', () => {
+    for (const text of ['2026-01-01T00:00:00Z', '2026-01-01T00:00:00.123Z', '2024-02-29T23:59:59.1234567890Z']) {
+      assert(isUtcTime(text), text);
+    }
+    for (const text of [
+      '',
+      'Z',
+      '2026-01-01T00:00Z',
+      '2026-01-01T00:00:00z',
+      '2026-01-01t00:00:00Z',
+      '2026-01-01T00:00:00,5Z',
+      '2026-01-01T00:00:00.Z',
+      '2026-01-01T00:00:00+00:00',
+      '2026-02-30T00:00:00Z',
+      '2026-01-01T00:00:00Z\n',
+    ]) {
+      assert(!isUtcTime(text), text);
     }
   });
 

@@ -35,6 +35,11 @@ export function parseGoTime(text: string): Nanoseconds | undefined {
   );
 }
 
+/** Whether this is a time as `Date.toISOString` writes it; more digits of a second are fine, and none. */
+export function isUtcTime(text: string): boolean {
+  return /^[^,t]*Z$/.test(text) && parseGoTime(text) !== undefined;
+}
+
 /**
  * As Go prints a time in UTC (`time.RFC3339Nano`): the fraction without trailing zeros. Years 0 to 9999; others come
  * out as the nearest end, for Go refuses to read them.

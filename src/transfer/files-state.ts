@@ -6,9 +6,10 @@
  */
 import { readFile } from 'node:fs/promises';
 
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import { atomicWrite, type AtomicWriteOptions } from '../std/atomic-write.ts';
+import { natural, parseSchema } from '../std/schema.ts';
 
 export interface FilesState {
   readonly snapshot: string;
@@ -39,16 +40,19 @@ export interface PartialFile {
 /** Large files under way at once; no run has nearly as many. */
 const partialsMax = 10_000;
 
-const schema = z.object({
-  version: z.literal(1),
-  snapshot: z.string(),
-  object: z.string(),
-  folder: z.string(),
-  own: z.boolean(),
-  owners: z.boolean(),
-  temporaryPrefix: z.string().regex(/^\.dray-[0-9a-f]{16}-$/),
-  boot: z.string(),
-  partial: z.array(z.object({ path: z.string(), name: z.string(), watermark: z.int().nonnegative() })).max(partialsMax),
+const schema = v.object({
+  version: v.literal(1),
+  snapshot: v.string(),
+  object: v.string(),
+  folder: v.string(),
+  own: v.boolean(),
+  owners: v.boolean(),
+  temporaryPrefix: v.pipe(v.string(), v.regex(/^\.dray-[0-9a-f]{16}-$/)),
+  boot: v.string(),
+  partial: v.pipe(
+    v.array(v.object({ path: v.string(), name: v.string(), watermark: natural })),
+    v.maxLength(partialsMax),
+  ),
 });
 
 /** The state, if it is of this work; undefined when there is none, or it cannot be used. */
@@ -57,7 +61,7 @@ export async function readFilesState(
   wanted: Pick<FilesState, 'snapshot' | 'object' | 'folder' | 'owners'>,
 ): Promise<FilesState | undefined> {
   try {
-    const state = schema.parse(JSON.parse(await readFile(path, 'utf8')));
+    const state = parseSchema(schema, JSON.parse(await readFile(path, 'utf8')));
     const same = (['snapshot', 'object', 'folder', 'owners'] as const).every((key) => state[key] === wanted[key]);
     return same ? state : undefined;
   } catch {

@@ -4,9 +4,10 @@
  */
 import { readFile, unlink } from 'node:fs/promises';
 
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import { atomicWrite, type AtomicWriteOptions } from '../std/atomic-write.ts';
+import { natural, parseSchema } from '../std/schema.ts';
 
 export interface RestoreState {
   readonly snapshot: string;
@@ -18,13 +19,13 @@ export interface RestoreState {
   readonly watermark: number;
 }
 
-const schema = z.object({
-  version: z.literal(1),
-  snapshot: z.string(),
-  object: z.string(),
-  sizeBytes: z.int().nonnegative(),
-  file: z.string(),
-  watermark: z.int().nonnegative(),
+const schema = v.object({
+  version: v.literal(1),
+  snapshot: v.string(),
+  object: v.string(),
+  sizeBytes: natural,
+  file: v.string(),
+  watermark: natural,
 });
 
 /** The state, if it is of this work; undefined when there is none, or it cannot be used. */
@@ -45,7 +46,7 @@ export async function readState(
 /** The state, of whatever work it is. */
 export async function readAnyState(path: string): Promise<RestoreState | undefined> {
   try {
-    return schema.parse(JSON.parse(await readFile(path, 'utf8')));
+    return parseSchema(schema, JSON.parse(await readFile(path, 'utf8')));
   } catch {
     return undefined;
   }

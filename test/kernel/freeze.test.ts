@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, truncate, writeFile } from 'node:fs/promises';
+import { open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FreezeGuard, type FreezeGuardOptions } from '../../src/kernel/freeze-guard.ts';
 import { areExpedited } from '../../src/kernel/grace-periods.ts';
 import { attachLoop as attach, detachLoop } from '../../src/kernel/loop-device.ts';
+import { KernelError } from '../../src/kernel/sys.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { fileSystemsMissing, mountedFileSystem, type FileSystemKind } from '../support/file-system.ts';
@@ -75,6 +76,24 @@ describe('freeze guard', { skip: fileSystemsMissing('ext4', 'xfs') }, () => {
       assert.equal(await guard.thaw(), undefined);
     });
   }
+
+  test('clones are made while all is frozen; one that cannot be made is told, and all is thawed', async () => {
+    await using fileSystem = await mounted('ext4');
+    await using pool = await mounted('xfs');
+    const [from, to, elsewhere] = [join(pool.path, 'from'), join(pool.path, 'to'), join(fileSystem.path, 'to')];
+    await writeFile(from, 'text');
+    for (const toPath of [to, elsewhere]) {
+      await using source = await open(from, 'r');
+      await using target = await open(toPath, 'wx');
+      const clones = [{ fromFd: source.fd, toFd: target.fd }];
+      await using guard = await FreezeGuard.start([fileSystem.path], { ...options(longMs), clones });
+      if (toPath === to) assert.ok((await guard.cloneFrozen())! > 0);
+      else
+        await assert.rejects(guard.cloneFrozen(), (error) => error instanceof KernelError && error.errno === 'EXDEV');
+      assert.equal(isFrozen(fileSystem.path), false);
+    }
+    assert.equal(await readFile(to, 'utf8'), 'text');
+  });
 
   test('several are frozen together, and thawed by disposing', async () => {
     await using one = await mounted('ext4');

@@ -1,16 +1,18 @@
 /** Freezes that go wrong: writers go on, nothing half-made is left, and the next snapshot works. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { findFaults } from '../../src/pool/find-faults.ts';
-import { stillnessOf, whileStill } from '../../src/pool/hold-still.ts';
+import { cloneStill, stillnessOf } from '../../src/pool/hold-still.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
+import { hangingClone, openClone } from './hanging-clone.ts';
 import { makeVolume, mountedVolume, signal, smallPool, startRival, takeSnapshots } from './small-pool.ts';
 
 const isFreeze = (error: unknown): boolean => hasCode(error, 'pool-freeze');
@@ -21,6 +23,15 @@ async function canWrite(mountPoint: string): Promise<boolean> {
   const writer = spawn('timeout', ['-s', 'KILL', '60', 'sh', '-c', command]);
   const [code] = (await once(writer, 'exit')) as [number | null];
   return code === 0;
+}
+
+/** A writer hangs. Freezing it to see whether that is refused would get in the way of who is about to. */
+async function untilFrozen(mountPoint: string): Promise<void> {
+  for (let isFrozen = false; !isFrozen;) {
+    const writer = spawn('sh', ['-c', `echo x > ${join(mountPoint, 'probe')}`]);
+    for (let looks = 0; looks < 50 && writer.exitCode === null; looks += 1) await sleep(20);
+    isFrozen = writer.exitCode === null;
+  }
 }
 
 async function nothingHalf(pool: Pool): Promise<void> {
@@ -34,12 +45,13 @@ describe('a freeze', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
     const { pool } = small;
     await makeVolume(pool, 'data', { mkfs: 'ext4' });
     await using inside = await mountedVolume(pool, 'data', 'ext4');
+    await using clone = await hangingClone();
     // The bound is longer than this test may take: only the end of the process can thaw it.
-    await using rival = startRival(pool, 'freeze', 'data', '500000');
+    await using rival = startRival(pool, 'freeze', 'data', '500000', clone.folder);
     assert.equal(await rival.next(), 'ready');
     rival.process.stdin?.write('\n');
-    assert.equal(await rival.next(), 'frozen');
-    assert.notEqual(spawnSync('fsfreeze', ['-f', inside.mountPoint]).status, 0, 'not frozen: this proves nothing');
+    assert.equal(await rival.next(), 'begins');
+    await untilFrozen(inside.mountPoint);
     await rival.kill();
     assert.equal(await canWrite(inside.mountPoint), true);
     await takeSnapshots(pool, ['data@after']);
@@ -52,13 +64,12 @@ describe('a freeze', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
     await makeVolume(pool, 'data', { mkfs: 'ext4' });
     await using inside = await mountedVolume(pool, 'data', 'ext4');
     const stillness = await stillnessOf(pool.volume('data'), { signal });
-    let wrote = false;
-    const slow = whileStill(pool, { stillnesses: [stillness], boundMs: 300, signal }, async () => {
-      // Resolves only after the guard has let go.
-      wrote = await canWrite(inside.mountPoint);
-    });
+    await using clone = await hangingClone();
+    await using files = await openClone(clone.folder);
+    const slow = cloneStill(pool, [{ stillness, ...files }], { boundMs: 300, signal });
     await assert.rejects(slow, isFreeze);
-    assert.equal(wrote, true);
+    assert.equal(await canWrite(inside.mountPoint), true);
+    clone.letGo();
     await assert.rejects(takeSnapshots(pool, ['data@never'], { freezeBoundMs: 0 }), isFreeze);
     assert.equal(pool.findSnapshot('data', 'never'), undefined);
     assert.equal(await canWrite(inside.mountPoint), true);

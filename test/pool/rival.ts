@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createSnapshots } from '../../src/pool/create-snapshots.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { holdSnapshot } from '../../src/pool/hold-image.ts';
-import { stillnessOf, whileStill } from '../../src/pool/hold-still.ts';
+import { cloneStill, stillnessOf } from '../../src/pool/hold-still.ts';
+import { openClone } from './hanging-clone.ts';
 import { parseSnapshotName } from '../../src/pool/pool-names.ts';
 import { Pool } from '../../src/pool/pool.ts';
 import { systemClock } from '../../src/std/clock.ts';
@@ -56,10 +57,11 @@ async function act(): Promise<void> {
       // Holds the pool's lock until it is killed.
       return await pool.change(async () => await hang('changing'), { signal });
     case 'freeze': {
-      const [volume = '', boundMs = ''] = names;
+      const [volume = '', boundMs = '', folder = ''] = names;
       const stillness = await stillnessOf(pool.volume(volume), { signal });
-      const options = { stillnesses: [stillness], boundMs: Number(boundMs), signal };
-      await whileStill(pool, options, async () => await hang('frozen'));
+      await using files = await openClone(folder);
+      say('begins');
+      await cloneStill(pool, [{ stillness, ...files }], { boundMs: Number(boundMs), signal });
       return;
     }
     case 'churn':

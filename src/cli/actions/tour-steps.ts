@@ -4,8 +4,9 @@
  */
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as v from 'valibot';
 
+import { parseSchema } from '../../std/schema.ts';
 import { formatSize } from '../shell/sizes.ts';
 import { firstDifference } from './first-difference.ts';
 import { writeImage } from './tour-image.ts';
@@ -21,19 +22,19 @@ export interface TourStepsParts {
 const chunkBytes = 1024 * 1024;
 const pieceBytes = chunkBytes / 2;
 
-const backupSchema = z.object({
-  snapshot: z.string(),
-  rung: z.string(),
-  readBytes: z.number(),
-  storedBytes: z.number(),
+const backupSchema = v.object({
+  snapshot: v.string(),
+  rung: v.string(),
+  readBytes: v.number(),
+  storedBytes: v.number(),
 });
-const restoreSchema = z.object({ packedBytes: z.number(), sizeBytes: z.number(), writtenBytes: z.number() });
-const extentsSchema = z.array(z.object({ offset: z.number(), length: z.number() }));
-const diffSchema = z.object({ extents: extentsSchema });
-const verifySchema = z.object({
-  whole: z.boolean(),
-  readBytes: z.number(),
-  damaged: z.array(z.object({ snapshot: z.string(), offset: z.number(), length: z.number() })),
+const restoreSchema = v.object({ packedBytes: v.number(), sizeBytes: v.number(), writtenBytes: v.number() });
+const extentsSchema = v.array(v.object({ offset: v.number(), length: v.number() }));
+const diffSchema = v.object({ extents: extentsSchema });
+const verifySchema = v.object({
+  whole: v.boolean(),
+  readBytes: v.number(),
+  damaged: v.array(v.object({ snapshot: v.string(), offset: v.number(), length: v.number() })),
 });
 
 export async function runSteps(parts: TourStepsParts): Promise<void> {
@@ -66,7 +67,7 @@ async function backUp({ shell, folder, sizeBytes, signal }: TourStepsParts): Pro
   await shell.command('dray repository create -o json', create, () => ({ result: 'created' }));
   const why = 'Back up the volume. Nothing is known of it yet, so everything is read; holes cost nothing.';
   const { snapshot } = await shell.command('dray backup volume.img -o json', { name: 'back up', why }, ({ stdout }) => {
-    const backup = backupSchema.parse(JSON.parse(stdout));
+    const backup = parseSchema(backupSchema, JSON.parse(stdout));
     check(backup.readBytes <= sizeBytes, `${backup.readBytes} bytes were read of ${sizeBytes}`);
     check(backup.storedBytes < backup.readBytes, 'nothing was compressed');
     const result = `snapshot ${backup.snapshot.slice(0, 12)}: ${moved(backup)}`;
@@ -104,7 +105,7 @@ async function backUpChanges({ shell, folder, sizeBytes, signal }: TourStepsPart
     'Back up the increment. Only chunks of 1 MiB that the list touches are read, and a sample of the rest as an audit.';
   const command = 'dray backup volume.img --changes changes.json -o json';
   const { snapshot } = await shell.command(command, { name: 'back up the increment', why }, ({ stdout }) => {
-    const backup = backupSchema.parse(JSON.parse(stdout));
+    const backup = parseSchema(backupSchema, JSON.parse(stdout));
     check(backup.rung === 'list', `the run used "${backup.rung}" instead of the list of changes`);
     const mostBytes = (chunks.size + 1) * chunkBytes;
     check(backup.storedBytes <= mostBytes, `${backup.storedBytes} bytes were stored for ${chunks.size} chunks`);
@@ -115,7 +116,7 @@ async function backUpChanges({ shell, folder, sizeBytes, signal }: TourStepsPart
     why: 'Show what moved: the two snapshots are compared by the ids of their chunks alone.',
   };
   await shell.command(`dray snapshot diff ${first} ${snapshot} -o json`, diff, ({ stdout }) => {
-    const { extents } = diffSchema.parse(JSON.parse(stdout));
+    const { extents } = parseSchema(diffSchema, JSON.parse(stdout));
     const seen = new Set(extents.flatMap(chunksOf));
     check(seen.size === chunks.size && chunks.isSubsetOf(seen), `${seen.size} chunks differ, not ${chunks.size}`);
     return {
@@ -132,7 +133,7 @@ async function restoreAndCompare(
 ): Promise<void> {
   const restore = { name: `restore ${target}`, why: `Restore snapshot ${snapshot.slice(0, 12)} to a new file.` };
   await shell.command(`dray restore ${snapshot} ${target} -o json`, restore, ({ stdout }) => {
-    const { packedBytes, writtenBytes } = restoreSchema.parse(JSON.parse(stdout));
+    const { packedBytes, writtenBytes } = parseSchema(restoreSchema, JSON.parse(stdout));
     return {
       readBytes: packedBytes,
       result: `${formatSize(packedBytes)} read, ${formatSize(writtenBytes)} written and verified`,
@@ -150,7 +151,7 @@ async function damageAndFind({ shell, folder }: TourStepsParts): Promise<void> {
   const verify = 'dray repository verify --level data -o json';
   const whole = { name: 'verify', why: 'Verify the repository: read, decrypt and hash everything in it.' };
   await shell.command(verify, whole, ({ stdout }) => {
-    const { readBytes } = verifySchema.parse(JSON.parse(stdout));
+    const { readBytes } = parseSchema(verifySchema, JSON.parse(stdout));
     return { readBytes, result: `whole; ${formatSize(readBytes)} read` };
   });
   const copy = { name: 'copy the repository', why: 'Make a copy of the repository, to damage it.' };
@@ -165,7 +166,7 @@ async function damageAndFind({ shell, folder }: TourStepsParts): Promise<void> {
     exitCode: 4,
   };
   const { snapshot } = await shell.command(`dray -r damaged ${verify.slice('dray '.length)}`, find, ({ stdout }) => {
-    const { readBytes, damaged } = verifySchema.parse(JSON.parse(stdout));
+    const { readBytes, damaged } = parseSchema(verifySchema, JSON.parse(stdout));
     const [lost] = damaged;
     check(lost !== undefined, 'verify names no damaged extent');
     const where = `snapshot ${lost.snapshot.slice(0, 12)} has lost ${formatSize(lost.length)} at ${lost.offset}`;

@@ -7,8 +7,9 @@ import { execFile } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { z } from 'zod';
+import * as v from 'valibot';
 
+import { parseSchema } from '../../std/schema.ts';
 import { formatSize } from '../shell/sizes.ts';
 import { firstDifference } from './first-difference.ts';
 import { check, type TourShell } from './tour-shell.ts';
@@ -22,15 +23,15 @@ export interface VolumeStepsParts {
 /** What the image of the pool may take on disk: it is sparse, and holds little more than the files. */
 export const poolBytes: number = 192 * 1024 * 1024;
 
-const snapshotsSchema = z.array(z.object({ consistency: z.string(), frozenMs: z.number() }));
-const changesSchema = z.object({ rung: z.string(), extents: z.array(z.object({ length: z.number() })) });
-const backupSchema = z.object({
-  snapshot: z.string(),
-  rung: z.string(),
-  sizeBytes: z.number(),
-  readBytes: z.number(),
-  storedBytes: z.number(),
-  poolSnapshot: z.string(),
+const snapshotsSchema = v.array(v.object({ consistency: v.string(), frozenMs: v.number() }));
+const changesSchema = v.object({ rung: v.string(), extents: v.array(v.object({ length: v.number() })) });
+const backupSchema = v.object({
+  snapshot: v.string(),
+  rung: v.string(),
+  sizeBytes: v.number(),
+  readBytes: v.number(),
+  storedBytes: v.number(),
+  poolSnapshot: v.string(),
 });
 
 /** Why the chapter cannot be shown here, or undefined. */
@@ -102,7 +103,7 @@ async function takeSnapshots({ shell }: VolumeStepsParts): Promise<void> {
     const why = `${what}, not even synced, and take a snapshot of the mounted volume: its file system is frozen for a moment.`;
     const command = `${write} && dray --pool pool snapshot create data --name ${name} -o json`;
     await shell.command(command, { name: `snapshot ${name}`, why }, ({ stdout }) => {
-      const [snapshot] = snapshotsSchema.parse(JSON.parse(stdout));
+      const [snapshot] = parseSchema(snapshotsSchema, JSON.parse(stdout));
       check(snapshot?.consistency === 'frozen', `the snapshot is "${snapshot?.consistency}", not frozen`);
       return { result: `data@${name}, writers waited ${Math.round(snapshot.frozenMs)} ms` };
     });
@@ -112,7 +113,7 @@ async function takeSnapshots({ shell }: VolumeStepsParts): Promise<void> {
       'dray --pool pool backup data@monday -o json',
       { name: 'back up monday', why: first },
       ({ stdout }) => {
-        const backup = backupSchema.parse(JSON.parse(stdout));
+        const backup = parseSchema(backupSchema, JSON.parse(stdout));
         check(backup.rung === 'scan', `a first backup used "${backup.rung}"`);
         return { ...backup, result: `${formatSize(backup.readBytes)} of ${formatSize(backup.sizeBytes)} read` };
       },
@@ -126,7 +127,7 @@ async function seeChanges({ shell }: VolumeStepsParts): Promise<void> {
     'dray --pool pool changes data@monday data@wednesday -o json',
     { name: 'what changed', why },
     ({ stdout }) => {
-      const { rung, extents } = changesSchema.parse(JSON.parse(stdout));
+      const { rung, extents } = parseSchema(changesSchema, JSON.parse(stdout));
       const bytes = extents.reduce((sum, { length }) => sum + length, 0);
       check(rung === 'extents', `the changes were found by "${rung}"`);
       check(
@@ -145,7 +146,7 @@ async function backUpIncrement({ shell, folder, signal }: VolumeStepsParts): Pro
     'dray --pool pool backup data -o json',
     { name: 'back up only what changed', why },
     ({ stdout }) => {
-      const backup = backupSchema.parse(JSON.parse(stdout));
+      const backup = parseSchema(backupSchema, JSON.parse(stdout));
       check(backup.rung === 'extents', `the backup used "${backup.rung}" instead of the extents`);
       check(backup.readBytes <= 24 * 1024 ** 2, `${backup.readBytes} bytes were read for 3 MiB that changed`);
       return { ...backup, result: `${formatSize(backup.readBytes)} read, ${formatSize(backup.storedBytes)} stored` };

@@ -3,10 +3,11 @@
  * written before the first pack and removed after the index, keeps maintenance from collecting packs that no index
  * names yet. A malformed blob whose name begins with `s` stops Kopia's maintenance, so nothing else is stored there.
  */
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import type { BlobId } from '../../blobs/blob-store.ts';
 import { JsonError, parseJson, type JsonValue } from '../../std/lossless-json.ts';
+import { checkSchema, plainObject } from '../../std/schema.ts';
 import { stringifyJson } from '../../std/write-json.ts';
 import { randomHex, type Rng } from '../../std/rng.ts';
 import { foldJson } from '../format/fold-json.ts';
@@ -59,25 +60,26 @@ export function encodeSessionMarker(codec: ContentCodec, marker: NewSessionMarke
   return codec.sealNamed(markerPrefix, marker.sessionId, Buffer.from(json));
 }
 
-const time = z
-  .string()
-  .transform((text) => Date.parse(text))
-  .pipe(z.number());
+const time = v.pipe(
+  v.string(),
+  v.transform((text) => Date.parse(text)),
+  v.number('not a time'),
+);
 
-const markerSchema = z.object({
-  id: z.string(),
+const markerSchema = plainObject({
+  id: v.string(),
   starttime: time,
   checkpointtime: time,
-  username: z.string().default(''),
-  hostname: z.string().default(''),
+  username: v.optional(v.string(), ''),
+  hostname: v.optional(v.string(), ''),
 });
 
 /** @throws {RepositoryError} `corrupt` */
 export function decodeSessionMarker(codec: ContentCodec, id: BlobId, sealed: Uint8Array): SessionMarker {
   const plain = codec.openNamed(id, sealed);
-  const parsed = markerSchema.safeParse(foldJson(markerJson(id, plain)));
-  if (!parsed.success) throw new RepositoryError('corrupt', `session marker ${id}`, { cause: parsed.error });
-  const { id: sessionId, starttime, checkpointtime, username, hostname } = parsed.data;
+  const checked = checkSchema(markerSchema, foldJson(markerJson(id, plain)));
+  if (checked.wrong !== undefined) throw new RepositoryError('corrupt', `session marker ${id}: ${checked.wrong}`);
+  const { id: sessionId, starttime, checkpointtime, username, hostname } = checked.value;
   return { sessionId, startTimeMs: starttime, checkpointTimeMs: checkpointtime, userName: username, host: hostname };
 }
 

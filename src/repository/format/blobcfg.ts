@@ -1,9 +1,10 @@
 /** The blob `kopia.blobcfg`: whether stored blobs are locked against deletion (Kopia `blobcfg_blob.go`). */
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import type { BlobRetention, BlobStore } from '../../blobs/blob-store.ts';
 import { LockStore, type LockOptions } from '../../blobs/lock.ts';
 import { JsonError, jsonObject, parseJson, type JsonValue } from '../../std/lossless-json.ts';
+import { checkSchema, natural, plainObject } from '../../std/schema.ts';
 import { stringifyJson } from '../../std/write-json.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { foldJson } from './fold-json.ts';
@@ -40,18 +41,12 @@ export function encodeBlobcfg(retention: BlobRetention | undefined): Uint8Array 
   return Buffer.from(stringifyJson(jsonObject(json)));
 }
 
-/** Nanoseconds; from 105 days on no safe integer. */
-const period = z
-  .union([
-    z.int().nonnegative(),
-    z
-      .bigint()
-      .nonnegative()
-      .max(2n ** 63n - 1n),
-  ])
-  .transform(Number)
-  .default(0);
-const schema = z.object({ retentionmode: z.string().default(''), retentionperiod: period });
+/** From 105 days on no safe integer. */
+const nanoseconds = v.union([natural, v.pipe(v.bigint(), v.minValue(0n), v.maxValue(2n ** 63n - 1n))]);
+const schema = plainObject({
+  retentionmode: v.optional(v.string(), ''),
+  retentionperiod: v.optional(v.pipe(nanoseconds, v.transform(Number)), 0),
+});
 
 /**
  * Parses the decrypted JSON.
@@ -59,9 +54,9 @@ const schema = z.object({ retentionmode: z.string().default(''), retentionperiod
  * @throws {RepositoryError} `corrupt`
  */
 export function decodeBlobcfg(plain: Uint8Array): BlobRetention | undefined {
-  const parsed = schema.safeParse(foldJson(blobcfgJson(plain)));
-  if (!parsed.success) throw new RepositoryError('corrupt', `malformed ${blobcfgId}`, { cause: parsed.error });
-  const { retentionmode: mode, retentionperiod: periodNs } = parsed.data;
+  const checked = checkSchema(schema, foldJson(blobcfgJson(plain)));
+  if (checked.wrong !== undefined) throw new RepositoryError('corrupt', `malformed ${blobcfgId}: ${checked.wrong}`);
+  const { retentionmode: mode, retentionperiod: periodNs } = checked.value;
   return mode === '' || periodNs === 0 ? undefined : { mode, periodMs: Math.round(periodNs / 1e6) };
 }
 

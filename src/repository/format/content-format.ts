@@ -3,9 +3,10 @@
  * `repository_config.go`). It is parsed once from the decrypted format blob; settings that this program does not
  * handle are refused here, by name, so that nothing further down has to ask.
  */
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import type { JsonValue } from '../../std/lossless-json.ts';
+import { checkSchema, integer, natural, plainObject } from '../../std/schema.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { isEncryptionName, type EncryptionName } from './encryption.ts';
 import { foldJson } from './fold-json.ts';
@@ -59,19 +60,27 @@ export const defaultEpochs: EpochParameters = {
   deleteParallelism: 4,
 };
 
-const count = z.int().nonnegative().default(0);
-const nanoseconds = z
-  .int()
-  .nonnegative()
-  .default(0)
-  .transform((ns) => ns / 1e6);
-const bytes = z
-  .base64()
-  .default('')
-  .transform((text) => new Uint8Array(Buffer.from(text, 'base64')));
+const count = v.optional(natural, 0);
+const flag = v.optional(v.boolean(), false);
+const text = v.optional(v.string(), '');
+const nanoseconds = v.optional(
+  v.pipe(
+    natural,
+    v.transform((ns) => ns / 1e6),
+  ),
+  0,
+);
+const bytes = v.optional(
+  v.pipe(
+    v.string(),
+    v.base64('expected base64'),
+    v.transform((encoded) => new Uint8Array(Buffer.from(encoded, 'base64'))),
+  ),
+  '',
+);
 
-const epochSchema = z.object({
-  enabled: z.boolean().default(false),
+const epochSchema = plainObject({
+  enabled: flag,
   epochrefreshfrequency: nanoseconds,
   fullcheckpointfrequency: count,
   cleanupsafetymargin: nanoseconds,
@@ -81,40 +90,41 @@ const epochSchema = z.object({
   deleteparallelism: count,
 });
 
-const formatSchema = z.object({
-  hash: z.string().default(''),
-  encryption: z.string().default(''),
-  ecc: z.string().default(''),
-  eccoverheadpercent: z.int().default(0),
+const formatSchema = plainObject({
+  hash: text,
+  encryption: text,
+  ecc: text,
+  eccoverheadpercent: v.optional(integer, 0),
   secret: bytes,
   masterkey: bytes,
-  version: z.int().default(0),
+  version: v.optional(integer, 0),
   maxpacksize: count,
   indexversion: count,
-  epochparameters: epochSchema.prefault({}),
-  enablepasswordchange: z.boolean().default(false),
-  splitter: z.string().default(''),
-  upgradelock: z
-    .object({
-      creationtime: z.string().default(''),
+  epochparameters: v.optional(epochSchema, {}),
+  enablepasswordchange: flag,
+  splitter: text,
+  upgradelock: v.optional(
+    plainObject({
+      creationtime: text,
       advancenoticeduration: nanoseconds,
       iodraintimeout: nanoseconds,
       maxpermittedclockdrift: nanoseconds,
-    })
-    .optional(),
-  requiredfeatures: z
-    .array(
-      z.object({
-        feature: z.string().default(''),
-        ifnotunderstood: z.object({ warn: z.boolean().default(false) }).prefault({}),
+    }),
+  ),
+  requiredfeatures: v.optional(
+    v.array(
+      plainObject({
+        feature: text,
+        ifnotunderstood: v.optional(plainObject({ warn: flag }), {}),
       }),
-    )
-    .default([]),
+    ),
+    [],
+  ),
 });
 
-const configSchema = z.object({ format: formatSchema });
+const configSchema = plainObject({ format: formatSchema });
 
-type RawFormat = z.infer<typeof formatSchema>;
+type RawFormat = v.InferOutput<typeof formatSchema>;
 
 /**
  * Parses the decrypted JSON of the format blob.
@@ -122,12 +132,11 @@ type RawFormat = z.infer<typeof formatSchema>;
  *   feature, `repository-locked` during an upgrade, `unsupported` for a setting that this program does not handle.
  */
 export function parseContentFormat(config: JsonValue, { nowMs }: { readonly nowMs: number }): ContentFormat {
-  const parsed = configSchema.safeParse(foldJson(config));
-  if (!parsed.success) {
-    const where = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
-    throw new RepositoryError('corrupt', `the repository's format is malformed: ${where}`);
+  const checked = checkSchema(configSchema, foldJson(config));
+  if (checked.wrong !== undefined) {
+    throw new RepositoryError('corrupt', `the repository's format is malformed: ${checked.wrong}`);
   }
-  const raw = parsed.data.format;
+  const raw = checked.value.format;
   requireVersion(raw);
   requireUnlocked(raw, nowMs);
   return toContentFormat(raw);

@@ -2,7 +2,7 @@
  * Which compaction logs will be removed, and when that was decided (Kopia `cleanupEntry`): JSON in an `l` blob. A log must
  * outlive the index blobs that it calls replaced, also in listings that show removed blobs for a while.
  */
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import { blobId, isBlobName, type BlobId } from '../../blobs/blob-store.ts';
 import { formatGoTime, type Nanoseconds } from '../../std/go-time.ts';
@@ -17,11 +17,12 @@ export interface CleanupEntry {
 }
 
 /** Only compaction logs: whatever such a blob says, it has nothing else removed. */
-const logName = z
-  .string()
-  .refine((name) => name.startsWith('m') && isBlobName(name))
-  .transform((name) => blobId(name));
-const schema = goObject({ blobIDs: z.array(logName).default([]), cleanupScheduleTime: goTime });
+const logName = v.pipe(
+  v.string(),
+  v.check((name) => name.startsWith('m') && isBlobName(name), 'no name of a compaction log'),
+  v.transform((name) => blobId(name)),
+);
+const schema = goObject({ blobIDs: v.optional(v.array(logName), []), cleanupScheduleTime: goTime });
 
 /** @throws {RepositoryError} `corrupt` */
 export function decodeCleanupEntry(name: BlobId, bytes: Uint8Array): CleanupEntry {

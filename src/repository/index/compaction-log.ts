@@ -1,9 +1,10 @@
 /** What a compaction of an index without epochs says of itself (Kopia `compactionLogEntry`): JSON in an `m` blob. */
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import { blobId, BlobError, type BlobId, type BlobMetadata } from '../../blobs/blob-store.ts';
 import { formatGoTime, nanosecondsFromMs } from '../../std/go-time.ts';
 import { JsonError, jsonObject, parseJson, type JsonObject, type JsonValue } from '../../std/lossless-json.ts';
+import { checkSchema, plainObject } from '../../std/schema.ts';
 import { stringifyJson } from '../../std/write-json.ts';
 import { foldJson } from '../format/fold-json.ts';
 import { RepositoryError } from '../repository-error.ts';
@@ -13,14 +14,16 @@ export interface CompactionLog {
   readonly outputs: readonly BlobId[];
 }
 
-const blobs = z.array(z.object({ id: z.string() })).nullish();
-const schema = z.object({ inputmetadata: blobs, outputmetadata: blobs });
+const blobs = v.nullish(v.array(plainObject({ id: v.string() })));
+const schema = plainObject({ inputmetadata: blobs, outputmetadata: blobs });
 
 /** @throws {RepositoryError} `corrupt` */
 export function decodeCompactionLog(name: BlobId, bytes: Uint8Array): CompactionLog {
-  const parsed = schema.safeParse(foldJson(jsonOf(name, bytes)));
-  if (!parsed.success) throw new RepositoryError('corrupt', `compaction log ${name} is malformed`);
-  const { inputmetadata, outputmetadata } = parsed.data;
+  const checked = checkSchema(schema, foldJson(jsonOf(name, bytes)));
+  if (checked.wrong !== undefined) {
+    throw new RepositoryError('corrupt', `compaction log ${name} is malformed: ${checked.wrong}`);
+  }
+  const { inputmetadata, outputmetadata } = checked.value;
   return { inputs: idsOf(name, inputmetadata), outputs: idsOf(name, outputmetadata) };
 }
 
@@ -40,7 +43,7 @@ function metadataJson({ id, lengthBytes, timestampMs }: BlobMetadata): JsonObjec
   return jsonObject({ id, length: lengthBytes, timestamp: formatGoTime(nanosecondsFromMs(timestampMs)) });
 }
 
-function idsOf(name: BlobId, list: z.infer<typeof blobs>): BlobId[] {
+function idsOf(name: BlobId, list: v.InferOutput<typeof blobs>): BlobId[] {
   try {
     return (list ?? []).map(({ id }) => blobId(id));
   } catch (cause) {

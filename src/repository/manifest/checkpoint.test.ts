@@ -54,6 +54,7 @@ describe('checkpoint', () => {
       change('"watermark":3', '"watermark":101'),
       change('[5,2]', '[99,2]'),
       change('[5,2]', '[5,0]'),
+      change('[5,2]', '[5,2,1]'),
       change('[5,2]', '[5,2],[7,1]'),
       change('[5,2]', '[9,2],[5,1]'),
       change('[[5,2]]', JSON.stringify(Array.from({ length: 65 }, (_, n) => [5 + n * 2, 1]))),

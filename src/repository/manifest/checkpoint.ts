@@ -3,9 +3,10 @@
  * run, also on another machine, to tell whether it may go on from there and where. It never claims more than is
  * durable. Kopia sees an ordinary small file.
  */
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import { jsonObject } from '../../std/lossless-json.ts';
+import { integer, natural, plainObject } from '../../std/schema.ts';
 import { stringifyJson } from '../../std/write-json.ts';
 import { recordedRangesMax } from '../tree/done-ranges.ts';
 import type { RecordedRanges } from '../tree/done-ranges.ts';
@@ -30,16 +31,16 @@ export const checkpointBytesMax = 65_536;
 const version = 1;
 const textMax = 4_096;
 
-const natural = z.int().min(0);
-const schema = z.object({
-  version: z.literal(version),
-  sourceId: z.string().min(1).max(textMax),
+const text = v.pipe(v.string(), v.maxLength(textMax));
+const schema = plainObject({
+  version: v.literal(version),
+  sourceId: v.pipe(text, v.minLength(1)),
   sizeBytes: natural,
-  layout: z.enum(['tree-1', 'flat-1']),
-  parent: z.string().max(textMax).optional(),
-  changes: z.string().max(textMax),
+  layout: v.picklist(['tree-1', 'flat-1']),
+  parent: v.optional(text),
+  changes: text,
   watermark: natural,
-  ranges: z.array(z.tuple([natural, z.int().min(1)])).max(recordedRangesMax),
+  ranges: v.pipe(v.array(v.strictTuple([natural, v.pipe(integer, v.minValue(1))])), v.maxLength(recordedRangesMax)),
 });
 
 export function encodeCheckpoint({ sourceId, sizeBytes, layout, parent, changes, done }: Checkpoint): Uint8Array {

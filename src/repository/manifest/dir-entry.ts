@@ -1,13 +1,14 @@
 /** One entry of a directory, and the summary of one (Kopia `snapshot/manifest.go`, `fs/entry.go`). */
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import { formatGoTime } from '../../std/go-time.ts';
 import type { Nanoseconds } from '../../std/go-time.ts';
 import { jsonObject } from '../../std/lossless-json.ts';
 import type { JsonObject, JsonValue } from '../../std/lossless-json.ts';
+import { integer } from '../../std/schema.ts';
 import { objectId } from '../object/object-id.ts';
 import type { ObjectId } from '../object/object-id.ts';
-import { checkJson, goInteger, goObject, goString, goTime } from './json-field.ts';
+import { checkJson, goInteger, goObject, goString, goTimeOrEpoch } from './json-field.ts';
 
 export interface DirEntry {
   /** Any text of the repository's author, possibly a whole path: never a path to write to. Absent: empty. */
@@ -42,21 +43,21 @@ const summarySchema = goObject({
   files: goInteger,
   symlinks: goInteger,
   dirs: goInteger,
-  maxTime: goTime.default(0n),
-  incomplete: z.string().optional(),
+  maxTime: goTimeOrEpoch,
+  incomplete: v.optional(v.string()),
   numFailed: goInteger,
 });
 
 const entrySchema = goObject({
   name: goString,
   type: goString,
-  mode: z.string().transform(parseMode).pipe(z.int()).default(0),
+  mode: v.optional(v.pipe(v.string(), v.transform(parseMode), integer), '0'),
   size: goInteger,
-  mtime: goTime.default(0n),
+  mtime: goTimeOrEpoch,
   uid: goInteger,
   gid: goInteger,
-  obj: z.string(),
-  summ: summarySchema.optional(),
+  obj: v.string(),
+  summ: v.optional(summarySchema),
 });
 
 /** @throws {RepositoryError} `corrupt` */
@@ -107,7 +108,7 @@ export function encodeSummary(summary: DirectorySummary): JsonObject {
   });
 }
 
-function summaryOf(summary: z.output<typeof summarySchema>): DirectorySummary {
+function summaryOf(summary: v.InferOutput<typeof summarySchema>): DirectorySummary {
   return {
     sizeBytes: summary.size,
     files: summary.files,

@@ -2,7 +2,7 @@
  * Directory objects (content prefix `k`), printed as Go prints them, so that equal directories are equal contents
  * whoever writes them (Kopia `snapshot/snapshotfs/dir_manifest_builder.go`).
  */
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import { jsonObject } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
@@ -17,11 +17,11 @@ export interface Directory {
   readonly summary?: DirectorySummary | undefined;
 }
 
-const json = z.custom<JsonValue>(() => true);
+const json: v.GenericSchema<unknown, JsonValue> = v.any();
 const schema = goObject({
-  stream: z.literal('kopia:directory'),
-  entries: z.array(json).default([]),
-  summary: json.optional(),
+  stream: v.literal('kopia:directory'),
+  entries: v.optional(v.array(json), []),
+  summary: v.optional(json),
 });
 
 /** @throws {RepositoryError} `corrupt` */

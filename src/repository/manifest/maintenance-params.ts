@@ -1,10 +1,11 @@
 /** Who runs maintenance, and how often (Kopia `repo/maintenance/maintenance_params.go`). */
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import type { Nanoseconds } from '../../std/go-time.ts';
 import { isJsonObject, jsonObject, parseJson } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
-import { decodeJson, goObject, goString } from './json-field.ts';
+import { integer } from '../../std/schema.ts';
+import { decodeJson, goBoolean, goObject, goString } from './json-field.ts';
 import { manifestData } from './manifest-codec.ts';
 import type { Labels } from './manifest-codec.ts';
 import type { ManifestSet } from './manifest-set.ts';
@@ -56,15 +57,28 @@ const defaultLogRetention: LogRetention = {
   ageMsMax: 30 * 24 * 3_600_000,
 };
 /** A duration may be as long as an int64 is. */
-const goDuration = z.union([z.int(), z.bigint()]).default(0).transform(BigInt);
-const goCount = goDuration.transform(Number);
-const cycle = goObject({ enabled: z.boolean().default(false), interval: goDuration });
+const int64 = v.union([integer, v.bigint()]);
+const goDuration = v.optional(
+  v.pipe(
+    int64,
+    v.transform((count) => BigInt(count)),
+  ),
+  0,
+);
+const goCount = v.optional(
+  v.pipe(
+    int64,
+    v.transform((count) => Number(count)),
+  ),
+  0,
+);
+const cycle = goObject({ enabled: goBoolean, interval: goDuration });
 const schema = goObject({
   owner: goString,
-  quick: cycle.prefault({}),
-  full: cycle.prefault({}),
-  logRetention: goObject({ maxTotalSize: goCount, maxCount: goCount, maxAge: goCount }).prefault({}),
-  extendObjectLocks: z.boolean().default(false),
+  quick: v.optional(cycle, {}),
+  full: v.optional(cycle, {}),
+  logRetention: v.optional(goObject({ maxTotalSize: goCount, maxCount: goCount, maxAge: goCount }), {}),
+  extendObjectLocks: goBoolean,
 });
 
 /** Kopia's own where nothing is stored. @throws {RepositoryError} `corrupt` */

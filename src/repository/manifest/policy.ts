@@ -2,11 +2,12 @@
  * Kopia's policies, as far as we act on them: retention and compression (`snapshot/policy/policy_manager.go`,
  * `policy_merge.go`). Policy manifests are read here and never written again, so that what we do not know in them stays.
  */
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import { jsonObject } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
-import { decodeJson, goInteger, goObject, goString } from './json-field.ts';
+import { integer } from '../../std/schema.ts';
+import { decodeJson, goBoolean, goObject, goString } from './json-field.ts';
 import type { Labels } from './manifest-codec.ts';
 import type { ManifestSet } from './manifest-set.ts';
 import type { RetentionPolicy } from './retention.ts';
@@ -35,30 +36,40 @@ export interface PolicyTarget {
 }
 
 /** Counts may be as large as an int64: those mean "all". */
-const count = z.union([z.int(), z.bigint().transform((value) => (value > 0n ? Number.MAX_SAFE_INTEGER : 0))]);
-const size = z.union([goInteger, z.bigint().transform((value) => (value > 0n ? Number.MAX_SAFE_INTEGER : 0))]);
-const extensions = z.array(z.string()).default([]);
+const count = v.union([
+  integer,
+  v.pipe(
+    v.bigint(),
+    v.transform((value) => (value > 0n ? Number.MAX_SAFE_INTEGER : 0)),
+  ),
+]);
+const size = v.optional(count, 0);
+const extensions = v.optional(v.array(v.string()), []);
 const schema = goObject({
-  retention: goObject({
-    keepLatest: count.optional(),
-    keepHourly: count.optional(),
-    keepDaily: count.optional(),
-    keepWeekly: count.optional(),
-    keepMonthly: count.optional(),
-    keepAnnual: count.optional(),
-  }).optional(),
-  compression: goObject({
-    compressorName: goString,
-    onlyCompress: extensions,
-    noParentOnlyCompress: z.boolean().default(false),
-    neverCompress: extensions,
-    noParentNeverCompress: z.boolean().default(false),
-    minSize: size.default(0),
-    maxSize: size.default(0),
-  }).optional(),
-  noParent: z.boolean().default(false),
+  retention: v.optional(
+    goObject({
+      keepLatest: v.optional(count),
+      keepHourly: v.optional(count),
+      keepDaily: v.optional(count),
+      keepWeekly: v.optional(count),
+      keepMonthly: v.optional(count),
+      keepAnnual: v.optional(count),
+    }),
+  ),
+  compression: v.optional(
+    goObject({
+      compressorName: goString,
+      onlyCompress: extensions,
+      noParentOnlyCompress: goBoolean,
+      neverCompress: extensions,
+      noParentNeverCompress: goBoolean,
+      minSize: size,
+      maxSize: size,
+    }),
+  ),
+  noParent: goBoolean,
 });
-type Policy = z.output<typeof schema>;
+type Policy = v.InferOutput<typeof schema>;
 
 /** What holds where no policy says anything, as in `kopia`. */
 const defaultRetention: RetentionPolicy = {

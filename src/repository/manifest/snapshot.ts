@@ -4,16 +4,17 @@
  */
 import assert from 'node:assert/strict';
 
-import { z } from 'zod';
+import * as v from 'valibot';
 
 import { formatGoTime } from '../../std/go-time.ts';
 import type { Nanoseconds } from '../../std/go-time.ts';
 import { isJsonObject, jsonObject, parseJson } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
+import { anyObject } from '../../std/schema.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { decodeDirEntry, encodeDirEntry } from './dir-entry.ts';
 import type { DirEntry } from './dir-entry.ts';
-import { decodeJson, goInteger, goObject, goString, goTime } from './json-field.ts';
+import { decodeJson, goInteger, goObject, goString, goTimeOrEpoch } from './json-field.ts';
 import type { Labels, ManifestEntry, ManifestId } from './manifest-codec.ts';
 import type { ManifestSet } from './manifest-set.ts';
 import { sourceLabels } from './snapshot-source.ts';
@@ -55,23 +56,25 @@ export interface Snapshot extends SnapshotFacts {
 /** In manifests, a user's tag `key` is called `tag:key`. */
 export const userTagPrefix = 'tag:';
 
-const json = z.custom<JsonValue>(() => true);
+const json: v.GenericSchema<unknown, JsonValue> = v.any();
 const schema = goObject({
   source: goObject({ host: goString, userName: goString, path: goString }),
   description: goString,
-  startTime: goTime.default(0n),
-  endTime: goTime.default(0n),
-  stats: goObject({
-    totalSize: goInteger,
-    fileCount: goInteger,
-    cachedFiles: goInteger,
-    dirCount: goInteger,
-    errorCount: goInteger,
-  }).optional(),
+  startTime: goTimeOrEpoch,
+  endTime: goTimeOrEpoch,
+  stats: v.optional(
+    goObject({
+      totalSize: goInteger,
+      fileCount: goInteger,
+      cachedFiles: goInteger,
+      dirCount: goInteger,
+      errorCount: goInteger,
+    }),
+  ),
   incomplete: goString,
   rootEntry: json,
-  tags: z.record(z.string(), z.string()).default({}),
-  pins: z.array(z.string()).default([]),
+  tags: v.optional(v.pipe(anyObject, v.record(v.string(), v.string())), {}),
+  pins: v.optional(v.array(v.string()), []),
 });
 
 /** @throws {RepositoryError} `corrupt` */
