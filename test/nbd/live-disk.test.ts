@@ -14,7 +14,7 @@ import { extent } from '../../src/volume/extent.ts';
 import { run } from '../kernel/loop-device.ts';
 import { hasCounted } from '../support/run-and-kill.ts';
 import { drayJson, runDray, startDray } from '../support/run-dray.ts';
-import { mib, type Printed, qcow2, type World, world } from './export-world.ts';
+import { mib, type Printed, type World, world } from './export-world.ts';
 import { programsMissing } from './real-servers.ts';
 import { storageDaemons, StorageDaemon, writeTo } from './storage-daemon.ts';
 

@@ -53,10 +53,15 @@ export class StorageDaemon implements AsyncDisposable {
   /** `nodes` are its block devices, as `--blockdev` takes them. Its sockets are in `folder`, so a second one there has the same addresses. */
   static async start(program: string, folder: string, nodes: readonly Json[]): Promise<StorageDaemon> {
     const [nbd, qmp] = [join(folder, 'nbd'), join(folder, 'qmp')];
+    const listen = ['--nbd-server', `addr.type=unix,addr.path=${nbd},max-connections=100`];
+    const monitor = ['--chardev', `socket,id=qmp,path=${qmp},server=on,wait=off`, '--monitor', 'chardev=qmp'];
+    const devices = nodes.flatMap((node) => ['--blockdev', JSON.stringify(node)]);
     const daemon = await startListening(program, (pidFile) => [
-      ...['--pidfile', pidFile, '--nbd-server', `addr.type=unix,addr.path=${nbd},max-connections=100`],
-      ...['--chardev', `socket,id=qmp,path=${qmp},server=on,wait=off`, '--monitor', 'chardev=qmp'],
-      ...nodes.flatMap((node) => ['--blockdev', JSON.stringify(node)]),
+      '--pidfile',
+      pidFile,
+      ...listen,
+      ...monitor,
+      ...devices,
     ]);
     try {
       return new StorageDaemon(daemon, await Monitor.open(qmp), nbd);
