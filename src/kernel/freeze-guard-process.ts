@@ -5,9 +5,11 @@
  * the bound in milliseconds.
  */
 import { writeFileSync, writeSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { systemClock } from '../std/clock.ts';
 import { freezeFileSystem, thawFileSystem } from './freeze.ts';
 import { firstFileDescriptor, type GuardOrder, type GuardReport } from './freeze-messages.ts';
+import { beginExpedited, endExpedited } from './grace-periods.ts';
 import { KernelError, pageBytes } from './sys.ts';
 
 class Freezer {
@@ -23,6 +25,7 @@ class Freezer {
   /** Nothing may become or stay frozen any more. */
   #isOver = false;
   #isComplete = false;
+  #isExpedited = false;
 
   constructor(count: number, boundMs: number) {
     this.#count = count;
@@ -56,6 +59,7 @@ class Freezer {
   }
 
   async #freezeAll(): Promise<void> {
+    this.#isExpedited = beginExpedited();
     this.#begunMs = systemClock.monotonicMs();
     for (let index = 0; index < this.#count && !this.#isOver; index += 1) {
       const fd = firstFileDescriptor + index;
@@ -104,6 +108,8 @@ class Freezer {
         return wasFrozen;
       });
     const results = await Promise.allSettled(thaws);
+    if (this.#isExpedited) endExpedited();
+    this.#isExpedited = false;
     const failed = results.find((result) => result.status === 'rejected');
     return {
       wereFrozen: results.every((result) => result.status === 'fulfilled' && result.value),
@@ -125,9 +131,10 @@ function report(message: GuardReport): void {
   }
 }
 
-/** When memory is short, others are to die first. Without the privilege it stays as it is. */
-function askToBeSpared(): void {
+/** While others wait for it, it comes first; and when memory is short, others are to die first. */
+function askForPrecedence(): void {
   try {
+    setPriority(-20);
     writeFileSync('/proc/self/oom_score_adj', '-1000');
   } catch {
     // No privilege: then freezing is refused as well.
@@ -147,6 +154,6 @@ process.stdin.on('data', (piece: string) => {
 });
 process.stdin.on('end', leave);
 process.stdin.on('error', leave);
-askToBeSpared();
+askForPrecedence();
 pageBytes(); // Loads what calls the kernel.
 report({ kind: 'ready' });

@@ -14,6 +14,7 @@ import { DrayError } from '../std/dray-error.ts';
 import { toError } from '../std/to-error.ts';
 import type { GuardOrder, GuardReport } from './freeze-messages.ts';
 import { thawFileSystem } from './freeze.ts';
+import { areExpedited, endExpedited } from './grace-periods.ts';
 
 /**
  * - `freeze-refused`: a file system cannot be frozen, or is frozen already.
@@ -46,6 +47,8 @@ export class FreezeGuard implements AsyncDisposable {
   /** Those that it may have frozen and has not thawed. */
   readonly #claimed = new Set<number>();
   readonly #watch = new AbortController();
+  /** As it was before; what the guard has set and not put back is ours to put back. */
+  readonly #wereExpedited = areExpedited();
   #answer: PromiseWithResolvers<GuardReport> = Promise.withResolvers();
   #state: 'starting' | 'ready' | 'freezing' | 'frozen' | 'over' = 'starting';
   #stuck: string | undefined;
@@ -249,5 +252,6 @@ export class FreezeGuard implements AsyncDisposable {
       await thawFileSystem(folder.fd).catch((error: unknown) => void (this.#stuck ??= toError(error).message));
     }
     this.#claimed.clear();
+    if (this.#process.signalCode !== null && !this.#wereExpedited) endExpedited();
   }
 }

@@ -8,6 +8,7 @@ import { open, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { thawFileSystem } from '../kernel/freeze.ts';
+import { areExpedited, endExpedited } from '../kernel/grace-periods.ts';
 import { mountsOfDevice } from '../kernel/mounts.ts';
 import { atomicWrite } from '../std/atomic-write.ts';
 import { randomHex } from '../std/rng.ts';
@@ -15,7 +16,7 @@ import type { Pool } from './pool.ts';
 
 export const freezingPrefix = 'freezing-';
 
-const schema = z.object({ boot: z.string(), devices: z.array(z.string()) });
+const schema = z.object({ boot: z.string(), devices: z.array(z.string()), expedited: z.boolean() });
 
 /** `devices`: of the file systems, as `major:minor`. Durable when resolved; to be disposed of when all is thawed. */
 export async function markFrozen(
@@ -24,7 +25,7 @@ export async function markFrozen(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<AsyncDisposable> {
   const path = join(pool.layout.staging, `${freezingPrefix}${randomHex(pool.rng, 8)}.json`);
-  const bytes = Buffer.from(JSON.stringify({ boot: await bootId(), devices }));
+  const bytes = Buffer.from(JSON.stringify({ boot: await bootId(), devices, expedited: areExpedited() }));
   await atomicWrite(path, bytes, { rng: pool.rng, signal });
   return { [Symbol.asyncDispose]: async () => await unlink(path) };
 }
@@ -43,6 +44,7 @@ export async function thawMarked(path: string): Promise<void> {
       await folder.close();
     }
   }
+  if (!mark.expedited) endExpedited();
 }
 
 /** One that makes no sense was never whole, so nothing was frozen after it. */

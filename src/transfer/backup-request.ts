@@ -6,6 +6,7 @@ import type { ChangeOffer } from '../changes/ladder.ts';
 import type { CompressorName } from '../repository/content/compression.ts';
 import type { SnapshotId } from '../repository/manifest/snapshot.ts';
 import type { SnapshotSource } from '../repository/manifest/snapshot-source.ts';
+import type { ManifestSet } from '../repository/manifest/manifest-set.ts';
 import type { Identity, Repository } from '../repository/repository.ts';
 import type { Layout } from '../repository/tree/volume-layout.ts';
 import type { SourceTags } from '../repository/tree/volume-tags.ts';
@@ -26,6 +27,8 @@ export interface BackupParts {
   readonly source: BlockSource;
   readonly clock: Clock;
   readonly identity: Identity;
+  /** Those of the repository, loaded just now and changed by nobody of ours since; absent: they are loaded. */
+  readonly manifests?: ManifestSet | undefined;
 }
 
 export interface BackupRequest {

@@ -37,7 +37,7 @@ import { untrustedRungs } from './untrusted-rungs.ts';
 export async function backup(parts: BackupParts, request: BackupRequest): Promise<BackupResult> {
   const { repository } = parts;
   const { signal } = request;
-  const set = await repository.manifests.load({ signal });
+  const set = parts.manifests ?? (await repository.manifests.load({ signal }));
   const { base, reason: parentReason } = await openParent(
     { repository, set },
     request.origin,

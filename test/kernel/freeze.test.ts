@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FreezeGuard, type FreezeGuardOptions } from '../../src/kernel/freeze-guard.ts';
+import { areExpedited } from '../../src/kernel/grace-periods.ts';
 import { attachLoop as attach, detachLoop } from '../../src/kernel/loop-device.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
@@ -147,6 +148,23 @@ describe('freeze guard', { skip: fileSystemsMissing('ext4', 'xfs') }, () => {
       process.kill(guard.pid ?? 0, kill);
       await until(() => !isFrozen(fileSystem.path));
       assert.equal(await guard.thaw(), undefined);
+    }
+  });
+
+  test('grace periods are quick while it freezes, and as before afterwards, also when the guard is killed', async () => {
+    for (const kill of [false, true]) {
+      await using fileSystem = await mounted('ext4');
+      // All of the machine has one setting: another freeze that ends takes it away.
+      await until(async () => {
+        await until(() => !areExpedited());
+        await using guard = await FreezeGuard.start([fileSystem.path], options(longMs));
+        await guard.freeze();
+        const wereQuick = areExpedited();
+        if (kill) process.kill(guard.pid ?? 0, 'SIGKILL');
+        else await guard.thaw();
+        return wereQuick;
+      });
+      await until(() => !areExpedited());
     }
   });
 

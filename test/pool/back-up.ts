@@ -1,6 +1,7 @@
 import type { Pool } from '../../src/pool/pool.ts';
 import { systemClock as clock } from '../../src/std/clock.ts';
-import { backupVolume, type PoolBackupResult } from '../../src/transfer/pool-backup.ts';
+import { backupVolume, repositoryId, type PoolBackupResult } from '../../src/transfer/pool-backup.ts';
+import { SnapshotTaking } from '../../src/transfer/take-pool-snapshot.ts';
 import { withRepository, type Engine } from '../support/engine.ts';
 import { signal as always } from './small-pool.ts';
 
@@ -13,13 +14,18 @@ export async function backUp(
 ): Promise<PoolBackupResult> {
   return await withRepository(engine, async (repository) => {
     const identity = { userName: 'tester', host: 'here' };
+    await using taking = new SnapshotTaking(pool, {
+      volume: 'data',
+      snapshot: undefined,
+      repository: repositoryId(repository),
+      url: engine.path,
+      freezeBoundMs: 20_000,
+      onWarning: () => undefined,
+      signal,
+    });
     return await backupVolume(
-      { repository, pool, clock, identity },
+      { repository, pool, clock, identity, taking },
       {
-        volume: 'data',
-        snapshot: undefined,
-        url: engine.path,
-        freezeBoundMs: 20_000,
         parent: 'auto',
         trustChanges: false,
         strict: false,

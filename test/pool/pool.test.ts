@@ -23,6 +23,7 @@ import { rewriteVolume } from '../../src/pool/rewrite-volume.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { systemRng } from '../../src/std/rng.ts';
+import { areExpedited, beginExpedited } from '../../src/kernel/grace-periods.ts';
 import { mountFileSystem, unmountFileSystem } from '../../src/kernel/mount.ts';
 import { fileSystemsMissing, mountedFileSystem } from '../support/file-system.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -228,8 +229,11 @@ describe('pool whose container was killed with the guard of its freeze', { skip:
     const folder = await open(inside.path, 'r');
     try {
       await markFrozen(pool, [device.deviceNumber], { signal });
+      const wereExpedited = areExpedited();
+      beginExpedited();
       await freezeFileSystem(folder.fd);
       await pool.change(() => Promise.resolve(), { signal });
+      if (!wereExpedited) assert.equal(areExpedited(), false, 'grace periods were still quick');
       assert.equal(await thawFileSystem(folder.fd), false, 'it was still frozen');
       assert.deepEqual(await readdir(pool.layout.staging), []);
     } finally {

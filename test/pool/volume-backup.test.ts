@@ -7,12 +7,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { createPool } from '../../src/pool/create-pool.ts';
 import { createVolume } from '../../src/pool/create-volume.ts';
+import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { holdSnapshot } from '../../src/pool/hold-snapshot.ts';
 import { Pool } from '../../src/pool/pool.ts';
-import type { Repository } from '../../src/repository/repository.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { seededRng, systemRng } from '../../src/std/rng.ts';
-import { backupVolume, type PoolBackupRequest } from '../../src/transfer/pool-backup.ts';
+import { hasCode } from '../../src/std/dray-error.ts';
+import { SnapshotTaking } from '../../src/transfer/take-pool-snapshot.ts';
 import { fileSystemsMissing, mountedFileSystem, type MountedFileSystem } from '../support/file-system.ts';
 import { drayJson, runDray, startDray, type DrayPlace } from '../support/run-dray.ts';
 import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
@@ -234,27 +235,32 @@ describe('backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     }
   });
 
-  test('two backups that begin in the same moment both get a snapshot', async () => {
+  test('two backups that begin in the same moment both get a snapshot, and take it back when nothing is stored', async () => {
     await newVolume('rivals', 16 * mib);
     const clock = { ...systemClock, nowMs: () => Date.UTC(2031, 0, 1) };
-    // Reached when the snapshot is made: that is as far as this goes.
-    const repository = new Proxy({} as Repository, {
-      get(_, name) {
-        if (name === 'opened') return { uniqueId: Buffer.from('ab', 'hex') };
-        throw new Error('the repository was reached');
-      },
-    });
     const here = Pool.open(mounted.path, { ...parts, clock });
-    const request = { volume: 'rivals', snapshot: undefined, url: 'there', freezeBoundMs: 5000, signal };
-    const runs = [1, 2].map(async () => {
-      const identity = { userName: 'me', host: 'here' };
-      await backupVolume({ repository, pool: here, clock, identity }, request as unknown as PoolBackupRequest);
-    });
-    for (const { reason } of (await Promise.allSettled(runs)) as PromiseRejectedResult[]) {
-      assert.match(String(reason), /the repository was reached/);
-    }
-    const names = pool.snapshots('rivals').map(({ name }) => name);
+    const onWarning = (): void => undefined;
+    const request = { volume: 'rivals', snapshot: undefined, repository: 'ab', url: 'there', onWarning, signal };
+    const takings = [1, 2].map(() => new SnapshotTaking(here, { ...request, freezeBoundMs: 5000 }));
+    const taken = await Promise.all(takings.map(async (taking) => await taking.taken()));
+    const names = taken.map(({ snapshot }) => snapshot.name);
     assert.deepEqual(names.sort(), ['backup-20310101T000000Z', 'backup-20310101T000000Z-2']);
+    const held = { volume: 'rivals', snapshot: names[0]! };
+    await assert.rejects(deleteSnapshot(here, held, { force: true, signal }), (error) => hasCode(error, 'pool-in-use'));
+    for (const taking of takings) await taking[Symbol.asyncDispose]();
+    assert.deepEqual(pool.snapshots('rivals'), []);
+  });
+
+  test('a wrong password leaves no snapshot and no need', async () => {
+    await newVolume('locked', 16 * mib);
+    const wrong = join(folder.path, 'wrong');
+    await writeFile(wrong, 'q\n');
+    const failed = await refused('backup', 'locked', '--password-file', wrong);
+    assert.match(failed.stderr, /password/);
+    assert.deepEqual(pool.snapshots('locked'), []);
+    await drayJson(place, ['snapshot', 'create', 'locked', '--name', 'kept', '--pool', mounted.path]);
+    assert.equal((await refused('backup', 'locked@kept', '--password-file', wrong)).exitCode, failed.exitCode);
+    assert.deepEqual(pool.snapshot('locked', 'kept').record.needs, []);
   });
 
   test('what a pool knows by itself cannot be given', async () => {

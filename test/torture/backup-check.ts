@@ -5,7 +5,8 @@ import { attachLoop, detachLoop } from '../../src/kernel/loop-device.ts';
 import { mountFileSystem, unmountFileSystem } from '../../src/kernel/mount.ts';
 import type { PoolSnapshot } from '../../src/pool/pool.ts';
 import { systemClock as clock } from '../../src/std/clock.ts';
-import { backupVolume, type PoolBackupResult } from '../../src/transfer/pool-backup.ts';
+import { backupVolume, repositoryId, type PoolBackupResult } from '../../src/transfer/pool-backup.ts';
+import { SnapshotTaking } from '../../src/transfer/take-pool-snapshot.ts';
 import { restoreFile, withRepository } from '../support/engine.ts';
 import { FileWriter, readFiles, type KnownFiles } from './file-writer.ts';
 import { readImage } from './images.ts';
@@ -47,13 +48,18 @@ export async function checkBackup(
 async function store({ engine, pool }: TortureWorld, { name }: PoolSnapshot): Promise<PoolBackupResult> {
   return await withRepository(engine, async (repository) => {
     const identity = { userName: 'tester', host: 'here' };
+    await using taking = new SnapshotTaking(pool, {
+      volume: volumeName,
+      snapshot: name,
+      repository: repositoryId(repository),
+      url: engine.path,
+      freezeBoundMs: 10_000,
+      onWarning: () => undefined,
+      signal,
+    });
     return await backupVolume(
-      { repository, pool, clock, identity },
+      { repository, pool, clock, identity, taking },
       {
-        volume: volumeName,
-        snapshot: name,
-        url: engine.path,
-        freezeBoundMs: 10_000,
         parent: 'auto',
         trustChanges: false,
         strict: false,

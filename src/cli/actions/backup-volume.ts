@@ -1,5 +1,6 @@
 import type { BackupResult } from '../../transfer/backup-request.ts';
 import { backupVolume as run, type PoolBackupResult } from '../../transfer/pool-backup.ts';
+import { SnapshotTaking } from '../../transfer/take-pool-snapshot.ts';
 import { parseSnapshotName, snapshotName } from '../../pool/pool-names.ts';
 import type { BackupOptions } from '../backup.ts';
 import type { CliContext } from '../shell/cli-context.ts';
@@ -39,17 +40,21 @@ export const backupVolume: RepositoryAction<BackupOptions> = async (context, opt
   const volume = named?.volume ?? options.source;
   pool.volume(volume);
   if (named !== undefined) pool.snapshot(volume, named.snapshot);
+  // While the repository's key is made. Disposed of after the repository, so that it is held to the end.
+  await using taking = new SnapshotTaking(pool, {
+    volume,
+    snapshot: named?.snapshot,
+    repository: await opening.repositoryId(),
+    url: repositoryName(context.repositoryUrl()),
+    freezeBoundMs: options.freezeBoundMs,
+    onWarning: (text) => context.log.warn(text),
+    signal: context.signal,
+  });
   await using opened = await openRepository(context, opening);
   const progress = context.progress();
   const result = await run(
-    { repository: opened.repository, pool, clock, identity },
-    {
-      volume,
-      snapshot: named?.snapshot,
-      url: repositoryName(context.repositoryUrl()),
-      freezeBoundMs: options.freezeBoundMs,
-      ...backupRequest(context, options, { opened, progress }),
-    },
+    { repository: opened.repository, pool, clock, identity, taking },
+    backupRequest(context, options, { opened, progress }),
   );
   progress.end();
   sayCompleted(context, result);

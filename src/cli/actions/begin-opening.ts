@@ -59,6 +59,12 @@ export class RepositoryOpening implements AsyncDisposable {
     await this.#begun.catch(() => {});
   }
 
+  /** The repository's own id, hexadecimal, known before its key is. @throws as `take` */
+  async repositoryId(): Promise<string> {
+    const { blob } = await (this.#begun ??= this.#open());
+    return Buffer.from(blob.uniqueId).toString('hex');
+  }
+
   /** Once. @throws {CliError} as `CliContext.password`; {RepositoryError} as `readFormat`, `deriveFormatKey`; {BlobError} */
   async take(): Promise<KeyedStore> {
     const { formatKey, sealedBlobcfg, ...rest } = await (this.#begun ??= this.#open());
