@@ -12,6 +12,7 @@ import { hasCode } from '../std/dray-error.ts';
 import { randomHex } from '../std/rng.ts';
 import { completeGroup, decideGroup } from './group-intent.ts';
 import { stillnessOf, whileStill, type Stillness } from './hold-still.ts';
+import { imageChangeTime } from './image-changed.ts';
 import { PoolError, poolError, withPoolErrors } from './pool-error.ts';
 import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
 import { checkPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
@@ -37,6 +38,9 @@ export interface CreatedSnapshots {
   readonly snapshots: readonly PoolSnapshot[];
   readonly frozenMs: number;
 }
+
+/** But for what only the clone that is done tells. */
+type UnseenRecord = Omit<SnapshotRecord, 'imageChanged'>;
 
 interface Member extends SnapshotName {
   readonly stillness: Stillness;
@@ -91,7 +95,7 @@ async function cloneAll(
   pool: Pool,
   members: readonly Member[],
   { madeBy, needs, freezeBoundMs: boundMs, signal }: CreateSnapshotsOptions,
-): Promise<{ readonly frozenMs: number; readonly records: readonly SnapshotRecord[] }> {
+): Promise<{ readonly frozenMs: number; readonly records: readonly UnseenRecord[] }> {
   await using files = new AsyncDisposableStack();
   const pairs: { readonly from: number; readonly to: number; readonly member: Member }[] = [];
   for (const member of members) {
@@ -114,7 +118,7 @@ async function cloneAll(
   );
   const volumes = members.map(({ volume }) => volume);
   const group = members.length > 1 ? { group: { id: randomHex(pool.rng, 16), volumes } } : {};
-  const records = members.map(({ stillness: { volume, consistency, reason } }): SnapshotRecord => {
+  const records = members.map(({ stillness: { volume, consistency, reason } }): UnseenRecord => {
     const { id: volumeId, sectorBytes, parent } = volume.record;
     const origin = { volumeId, sectorBytes, ...(parent !== undefined && { parent }) };
     const how = { consistency, ...(reason !== undefined && { reason }), madeBy, ...group, needs: [...needs] };
@@ -127,12 +131,14 @@ async function cloneAll(
 async function publish(
   pool: Pool,
   members: readonly Member[],
-  { records, signal }: { readonly records: readonly SnapshotRecord[]; readonly signal: AbortSignal },
+  { records, signal }: { readonly records: readonly UnseenRecord[]; readonly signal: AbortSignal },
 ): Promise<void> {
   for (const [position, { staged, volume }] of members.entries()) {
     await withPoolErrors(`make the snapshot of ${volume} durable`, async () => {
-      await syncFile(join(staged.path, imageName));
-      await staged.writeRecord(pool, { name: snapshotRecordName, record: records[position]!, signal });
+      const image = join(staged.path, imageName);
+      await syncFile(image);
+      const record: SnapshotRecord = { ...records[position]!, imageChanged: imageChangeTime(image) };
+      await staged.writeRecord(pool, { name: snapshotRecordName, record, signal });
     });
   }
   const [only] = members;

@@ -62,6 +62,8 @@ export interface SnapshotRecord {
   readonly volumeId: string;
   readonly created: string;
   readonly sectorBytes: SectorBytes;
+  /** When its image was last changed, to the nanosecond; at any other time somebody else has changed it (`image-changed.ts`). */
+  readonly imageChanged: string;
   readonly parent?: string | undefined;
   readonly consistency: Consistency;
   /** Why it is no better. */
@@ -115,6 +117,7 @@ export const snapshotRecordSchema: z.ZodType<SnapshotRecord> = z.looseObject({
   volumeId: id,
   created: time,
   sectorBytes,
+  imageChanged: time,
   parent: id.optional(),
   consistency: z.enum(['frozen', 'unattached', 'crash']),
   reason: z.string().max(1000).optional(),

@@ -15,6 +15,7 @@ import { cloneVolume, createVolume } from '../../src/pool/create-volume.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { deleteVolume } from '../../src/pool/delete-volume.ts';
 import { holdSnapshot } from '../../src/pool/hold-snapshot.ts';
+import { imageChangeTime } from '../../src/pool/image-changed.ts';
 import { imageFigures, poolFigures } from '../../src/pool/inspect-pool.ts';
 import type { Pool, PoolSnapshot } from '../../src/pool/pool.ts';
 import { resizeVolume } from '../../src/pool/resize-volume.ts';
@@ -185,6 +186,10 @@ for (const kind of ['xfs', 'btrfs'] as const) {
       const { extents } = await imageFigures(image, { signal });
       assert.ok(fragments > 1000 && extents <= 4, `${fragments} extents became ${extents}`);
       assert.ok(content.equals(await readFile(image)));
+      // Their blocks are others now, and by no hand but the pool's.
+      for (const { image: kept, record } of pool.snapshots('data')) {
+        assert.equal(imageChangeTime(kept), record.imageChanged);
+      }
       const now = await snapshot(pool, 'data', 'now');
       const { comparePoolSnapshots } = await import('../../src/changes/pool-changes.ts');
       assert.deepEqual((await comparePoolSnapshots(pool, { base, target: now }, { signal })).extents, [
