@@ -221,6 +221,24 @@ describe('pool with mounted volumes', { skip: fileSystemsMissing('xfs', 'ext4') 
       await detachVolume(pool, 'data', { signal });
     });
   }
+
+  test('a device that nothing mounts is flushed: its snapshot has what a program wrote to it and did not sync', async () => {
+    await using mounted = await mountedFileSystem('xfs', 512 * mib);
+    const pool = await createPool(mounted.path, parts, { signal });
+    await createVolume(pool, { ...small, name: 'raw' });
+    const { device } = await attachVolume(pool, 'raw', { readOnly: false, signal });
+    // It stays open: the kernel writes out what a device's last user leaves.
+    const file = await open(device.path, 'r+');
+    try {
+      await file.write(Buffer.alloc(4096, 7), 0, 4096, 5 * mib);
+      const { record, image } = await snapshot(pool, 'raw', 'busy');
+      assert.equal(record.consistency, 'crash');
+      assert.equal(await byteAt(image, 5 * mib), 7);
+    } finally {
+      await file.close();
+      await detachVolume(pool, 'raw', { signal });
+    }
+  });
 });
 
 describe('pool whose container was killed with the guard of its freeze', { skip: fileSystemsMissing('xfs') }, () => {
