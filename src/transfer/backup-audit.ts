@@ -10,6 +10,7 @@ import { mapConcurrent } from '../std/map-concurrent.ts';
 import type { BlockSource } from '../volume/block-source.ts';
 import { extent, extentEnd, type Extent } from '../volume/extent.ts';
 import type { AuditResult } from './backup-request.ts';
+import { isZero } from './zero-runs.ts';
 
 const sampleChunksMax = 64;
 /** Chunks read at once, each into a buffer of its own. */
@@ -50,10 +51,10 @@ export async function auditUnchanged(
     const bytes = slot.subarray(0, lengthBytes);
     if (!source.readCached(range, bytes)) await source.read(range, bytes, { signal });
     const whole = padTail ? slot.fill(0, lengthBytes) : bytes;
-    const present = codec.idOf(whole, '');
-    const expected = base.get(nodeOf(leaf))![leaf % nodeLeaves] ?? codec.idOf(whole.fill(0), '');
+    const expected = base.get(nodeOf(leaf))![leaf % nodeLeaves];
+    const isSame = expected === undefined ? isZero(whole) : codec.idOf(whole, '') === expected;
     free.push(slot);
-    return present === expected ? undefined : range.offset;
+    return isSame ? undefined : range.offset;
   };
   const missed: number[] = [];
   for await (const offset of mapConcurrent(plan.chunks, { limit: readsAtOnce, signal }, check)) {
