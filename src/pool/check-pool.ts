@@ -7,6 +7,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { atomicWrite } from '../std/atomic-write.ts';
 import { randomHex } from '../std/rng.ts';
+import { imageChangeTime } from './image-changed.ts';
 import { PoolError } from './pool-error.ts';
 import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
 import { isPoolName } from './pool-names.ts';
@@ -170,6 +171,7 @@ function guessSnapshot(pool: Pool, volume: string, name: string): SnapshotRecord
     volumeId: live?.id ?? randomHex(pool.rng, 16),
     created: timeOf(pool.layout.snapshotImage(volume, name)),
     sectorBytes: live?.sectorBytes ?? sectorOfSnapshots(pool, volume) ?? 4096,
+    imageChanged: imageChangeTime(pool.layout.snapshotImage(volume, name)),
     consistency: 'crash',
     reason: 'its record was lost and made again',
     madeBy: 'user',
