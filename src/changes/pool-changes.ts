@@ -1,10 +1,12 @@
 /**
  * The rung `extents` of a pool's volume: what differs between the snapshot that is to be stored and the one that the
  * parent in the repository was made of, found from where the file system keeps their blocks. The base is found by ids,
- * which are never used twice; both files are open and locked against removal while they are compared.
+ * which are never used twice, and must be as it was made: a volume that was reverted to a base that somebody wrote to would share what
+ * was written there with it, and the parent does not have it. Both files are open and locked against removal while they are compared.
  */
 import { open } from 'node:fs/promises';
 import { holdSnapshot } from '../pool/hold-image.ts';
+import { imageChangeTime } from '../pool/image-changed.ts';
 import { withPoolErrors } from '../pool/pool-error.ts';
 import type { Pool, PoolSnapshot } from '../pool/pool.ts';
 import { readableSnapshots } from '../pool/readable.ts';
@@ -26,6 +28,11 @@ export function poolChanges(pool: Pool, target: PoolSnapshot): ChangeOffer {
         return { refused: `the parent is of another volume that was named ${volume}` };
       const base = readableSnapshots(pool, volume).find(({ record: { id } }) => id === tags.poolSnapshot);
       if (base === undefined) return { refused: 'the snapshot in the pool that the parent was made of was removed' };
+      if (imageChangeTime(base.image) !== base.record.imageChanged) {
+        return {
+          refused: `the image of ${volume}@${base.snapshot} was changed by other hands after it was made`,
+        };
+      }
       const { extents } = await comparePoolSnapshots(pool, { base, target }, { signal });
       return { extents, reason: `the pool still has ${volume}@${base.snapshot}, which the parent was made of` };
     },

@@ -11,6 +11,7 @@ import { hasCode } from '../std/dray-error.ts';
 import { randomHex } from '../std/rng.ts';
 import { completeGroup, decideGroup } from './group-intent.ts';
 import { cloneStill, stillnessOf, type StillClone, type Stillness } from './hold-still.ts';
+import { imageChangeTime } from './image-changed.ts';
 import { PoolError, poolError, withPoolErrors } from './pool-error.ts';
 import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
 import { checkPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
@@ -36,6 +37,9 @@ export interface CreatedSnapshots {
   readonly snapshots: readonly PoolSnapshot[];
   readonly frozenMs: number;
 }
+
+/** But for what only the clone that is done tells. */
+type UnseenRecord = Omit<SnapshotRecord, 'imageChanged'>;
 
 interface Member extends SnapshotName {
   readonly stillness: Stillness;
@@ -90,7 +94,7 @@ async function cloneAll(
   pool: Pool,
   members: readonly Member[],
   { madeBy, needs, freezeBoundMs: boundMs, signal }: CreateSnapshotsOptions,
-): Promise<{ readonly frozenMs: number; readonly records: readonly SnapshotRecord[] }> {
+): Promise<{ readonly frozenMs: number; readonly records: readonly UnseenRecord[] }> {
   await using files = new AsyncDisposableStack();
   const clones: StillClone[] = [];
   for (const { stillness, staged } of members) {
@@ -109,7 +113,7 @@ async function cloneAll(
   const created = new Date(atMs).toISOString();
   const volumes = members.map(({ volume }) => volume);
   const group = members.length > 1 ? { group: { id: randomHex(pool.rng, 16), volumes } } : {};
-  const records = members.map(({ stillness: { volume, consistency, reason } }): SnapshotRecord => {
+  const records = members.map(({ stillness: { volume, consistency, reason } }): UnseenRecord => {
     const { id: volumeId, sectorBytes, parent } = volume.record;
     const origin = { volumeId, sectorBytes, ...(parent !== undefined && { parent }) };
     const how = { consistency, ...(reason !== undefined && { reason }), madeBy, ...group, needs: [...needs] };
@@ -122,12 +126,14 @@ async function cloneAll(
 async function publish(
   pool: Pool,
   members: readonly Member[],
-  { records, signal }: { readonly records: readonly SnapshotRecord[]; readonly signal: AbortSignal },
+  { records, signal }: { readonly records: readonly UnseenRecord[]; readonly signal: AbortSignal },
 ): Promise<void> {
   for (const [position, { staged, volume }] of members.entries()) {
     await withPoolErrors(`make the snapshot of ${volume} durable`, async () => {
-      await syncFile(join(staged.path, imageName));
-      await staged.writeRecord(pool, { name: snapshotRecordName, record: records[position]!, signal });
+      const image = join(staged.path, imageName);
+      await syncFile(image);
+      const record: SnapshotRecord = { ...records[position]!, imageChanged: imageChangeTime(image) };
+      await staged.writeRecord(pool, { name: snapshotRecordName, record, signal });
     });
   }
   const [only] = members;

@@ -2,6 +2,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomHex } from '../std/rng.ts';
+import { imageChangeTime } from './image-changed.ts';
 import { snapshotRecordName, volumeRecordName } from './pool-layout.ts';
 import {
   readRecord,
@@ -27,6 +28,7 @@ export function guessSnapshot(pool: Pool, volume: string, name: string): Snapsho
     volumeId: live?.id ?? randomHex(pool.rng, 16),
     created: timeOf(pool.layout.snapshotImage(volume, name)),
     sectorBytes: live?.sectorBytes ?? sectorOfSnapshots(pool, volume) ?? 4096,
+    imageChanged: imageChangeTime(pool.layout.snapshotImage(volume, name)),
     consistency: 'crash',
     reason: 'its record was lost and made again',
     madeBy: 'user',

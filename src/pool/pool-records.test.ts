@@ -17,6 +17,7 @@ const snapshot: SnapshotRecord = {
   volumeId: id,
   created,
   sectorBytes: 4096,
+  imageChanged: '2031-04-02T17:15:00.123456789Z',
   parent: id,
   consistency: 'crash',
   reason: 'nothing held it still',

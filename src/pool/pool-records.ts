@@ -64,6 +64,8 @@ export interface SnapshotRecord {
   readonly volumeId: string;
   readonly created: string;
   readonly sectorBytes: SectorBytes;
+  /** When its image was last changed, to the nanosecond; at any other time somebody else has changed it (`image-changed.ts`). */
+  readonly imageChanged: string;
   readonly parent?: string | undefined;
   readonly consistency: Consistency;
   /** Why it is no better. */
@@ -117,6 +119,7 @@ export const snapshotRecordSchema: v.GenericSchema<unknown, SnapshotRecord> = v.
   volumeId: id,
   created: time,
   sectorBytes,
+  imageChanged: time,
   parent: v.optional(id),
   consistency: v.picklist(['frozen', 'unattached', 'crash']),
   reason: v.optional(v.pipe(v.string(), v.maxLength(1000))),

@@ -18,7 +18,7 @@ export interface RealServer extends AsyncDisposable {
 export function programsMissing(...names: readonly string[]): string | false {
   const missing = names.filter((name) => spawnSync(name, ['--version']).error !== undefined);
   if (missing.length === 0) return false;
-  const reason = `needs ${missing.join(', ')}: apt-get install qemu-utils nbdkit openssl`;
+  const reason = `needs ${missing.join(', ')}: apt-get install qemu-utils qemu-system-common nbdkit openssl`;
   if (process.env['CI']) throw new Error(reason);
   return reason;
 }
@@ -56,6 +56,18 @@ async function start(
   args: (pidFile: string) => readonly string[],
   { socket, scheme = 'nbd', parameters = '', listen }: Place & { readonly listen: readonly string[] },
 ): Promise<RealServer> {
+  const server = await startListening(program, args);
+  const url =
+    socket === undefined ? `${scheme}://127.0.0.1:${listen[3]}/disk` : `${scheme}+unix:///disk?socket=${socket}`;
+  const query = parameters === '' ? '' : `${socket === undefined ? '?' : '&'}${parameters}`;
+  return { url: url + query, ...server };
+}
+
+/** Starts a program that writes the pid file which it is told once it listens. */
+export async function startListening(
+  program: string,
+  args: (pidFile: string) => readonly string[],
+): Promise<Omit<RealServer, 'url'>> {
   const folder = await temporaryFolder('nbd-server');
   const pidFile = join(folder.path, 'pid');
   const child = spawn(program, args(pidFile), { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -74,11 +86,7 @@ async function start(
     await folder[Symbol.asyncDispose]();
     throw error;
   }
-  const url =
-    socket === undefined ? `${scheme}://127.0.0.1:${listen[3]}/disk` : `${scheme}+unix:///disk?socket=${socket}`;
-  const query = parameters === '' ? '' : `${socket === undefined ? '?' : '&'}${parameters}`;
   return {
-    url: url + query,
     kill,
     [Symbol.asyncDispose]: async () => {
       await kill();
@@ -87,7 +95,7 @@ async function start(
   };
 }
 
-/** Both programs write it when they listen. */
+/** All programs here write it when they listen. */
 async function written(pidFile: string, child: ChildProcess, said: () => string): Promise<void> {
   for (let tries = 0; tries < 1000; tries++) {
     if (child.exitCode !== null || child.signalCode !== null) break;

@@ -9,7 +9,7 @@ import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
 
-export type PeerName = 'kopia' | 'kopia-clock' | 'restic' | 'versitygw' | 'minio';
+export type PeerName = 'kopia' | 'kopia-clock' | 'restic' | 'versitygw' | 'minio' | 'qemu-storage-daemon';
 
 /** The path of a peer program: `$DRAY_KOPIA` (or `$DRAY_KOPIA_CLOCK`, …), the cache that build.sh fills, then `PATH`. */
 export async function findPeer(name: PeerName): Promise<string | undefined> {

@@ -16,6 +16,7 @@ import { cloneVolume, createVolume } from '../../src/pool/create-volume.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { deleteVolume } from '../../src/pool/delete-volume.ts';
 import { holdSnapshot } from '../../src/pool/hold-image.ts';
+import { imageChangeTime } from '../../src/pool/image-changed.ts';
 import { imageFigures, poolFigures } from '../../src/pool/inspect-pool.ts';
 import type { Pool, PoolSnapshot } from '../../src/pool/pool.ts';
 import { resizeVolume } from '../../src/pool/resize-volume.ts';
@@ -186,6 +187,10 @@ for (const kind of ['xfs', 'btrfs'] as const) {
       const { extents } = await imageFigures(image, { signal });
       assert.ok(fragments > 1000 && extents <= 4, `${fragments} extents became ${extents}`);
       assert.ok(content.equals(await readFile(image)));
+      // Their blocks are others now, and by no hand but the pool's.
+      for (const { image: kept, record } of pool.snapshots('data')) {
+        assert.equal(imageChangeTime(kept), record.imageChanged);
+      }
       const now = await snapshot(pool, 'data', 'now');
       const { comparePoolSnapshots } = await import('../../src/changes/pool-changes.ts');
       assert.deepEqual((await comparePoolSnapshots(pool, { base, target: now }, { signal })).extents, [
@@ -217,6 +222,24 @@ describe('pool with mounted volumes', { skip: fileSystemsMissing('xfs', 'ext4') 
       await detachVolume(pool, 'data', { signal });
     });
   }
+
+  test('a device that nothing mounts is flushed: its snapshot has what a program wrote to it and did not sync', async () => {
+    await using mounted = await mountedFileSystem('xfs', 512 * mib);
+    const pool = await createPool(mounted.path, parts, { signal });
+    await createVolume(pool, { ...small, name: 'raw' });
+    const { device } = await attachVolume(pool, 'raw', { readOnly: false, signal });
+    // It stays open: the kernel writes out what a device's last user leaves.
+    const file = await open(device.path, 'r+');
+    try {
+      await file.write(Buffer.alloc(4096, 7), 0, 4096, 5 * mib);
+      const { record, image } = await snapshot(pool, 'raw', 'busy');
+      assert.equal(record.consistency, 'crash');
+      assert.equal(await byteAt(image, 5 * mib), 7);
+    } finally {
+      await file.close();
+      await detachVolume(pool, 'raw', { signal });
+    }
+  });
 });
 
 describe('pool whose container was killed with the guard of its freeze', { skip: fileSystemsMissing('xfs') }, () => {

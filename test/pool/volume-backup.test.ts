@@ -8,12 +8,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { createPool } from '../../src/pool/create-pool.ts';
 import { createVolume } from '../../src/pool/create-volume.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
+import { deleteVolume } from '../../src/pool/delete-volume.ts';
 import { holdSnapshot } from '../../src/pool/hold-image.ts';
 import { Pool } from '../../src/pool/pool.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { seededRng, systemRng } from '../../src/std/rng.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { SnapshotTaking } from '../../src/transfer/take-pool-snapshot.ts';
+import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing, mountedFileSystem, type MountedFileSystem } from '../support/file-system.ts';
 import { drayJson, runDray, startDray, type DrayPlace } from '../support/run-dray.ts';
 import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
@@ -118,6 +120,9 @@ describe('backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     assert.equal(again.rung, 'scan');
     assert.match(again.passedOver[0]?.reason ?? '', /removed/);
     assert.equal(again.newBytes, 0);
+    await deleteVolume(pool, 'lost', { withSnapshots: true, force: true, signal });
+    await newVolume('lost', 8 * mib);
+    assert.match((await backup('lost')).passedOver[0]?.reason ?? '', /another volume that was named lost/);
   });
 
   test("a user's snapshot is stored as it was, stays, and becomes the base", async () => {
@@ -158,6 +163,28 @@ describe('backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     const resized = await backup('moved');
     assert.equal(resized.rung, 'extents');
     await isBytes(resized.snapshot, await readFile(image));
+  });
+
+  test('a base that somebody wrote to is not believed, though the volume was reverted to it', async () => {
+    const image = await newVolume('forged', 8 * mib);
+    const { poolSnapshot } = await backup('forged');
+    const [base] = pool.snapshots('forged');
+    assert.ok(base !== undefined);
+    const times = join(folder.path, 'times');
+    run('touch', '-r', base.image, times);
+    await write(base.image, 5 * mib, rng.bytes(4096));
+    // As copying tools do, which set the times that they have read.
+    run('touch', '-r', times, base.image);
+    await drayJson(place, ['volume', 'revert', poolSnapshot, '--force', '--pool', mounted.path]);
+    const strict = await refused('backup', 'forged', '--strict');
+    assert.equal(strict.exitCode, 6, strict.stderr);
+    assert.match(strict.stderr, new RegExp(`the image of ${poolSnapshot} was changed by other hands`));
+    const next = await backup('forged');
+    assert.equal(next.rung, 'scan');
+    assert.match(next.passedOver[0]?.reason ?? '', /changed by other hands/);
+    assert.equal(next.audit, undefined, 'nobody has caught anything');
+    await isBytes(next.snapshot, await readFile(image));
+    assert.equal((await backup('forged', '--strict')).rung, 'extents', 'from the next base on');
   });
 
   test('a killed run is completed first, from where it was, and leaves nothing', async () => {
