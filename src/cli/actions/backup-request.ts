@@ -1,9 +1,7 @@
 /** What every backup is asked for in the same way, whatever its source. */
-import { isReservedTag } from '../../repository/tree/volume-tags.ts';
 import type { BackupRequest } from '../../transfer/backup-request.ts';
 import type { BackupOptions } from '../backup.ts';
 import type { CliContext } from '../shell/cli-context.ts';
-import { CliError } from '../shell/cli-error.ts';
 import type { Progress } from '../shell/progress.ts';
 import { type OpenRepository, workersOf } from './open-repository.ts';
 
@@ -39,11 +37,4 @@ export function backupRequest(
     onWarning: (text) => log.warn(text),
     signal,
   };
-}
-
-/** @throws {CliError} `usage` */
-export function refuseReservedTags({ tags }: Pick<BackupOptions, 'tags'>): void {
-  const reserved = Object.keys(tags).find(isReservedTag);
-  if (reserved === undefined) return;
-  throw new CliError('usage', `tags that begin with "dray:" are the program's own: ${reserved}`);
 }
