@@ -52,8 +52,23 @@ function unescapeOctal(text: string): string {
   return text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }
 
-/** All uses of the file or device at `path`, empty for one that does not exist. Reading needs no privilege. */
+/**
+ * All uses of the file or device at `path`, empty for one that does not exist. Reading needs no privilege. To see a claim one
+ * claims the device oneself for a moment, in which others are refused: not for what is to be left alone.
+ */
 export async function usesOf(
+  path: string,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<readonly DeviceUse[]> {
+  const uses = await visibleUsesOf(path, { signal });
+  if (uses.length > 0) return uses;
+  const target = await realpath(path).catch(() => undefined);
+  if (target === undefined || !(await stat(target)).isBlockDevice()) return [];
+  return (await isClaimed(target)) ? [claimedUse] : [];
+}
+
+/** As `usesOf`, without claims: nobody notices that one looks. */
+export async function visibleUsesOf(
   path: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<readonly DeviceUse[]> {
@@ -66,9 +81,7 @@ export async function usesOf(
     const swap = world.swaps.includes(target) ? [swapUse(target)] : [];
     return [...swap, ...(await usesOfBackingFile(target, world))];
   }
-  const uses = await usesOfDevice(await deviceName(stats.rdev), world, 0);
-  if (uses.length > 0) return uses;
-  return (await isClaimed(target)) ? [claimedUse] : [];
+  return await usesOfDevice(await deviceName(stats.rdev), world, 0);
 }
 
 export interface ReachableMount extends Mount {

@@ -9,7 +9,7 @@ import { flushDevice, loopsOf, type LoopDevice } from '../kernel/loop-device.ts'
 import { FreezeError, FreezeGuard } from '../kernel/freeze-guard.ts';
 import { syncFileSystem } from '../kernel/folder-calls.ts';
 import { cloneFile } from '../kernel/reflink.ts';
-import { mountsOfDevice, usesOf } from '../kernel/mounts.ts';
+import { mountsOfDevice, visibleUsesOf } from '../kernel/mounts.ts';
 import { markFrozen } from './frozen-mark.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
 import type { Consistency } from './pool-records.ts';
@@ -47,8 +47,9 @@ export async function stillnessOf(volume: PoolVolume, { signal }: SignalOption):
   return still(volume, device, { consistency: 'frozen', reason: undefined, mountPoint: mount.reachablePath });
 }
 
+/** The device may be in use by a program of which nothing is seen: it must not be refused anything because we look. */
 async function unmounted(volume: PoolVolume, device: LoopDevice, signal: AbortSignal): Promise<Stillness> {
-  const [use] = (await usesOf(device.path, { signal })).filter(({ kind }) => kind !== 'loop');
+  const [use] = (await visibleUsesOf(device.path, { signal })).filter(({ kind }) => kind !== 'loop');
   const reason =
     use === undefined
       ? `${device.path} holds no mounted file system that could be frozen`

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { attachVolume, detachVolume } from '../../src/pool/attach.ts';
 import { findFaults } from '../../src/pool/find-faults.ts';
 import { cloneStill, stillnessOf } from '../../src/pool/hold-still.ts';
 import type { Pool } from '../../src/pool/pool.ts';
@@ -95,6 +97,22 @@ describe('a freeze', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
     await nothingHalf(pool);
     const [one, two] = await takeSnapshots(pool, ['one@g', 'two@g']);
     assert.equal(one!.record.created, two!.record.created);
+  });
+
+  test('begins with looks that keep nobody out', async () => {
+    await using small = await smallPool();
+    const { pool } = small;
+    await makeVolume(pool, 'data');
+    const { device } = await attachVolume(pool, 'data', { readOnly: false, signal });
+    try {
+      // To claim the device, even for a moment, would refuse others a mount or a discard; so what claims it is not seen.
+      await using _claim = await open(device.path, constants.O_RDONLY | constants.O_EXCL);
+      const { consistency, reason } = await stillnessOf(pool.volume('data'), { signal });
+      assert.equal(consistency, 'crash');
+      assert.match(reason ?? '', /holds no mounted file system/);
+    } finally {
+      await detachVolume(pool, 'data', { signal });
+    }
   });
 
   test('of a file system that shows nothing of it leaves a snapshot that mounts without replay', async () => {
