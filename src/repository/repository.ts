@@ -17,6 +17,7 @@ import { IndexSet } from './index/index-set.ts';
 import { ManifestStore } from './manifest/manifest-store.ts';
 import type { ContentReader } from './object/content-access.ts';
 import { RepositoryError } from './repository-error.ts';
+import { repositoryId } from './repository-id.ts';
 import { RepositoryWriter } from './repository-writer.ts';
 
 export interface RepositoryParts {
@@ -98,7 +99,7 @@ export class Repository implements ContentReader, AsyncDisposable {
     const { clock } = parts;
     const store = lockingStore(parts.store, opened.retention);
     const codec = new ContentCodec(opened.format);
-    const directory = join(cacheDirectory, Buffer.from(opened.uniqueId).toString('hex').slice(0, 16));
+    const directory = join(cacheDirectory, repositoryId(opened).slice(0, 16));
     const cacheKey = opened.deriveKey('dray index cache', 32);
     const { format } = opened;
     const sinceMs = clock.nowMs();

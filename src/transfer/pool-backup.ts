@@ -18,6 +18,7 @@ import { readableSnapshots } from '../pool/readable.ts';
 import type { ManifestSet } from '../repository/manifest/manifest-set.ts';
 import { listSnapshots } from '../repository/manifest/snapshot.ts';
 import type { SnapshotSource } from '../repository/manifest/snapshot-source.ts';
+import { repositoryId } from '../repository/repository-id.ts';
 import type { Identity, Repository } from '../repository/repository.ts';
 import { decodeVolumeTags } from '../repository/tree/volume-tags.ts';
 import type { Clock } from '../std/clock.ts';
@@ -62,11 +63,6 @@ export async function backupVolume(parts: PoolBackupParts, request: PoolBackupRe
   return await taking.whileStored(async () => await run.store(completed === undefined ? set : undefined, completed));
 }
 
-/** What a repository is known by in the needs of a pool. */
-export function repositoryId({ opened }: Repository): string {
-  return Buffer.from(opened.uniqueId).toString('hex');
-}
-
 class PoolBackup {
   readonly #parts: PoolBackupParts;
   readonly #request: PoolBackupRequest;
@@ -84,7 +80,7 @@ class PoolBackup {
   async interrupted(set: ManifestSet): Promise<PoolSnapshot | undefined> {
     const { repository, pool } = this.#parts;
     const { signal } = this.#request;
-    const id = repositoryId(repository);
+    const id = repositoryId(repository.opened);
     const mine = readableSnapshots(pool, this.#volume)
       .filter(({ record }) => record.madeBy === 'backup' && record.id !== this.#taken.snapshot.record.id)
       .filter(({ record }) => record.needs.some((need) => need.repository === id));
@@ -142,7 +138,7 @@ class PoolBackup {
   async #release(keep: PoolSnapshot): Promise<string[]> {
     const { pool, repository } = this.#parts;
     const { signal } = this.#request;
-    const which = { repository: repositoryId(repository), volumes: [this.#volume], keep, signal };
+    const which = { repository: repositoryId(repository.opened), volumes: [this.#volume], keep, signal };
     const released = await releaseNeeds(pool, which);
     return released.filter(({ removed }) => removed).map(({ snapshot }) => snapshotName(snapshot));
   }

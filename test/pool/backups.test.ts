@@ -7,8 +7,9 @@ import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { systemRng } from '../../src/std/rng.ts';
-import { createEngine } from '../support/engine.ts';
+import { createEngine, type Engine } from '../support/engine.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
+import type { PoolBackupResult } from '../../src/transfer/pool-backup.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { backUp } from './back-up.ts';
 import { makeVolume, signal, smallPool, writeAt } from './small-pool.ts';
@@ -25,15 +26,30 @@ function removalBy(pool: Pool, name: string, how: 'plain' | 'forced'): string | 
   return spawnSync(process.execPath, args, { input: '\n', encoding: 'utf8' }).stdout.trim().split('\n').at(-1);
 }
 
+interface BackedUp extends AsyncDisposable {
+  readonly engine: Engine;
+  readonly pool: Pool;
+  readonly image: string;
+  readonly first: PoolBackupResult;
+}
+
+/** A volume `data` of 32 MiB, three quarters of it random bytes, which a repository has. */
+async function backedUpOnce(): Promise<BackedUp> {
+  await using stack = new AsyncDisposableStack();
+  const { pool } = stack.use(await smallPool());
+  const folder = stack.use(await temporaryFolder('backups'));
+  const engine = await createEngine(folder.path);
+  const image = await makeVolume(pool, 'data', { sizeBytes: 32 * mib });
+  await writeAt(image, 0, systemRng.bytes(24 * mib));
+  const first = await backUp(engine, pool, () => undefined);
+  const made = stack.move();
+  return { engine, pool, image, first, [Symbol.asyncDispose]: async () => await made.disposeAsync() };
+}
+
 describe('a backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
   test('keeps what it reads, against force too, and what it builds on, until its own is stored', async () => {
-    await using small = await smallPool();
-    await using folder = await temporaryFolder('backups');
-    const engine = await createEngine(folder.path);
-    const { pool } = small;
-    const image = await makeVolume(pool, 'data', { sizeBytes: 32 * mib });
-    await writeAt(image, 0, systemRng.bytes(24 * mib));
-    const first = await backUp(engine, pool, () => undefined);
+    await using begun = await backedUpOnce();
+    const { engine, pool, image, first } = begun;
     assert.deepEqual(needed(pool), [first.poolSnapshot.snapshot]);
     await writeAt(image, mib, systemRng.bytes(8 * mib));
     const seen: (readonly string[])[] = [];
@@ -56,13 +72,8 @@ describe('a backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
   });
 
   test('that is cut off leaves its base and its snapshot, and the next goes on from both', async () => {
-    await using small = await smallPool();
-    await using folder = await temporaryFolder('backups');
-    const engine = await createEngine(folder.path);
-    const { pool } = small;
-    const image = await makeVolume(pool, 'data', { sizeBytes: 32 * mib });
-    await writeAt(image, 0, systemRng.bytes(24 * mib));
-    const first = await backUp(engine, pool, () => undefined);
+    await using begun = await backedUpOnce();
+    const { engine, pool, image, first } = begun;
     await writeAt(image, mib, systemRng.bytes(8 * mib));
     const cut = new AbortController();
     await assert.rejects(

@@ -4,10 +4,8 @@ import { rm } from 'node:fs/promises';
 import { attachLoop, detachLoop } from '../../src/kernel/loop-device.ts';
 import { mountFileSystem, unmountFileSystem } from '../../src/kernel/mount.ts';
 import type { PoolSnapshot } from '../../src/pool/pool.ts';
-import { systemClock as clock } from '../../src/std/clock.ts';
-import { backupVolume, repositoryId, type PoolBackupResult } from '../../src/transfer/pool-backup.ts';
-import { SnapshotTaking } from '../../src/transfer/take-pool-snapshot.ts';
-import { restoreFile, withRepository } from '../support/engine.ts';
+import { backUpVolume } from '../support/back-up-volume.ts';
+import { restoreFile } from '../support/engine.ts';
 import { FileWriter, readFiles, type KnownFiles } from './file-writer.ts';
 import { readImage } from './images.ts';
 import { run, signal, volumeName, type TortureWorld } from './torture-world.ts';
@@ -23,7 +21,8 @@ export async function checkBackup(
   { snapshot, image, spare }: { readonly snapshot: PoolSnapshot; readonly image: Buffer; readonly spare: Buffer },
 ): Promise<BackupChecked> {
   const { writer, folder, torture } = world;
-  const result = await store(world, snapshot);
+  const { engine, pool } = world;
+  const result = await backUpVolume(engine, pool, { volume: volumeName, snapshot: snapshot.snapshot, signal });
   if (result.audit !== undefined && result.audit.missed.length > 0) {
     throw new Error(
       `the audit of ${snapshot.snapshot} found changes that were not reported: ${result.audit.missed.join(', ')}`,
@@ -43,36 +42,6 @@ export async function checkBackup(
   }
   await rm(restored);
   return { byExtents: result.changes.rung === 'extents', checkedFileSystem: isFiles };
-}
-
-async function store({ engine, pool }: TortureWorld, { snapshot: name }: PoolSnapshot): Promise<PoolBackupResult> {
-  return await withRepository(engine, async (repository) => {
-    const identity = { userName: 'tester', host: 'here' };
-    await using taking = new SnapshotTaking(pool, {
-      volume: volumeName,
-      snapshot: name,
-      repository: repositoryId(repository),
-      url: engine.path,
-      freezeBoundMs: 10_000,
-      onWarning: () => undefined,
-      signal,
-    });
-    return await backupVolume(
-      { repository, pool, clock, identity, taking },
-      {
-        parent: 'auto',
-        trustChanges: false,
-        strict: false,
-        tags: {},
-        layout: 'tree-1',
-        store: { kind: 'directory', path: engine.path },
-        parallel: 1,
-        onProgress: () => undefined,
-        onWarning: () => undefined,
-        signal,
-      },
-    );
-  });
 }
 
 interface ImageToCheck {

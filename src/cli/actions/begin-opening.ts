@@ -15,6 +15,7 @@ import type { FormatBlob } from '../../repository/format/format-blob.ts';
 import type { KeyedFormat } from '../../repository/format/format-store.ts';
 import { deriveFormatKey } from '../../repository/format/key-derivation.ts';
 import { blobcfgId, getIfPresent, readFormat } from '../../repository/format/read-format.ts';
+import { repositoryId } from '../../repository/repository-id.ts';
 import { RepositoryError } from '../../repository/repository-error.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import type { CliContext } from '../shell/cli-context.ts';
@@ -62,7 +63,7 @@ export class RepositoryOpening implements AsyncDisposable {
   /** The repository's own id, hexadecimal, known before its key is. @throws as `take` */
   async repositoryId(): Promise<string> {
     const { blob } = await (this.#begun ??= this.#open());
-    return Buffer.from(blob.uniqueId).toString('hex');
+    return repositoryId(blob);
   }
 
   /** Once. @throws {CliError} as `CliContext.password`; {RepositoryError} as `readFormat`, `deriveFormatKey`; {BlobError} */

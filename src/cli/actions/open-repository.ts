@@ -9,6 +9,7 @@ import { createCounts, readCounts, type StoreCounts } from '../../blobs/count.ts
 import type { BlobStoreLocation } from '../../blobs/location.ts';
 import { lockOptions } from '../../repository/format/blobcfg.ts';
 import { openFormatBlob } from '../../repository/format/format-store.ts';
+import { repositoryId } from '../../repository/repository-id.ts';
 import { Repository } from '../../repository/repository.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import type { ExitCode } from '../shell/exit-code.ts';
@@ -46,7 +47,7 @@ export async function openRepository(
   const { clock, rng, signal } = context;
   const cacheDirectory = context.cacheDirectory();
   const { location, store: bare, ...keyed } = await opening.take();
-  const uniqueId = Buffer.from(keyed.blob.uniqueId).toString('hex');
+  const uniqueId = repositoryId(keyed.blob);
   const store = cached && location.kind === 's3' ? await cachedStore(context, bare, uniqueId) : bare;
   try {
     const opened = openFormatBlob(keyed, { clock });

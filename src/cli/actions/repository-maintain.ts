@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { maintain, type MaintenanceResult } from '../../maintenance/maintain.ts';
 import type { TaskReport } from '../../maintenance/task-runner.ts';
 import { setMaintenanceOwner } from '../../repository/manifest/maintenance-params.ts';
+import { repositoryId } from '../../repository/repository-id.ts';
 import { identityText } from '../../repository/repository.ts';
 import { formatGoTime } from '../../std/go-time.ts';
 import { CliError } from '../shell/cli-error.ts';
@@ -18,7 +19,7 @@ export const repositoryMaintain: RepositoryAction<RepositoryMaintainOptions> = a
   await using opened = await openRepository(context, opening);
   const { repository } = opened;
   if (options.owner !== undefined) return await changeOwner(context, opened, options.owner);
-  const name = Buffer.from(repository.opened.uniqueId).toString('hex').slice(0, 16);
+  const name = repositoryId(repository.opened).slice(0, 16);
   const folder = join(context.cacheDirectory(), `${name}-maintenance`);
   const progress = context.progress();
   const result = await maintain(

@@ -1,5 +1,6 @@
 import { maintenanceOwner } from '../../repository/manifest/maintenance-params.ts';
 import { listSnapshots } from '../../repository/manifest/snapshot.ts';
+import { repositoryId } from '../../repository/repository-id.ts';
 import type { Repository } from '../../repository/repository.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
@@ -29,7 +30,7 @@ export async function describeRepository(context: CliContext, repository: Reposi
   }
   const value = {
     repository: repository.store.description,
-    uniqueId: Buffer.from(uniqueId).toString('hex'),
+    uniqueId: repositoryId({ uniqueId }),
     formatVersion: format.version,
     indexVersion: format.indexVersion,
     hash: format.hash,
