@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileSystems } from '../pool/run-mkfs.ts';
-import { dray, type Run } from './program-fixtures.ts';
+import { dray, refusesEach, type Run } from './program-fixtures.ts';
 import type { CliParts } from './shell/cli-context.ts';
 import { exitCodes } from './shell/exit-code.ts';
 import { mkfsChoices } from './volume-create.ts';
@@ -121,13 +121,7 @@ test('command line of pools > wrong usage exits with 2, runs nothing, and says w
     'pool create /p --size 1G': /'--size' is only for '--image'/,
     'pool statsu': /Did you mean status\?/,
   };
-  for (const [line, message] of Object.entries(expected)) {
-    const ran = await dray(line);
-    assert.equal(ran.code, 2, line);
-    assert.equal(ran.command, undefined, line);
-    assert.match(ran.stderr, message);
-    assert.equal(ran.stdout, '', `${line}: stdout is for results`);
-  }
+  await refusesEach(expected);
 });
 
 test('command line of pools > the pool is what --pool or the environment names', async () => {

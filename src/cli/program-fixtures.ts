@@ -1,4 +1,5 @@
 /** The command line without what stands behind it, for tests. */
+import assert from 'node:assert/strict';
 import { systemClock } from '../std/clock.ts';
 import { seededRng } from '../std/rng.ts';
 import type { Action } from './command.ts';
@@ -104,4 +105,15 @@ function actionsBy(action: (name: string) => Action<unknown>): CliActions {
     storeCheck: action('store check'),
     tour: action('tour'),
   };
+}
+
+/** Each command line is wrong usage, told by such a message, and nothing runs. */
+export async function refusesEach(expected: Readonly<Record<string, RegExp>>): Promise<void> {
+  for (const [line, message] of Object.entries(expected)) {
+    const ran = await dray(line);
+    assert.equal(ran.code, 2, line);
+    assert.equal(ran.command, undefined, line);
+    assert.match(ran.stderr, message);
+    assert.equal(ran.stdout, '', `${line}: stdout is for results`);
+  }
 }

@@ -4,7 +4,7 @@ import { compressorNames } from '../repository/content/compression.ts';
 import { isEncryptionName } from '../repository/format/encryption.ts';
 import { hashNames } from '../repository/format/hashing.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
-import { dray, type Run } from './program-fixtures.ts';
+import { dray, refusesEach, type Run } from './program-fixtures.ts';
 import { compressionChoices, encryptionChoices, hashChoices } from './repository-create.ts';
 import type { CliParts } from './shell/cli-context.ts';
 import { Interrupted } from './shell/cli-error.ts';
@@ -154,13 +154,7 @@ test('command line > wrong usage exits with 2, runs nothing, and says what is wr
     'snapshot list -o xml': /Allowed choices are table, json, yaml, name/,
     repository: /Usage: dray repository/,
   };
-  for (const [line, message] of Object.entries(expected)) {
-    const ran = await dray(line);
-    assert.equal(ran.code, 2, line);
-    assert.equal(ran.command, undefined, line);
-    assert.match(ran.stderr, message);
-    assert.equal(ran.stdout, '', `${line}: stdout is for results`);
-  }
+  await refusesEach(expected);
 });
 
 test('command line > help and version are results', async () => {
