@@ -3,7 +3,7 @@
  * (device mapper, RAID, loop), its partitions, and a claim that only an exclusive open shows (a mount in another
  * mount namespace). The answer is a moment's; a device that must stay ours is held open with O_EXCL besides.
  */
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isErrno } from '../std/atomic-write.ts';
@@ -60,11 +60,10 @@ export async function usesOf(
   path: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<readonly DeviceUse[]> {
-  const uses = await visibleUsesOf(path, { signal });
-  if (uses.length > 0) return uses;
-  const target = await realpath(path).catch(() => undefined);
-  if (target === undefined || !(await stat(target)).isBlockDevice()) return [];
-  return (await isClaimed(target)) ? [claimedUse] : [];
+  const subject = await subjectAt(path, signal);
+  const uses = await visibleUses(subject, signal);
+  if (uses.length > 0 || subject?.stats.isBlockDevice() !== true) return uses;
+  return (await isClaimed(subject.target)) ? [claimedUse] : [];
 }
 
 /** As `usesOf`, without claims: nobody notices that one looks. */
@@ -72,10 +71,24 @@ export async function visibleUsesOf(
   path: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<readonly DeviceUse[]> {
+  return await visibleUses(await subjectAt(path, signal), signal);
+}
+
+interface Subject {
+  /** Without links. */
+  readonly target: string;
+  readonly stats: Stats;
+}
+
+async function subjectAt(path: string, signal: AbortSignal): Promise<Subject | undefined> {
   signal.throwIfAborted();
   const target = await realpath(path).catch(() => undefined);
-  if (target === undefined) return [];
-  const stats = await stat(target);
+  return target === undefined ? undefined : { target, stats: await stat(target) };
+}
+
+async function visibleUses(subject: Subject | undefined, signal: AbortSignal): Promise<readonly DeviceUse[]> {
+  if (subject === undefined) return [];
+  const { target, stats } = subject;
   const world = { mounts: await readMounts(), swaps: parseSwaps(await readText('/proc/swaps')), signal };
   if (!stats.isBlockDevice()) {
     const swap = world.swaps.includes(target) ? [swapUse(target)] : [];

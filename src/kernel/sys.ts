@@ -128,9 +128,12 @@ export async function fallocate(
  * @returns false when another descriptor has claimed it; a file system without locks counts as claimed by us
  */
 export function tryLock(fd: number): boolean {
-  const exclusiveNonBlocking = 2 | 4;
-  if (library().flock(fd, exclusiveNonBlocking) === 0) return true;
-  return errnoName(library().koffi.errno()) !== 'EAGAIN';
+  try {
+    return lockNow(fd, 'exclusive');
+  } catch (error) {
+    if (error instanceof KernelError) return true;
+    throw error;
+  }
 }
 
 /**
