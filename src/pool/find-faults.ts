@@ -4,6 +4,7 @@
  */
 import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { entriesOf } from './entries-of.ts';
 import { planGroup, unreadableGroups } from './mend-group.ts';
 import { PoolError } from './pool-error.ts';
 import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
@@ -56,11 +57,12 @@ export function faultsOfStaging(pool: Pool): Finding[] {
     const message = `${path} cannot be read${lost}; snapshots to put in place: ${places.length}`;
     return { kind: 'group', what: name, path, message, remedy: 'mend' };
   });
-  const others = listOf(staging).filter((name) => !isOfStaging(name));
+  const others = entriesOf(staging).filter((name) => !isOfStaging(name));
   return [...groups, ...others.flatMap((name) => foreign(pool, join(staging, name)))];
 }
 
-function faultsOfVolume(pool: Pool, name: string): Finding[] {
+/** Of what is in its folder; none when there is no such volume. */
+export function faultsOfVolume(pool: Pool, name: string): Finding[] {
   const { layout } = pool;
   const home = layout.volume(name);
   const folders = [layout.live(name), layout.snapshots(name)];
@@ -69,7 +71,7 @@ function faultsOfVolume(pool: Pool, name: string): Finding[] {
     ...strangersIn(pool, home, { folders: ['live', 'snapshots'] }),
     ...strangersIn(pool, layout.live(name), { files: [imageName], record: volumeRecordName }),
   ];
-  const snapshots = listOf(layout.snapshots(name)).flatMap((snapshot) => faultsOfSnapshot(pool, name, snapshot));
+  const snapshots = entriesOf(layout.snapshots(name)).flatMap((snapshot) => faultsOfSnapshot(pool, name, snapshot));
   return [...faultsOfLive(pool, name, [...others, ...snapshots]), ...others, ...snapshots];
 }
 
@@ -105,7 +107,7 @@ function faultsOfSnapshot(pool: Pool, volume: string, name: string): Finding[] {
 
 /** Whether a volume has any: what is foreign in its folder is none. */
 export function hasSnapshots(pool: Pool, volume: string): boolean {
-  return listOf(pool.layout.snapshots(volume)).some((name) => isSnapshot(pool, volume, name));
+  return entriesOf(pool.layout.snapshots(volume)).some((name) => isSnapshot(pool, volume, name));
 }
 
 /** Both files come and go with their folder, so one of which nothing is left cannot be told from what others made. */
@@ -136,7 +138,7 @@ interface Known {
 }
 
 function strangersIn(pool: Pool, folder: string, { folders = [], files = [], record }: Known): Finding[] {
-  return listOf(folder).flatMap((name): Finding[] => {
+  return entriesOf(folder).flatMap((name): Finding[] => {
     const path = join(folder, name);
     if (files.includes(name) || name === record || (folders.includes(name) && isFolder(path))) return [];
     const isTemporary = record !== undefined && name.startsWith(`${record}.tmp.`) && /\.[0-9a-f]{16}$/.test(name);
@@ -164,12 +166,4 @@ export function isFolder(path: string): boolean {
 
 function exists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-}
-
-function listOf(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }

@@ -1,7 +1,8 @@
 /** Records of images whose own are lost, from what is left: all that is not known for certain is said anew. */
-import { readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomHex } from '../std/rng.ts';
+import { entriesOf } from './entries-of.ts';
 import { imageChangeTime } from './image-changed.ts';
 import { snapshotRecordName, volumeRecordName } from './pool-layout.ts';
 import {
@@ -37,7 +38,7 @@ export function guessSnapshot(pool: Pool, volume: string, name: string): Snapsho
 }
 
 function sectorOfSnapshots(pool: Pool, volume: string): SectorBytes | undefined {
-  for (const name of safeList(pool.layout.snapshots(volume))) {
+  for (const name of entriesOf(pool.layout.snapshots(volume))) {
     const record = recordOrNothing(join(pool.layout.snapshot(volume, name), snapshotRecordName), snapshotRecordSchema);
     if (record !== undefined) return record.sectorBytes;
   }
@@ -54,12 +55,4 @@ function recordOrNothing<T>(path: string, schema: Parameters<typeof readRecord<T
 
 function timeOf(path: string): string {
   return statSync(path).mtime.toISOString();
-}
-
-function safeList(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }

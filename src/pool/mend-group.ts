@@ -4,14 +4,15 @@
  * name that its members in place have, or else under the time. Of any other nothing more is put in place: nobody was told
  * that it exists, and its folders in `staging` go with all that was left.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { renameNew } from '../kernel/sys.ts';
 import { hasCode } from '../std/dray-error.ts';
+import { entriesOf } from './entries-of.ts';
 import { groupPrefix, isGroup, readMembers } from './group-intent.ts';
 import { imageName, snapshotRecordName, volumeRecordName, type PoolLayout } from './pool-layout.ts';
-import { isPoolName } from './pool-names.ts';
+import { isPoolName, timeName } from './pool-names.ts';
 import { readRecord, snapshotRecordSchema, volumeRecordSchema, type SnapshotRecord } from './pool-records.ts';
 import { newPrefix } from './staging.ts';
 import { syncMoved } from './sync-moved.ts';
@@ -54,7 +55,7 @@ export function planGroup(layout: PoolLayout, name: string): GroupPlan {
   if (missing.length > 0) return { missing, places: [] };
   const members = staged.flatMap(({ from, volume }) => (volume === undefined ? [] : [{ from, volume }]));
   const snapshot = freeName(layout, {
-    wanted: placed[0]?.snapshot ?? timeName(first.record),
+    wanted: placed[0]?.snapshot ?? timeName(first.record.created),
     volumes: members.map(({ volume }) => volume),
   });
   return { missing, places: members.map(({ from, volume }) => ({ from, to: layout.snapshot(volume, snapshot) })) };
@@ -104,11 +105,6 @@ function volumesById(layout: PoolLayout): ReadonlyMap<string, string> {
   );
 }
 
-/** Such as `20310402T171500Z`, as snapshots without a name are called. */
-function timeName({ created }: SnapshotRecord): string {
-  return created.replaceAll(/[-:]|\.\d+/g, '');
-}
-
 function freeName(
   layout: PoolLayout,
   { wanted, volumes }: { readonly wanted: string; readonly volumes: readonly string[] },
@@ -129,13 +125,5 @@ function unlessDamaged<T>(read: () => T | undefined): T | undefined {
   } catch (error) {
     if (hasCode(error, 'pool-damaged')) return undefined;
     throw error;
-  }
-}
-
-function entriesOf(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
   }
 }

@@ -1,5 +1,6 @@
 import { hasCode } from '../std/dray-error.ts';
 import { createSnapshots, type CreatedSnapshots, type CreateSnapshotsOptions } from './create-snapshots.ts';
+import { timeName } from './pool-names.ts';
 import type { Pool } from './pool.ts';
 
 /** Of one second. */
@@ -20,7 +21,7 @@ export async function createNamedByTime(
   pool: Pool,
   { volumes, prefix, ...options }: NamedByTimeOptions,
 ): Promise<CreatedSnapshots> {
-  const time = new Date(pool.clock.nowMs()).toISOString().replaceAll(/[-:]|\.\d+/g, '');
+  const time = timeName(new Date(pool.clock.nowMs()).toISOString());
   for (let number = 1; ; number += 1) {
     const snapshot = `${prefix}${time}${number === 1 ? '' : `-${number}`}`;
     try {

@@ -32,3 +32,8 @@ export function parseSnapshotName(text: string): SnapshotName {
 export function snapshotName({ volume, snapshot }: SnapshotName): string {
   return `${volume}@${snapshot}`;
 }
+
+/** What has no other name is called by its time, such as `20310402T171500Z`; given in ISO 8601 and UTC. */
+export function timeName(time: string): string {
+  return time.replaceAll(/[-:]|\.\d+/g, '');
+}
