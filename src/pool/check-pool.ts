@@ -34,6 +34,8 @@ export interface CheckOptions {
   readonly signal: AbortSignal;
 }
 
+const staysAsItIs: readonly Finding['remedy'][] = ['none', 'stuck', 'newer'];
+
 /** @throws {PoolError} `pool-busy`, `pool-io` */
 export async function checkPool(pool: Pool, options: CheckOptions): Promise<CheckResult> {
   const { dryRun, removeDamaged, removeUnfinished, signal } = options;
@@ -53,7 +55,7 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
       let mended = inTheWay.length;
       for (const finding of findings) {
         const { remedy } = finding;
-        if (remedy === 'none' || remedy === 'stuck' || (remedy === 'damaged' && !removeDamaged)) continue;
+        if (staysAsItIs.includes(remedy) || (remedy === 'damaged' && !removeDamaged)) continue;
         await mend(pool, finding, { signal });
         mended += 1;
       }

@@ -147,7 +147,7 @@ async function publish(
     const list = members.map(({ staged, volume, snapshot }) => ({ staged: basename(staged.path), volume, snapshot }));
     const intent = await decideGroup(pool.layout, { id, members: list, rng: pool.rng, signal });
     for (const { staged } of members) staged.leave();
-    await completeGroup(pool.layout, intent);
+    await completeGroup(pool.layout, intent, { mend: false });
   }
   for (const [position, { stillness }] of members.entries()) {
     await setParent(pool, stillness.volume, { parent: records[position]!.id, signal });

@@ -1,4 +1,6 @@
 /** Snapshots on their way out, in any order: each is an image of its own, whose shared blocks live on in the others. */
+import { hasCode } from '../std/dray-error.ts';
+import { refuseForeign, strangersInSnapshot } from './find-faults.ts';
 import { claimImage } from './hold-image.ts';
 import { PoolError } from './pool-error.ts';
 import { snapshotName, type SnapshotName } from './pool-names.ts';
@@ -12,7 +14,7 @@ interface SignalOption {
 
 /**
  * Gone for everybody, durably, when this resolves; with `dryRun` all is looked at and nothing goes.
- * @throws {PoolError} `pool-needed` unless forced; `pool-in-use`, `pool-snapshot-missing`
+ * @throws {PoolError} `pool-needed` unless forced; `pool-in-use`, `pool-foreign-file`, `pool-snapshot-missing`
  */
 export async function deleteSnapshot(
   pool: Pool,
@@ -27,7 +29,7 @@ export async function deleteSnapshot(
         throw new PoolError('pool-needed', `${volume}@${name} is needed by: ${describeNeed(need)}`);
       }
       if (!dryRun) return { snapshot, gone: await outOfSight(pool, snapshot, { signal }) };
-      using _claim = await claimImage(pool, { image: snapshot.image, what: `${volume}@${name}` }, { signal });
+      using _claim = await claimSnapshot(pool, snapshot, { signal });
       return { snapshot, gone: undefined };
     },
     { signal },
@@ -39,18 +41,29 @@ export async function deleteSnapshot(
 
 /** Under the pool's lock. @returns the folder in `staging` that is left to be removed */
 export async function outOfSight(pool: Pool, snapshot: PoolSnapshot, { signal }: SignalOption): Promise<string> {
-  const what = snapshotName(snapshot);
-  using _claim = await claimImage(pool, { image: snapshot.image, what }, { signal });
+  using _claim = await claimSnapshot(pool, snapshot, { signal });
   return await takeOut(pool, pool.layout.snapshot(snapshot.volume, snapshot.snapshot));
 }
 
-/** Under the pool's lock; removes a base whatever needs it. @returns false when somebody uses it */
+/** Whether a snapshot has to stay for now, whatever needs it: somebody uses it, or it holds what the pool did not make. */
+export function isHeldBack(error: unknown): boolean {
+  return hasCode(error, 'pool-in-use') || hasCode(error, 'pool-foreign-file');
+}
+
+/** @throws {PoolError} such as `isHeldBack` tells */
+export async function claimSnapshot(pool: Pool, snapshot: PoolSnapshot, { signal }: SignalOption): Promise<Disposable> {
+  const what = snapshotName(snapshot);
+  refuseForeign(what, strangersInSnapshot(pool, snapshot));
+  return await claimImage(pool, { image: snapshot.image, what }, { signal });
+}
+
+/** Under the pool's lock; removes a base whatever needs it. @returns false when it is held back */
 export async function dropBase(pool: Pool, base: PoolSnapshot, { signal }: SignalOption): Promise<boolean> {
   try {
     await removeTree(await outOfSight(pool, base, { signal }));
     return true;
   } catch (error) {
-    if (error instanceof PoolError && error.code === 'pool-in-use') return false;
+    if (isHeldBack(error)) return false;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 /** Volumes on their way out. Snapshots go with their volume only when that is said, and not those that are needed. */
 import { existsSync } from 'node:fs';
 import { hasCode } from '../std/dray-error.ts';
+import { faultsOfVolume, refuseForeign } from './find-faults.ts';
 import { claimImage } from './hold-image.ts';
 import { PoolError } from './pool-error.ts';
 import { isPoolName, snapshotName } from './pool-names.ts';
@@ -21,7 +22,7 @@ export interface DeleteVolumeOptions {
 
 /**
  * Gone, durably, when resolved. Without `force` nothing goes of which nobody can tell what needs it.
- * @throws {PoolError} `pool-in-use`, `pool-has-snapshots`, `pool-needed`, `pool-damaged`
+ * @throws {PoolError} `pool-in-use`, `pool-has-snapshots`, `pool-needed`, `pool-foreign-file`, `pool-damaged`
  */
 export async function deleteVolume(pool: Pool, name: string, options: DeleteVolumeOptions): Promise<void> {
   const { dryRun = false, signal } = options;
@@ -32,6 +33,7 @@ export async function deleteVolume(pool: Pool, name: string, options: DeleteVolu
       using claims = new DisposableStack();
       if (image !== undefined) claims.use(await claimImage(pool, { image, what: `volume ${name}` }, { signal }));
       refuseWithSnapshots(name, snapshots, options);
+      refuseForeign(`volume ${name}`, faultsOfVolume(pool, name));
       for (const { record, image: its, ...named } of snapshots) {
         const what = snapshotName(named);
         const [need] = record?.needs ?? [];

@@ -4,11 +4,13 @@
  */
 import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { hasCode } from '../std/dray-error.ts';
+import { toError } from '../std/to-error.ts';
 import { entriesOf } from './entries-of.ts';
-import { planGroup, unreadableGroups } from './mend-group.ts';
+import { faultyGroups, planGroup } from './mend-group.ts';
 import { PoolError } from './pool-error.ts';
 import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
-import { isPoolName } from './pool-names.ts';
+import { isPoolName, type SnapshotName } from './pool-names.ts';
 import { readRecord, snapshotRecordSchema, volumeRecordSchema } from './pool-records.ts';
 import type { Pool } from './pool.ts';
 import { isOfStaging } from './recover-staging.ts';
@@ -33,12 +35,12 @@ export interface Finding {
   readonly message: string;
   /**
    * `mend`: by making it again. `remove`: a file that nothing needs. `damaged`: data is lost. `stuck`: as well, but what is
-   * left of it holds something foreign. `none`: it stays as it is.
+   * left of it holds something foreign. `newer`: a newer dray wrote it, and can read it. `none`: it stays as it is.
    */
-  readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'none';
+  readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'newer' | 'none';
 }
 
-/** @throws {PoolError} `pool-version`, `pool-io` */
+/** @throws {PoolError} `pool-io` */
 export function findFaults(pool: Pool): Finding[] {
   const volumes = readdirSync(pool.layout.volumes).flatMap((name) => faultsOfVolume(pool, name));
   return [...faultsOfStaging(pool), ...volumes];
@@ -50,15 +52,19 @@ export function faultsOfStaging(pool: Pool): Finding[] {
   if (!exists(staging)) {
     return [{ kind: 'staging', what: 'staging', path: staging, message: `${staging} is gone`, remedy: 'mend' }];
   }
-  const groups = unreadableGroups(pool.layout).map((name): Finding => {
-    const { missing, places } = planGroup(pool.layout, name);
+  const groups = faultyGroups(pool.layout).map(({ name, gone }): Finding => {
     const path = join(staging, name);
-    const lost = missing.length === 0 ? '' : `, nor what it says of ${missing.join(', ')}: the group is not whole`;
-    const message = `${path} cannot be read${lost}; snapshots to put in place: ${places.length}`;
-    return { kind: 'group', what: name, path, message, remedy: 'mend' };
+    const message = gone === undefined ? unreadable(pool, name) : `its snapshots of ${gone.join(', ')} have no volume`;
+    return { kind: 'group', what: name, path, message: `${path}: ${message}`, remedy: 'mend' };
   });
   const others = entriesOf(staging).filter((name) => !isOfStaging(name));
   return [...groups, ...others.flatMap((name) => foreign(pool, join(staging, name)))];
+}
+
+function unreadable({ layout }: Pool, group: string): string {
+  const { missing, places } = planGroup(layout, group);
+  const lost = missing.length === 0 ? '' : `, nor what it says of ${missing.join(', ')}: the group is not whole`;
+  return `cannot be read${lost}; snapshots to put in place: ${places.length}`;
 }
 
 /** Of what is in its folder; none when there is no such volume. */
@@ -67,10 +73,7 @@ export function faultsOfVolume(pool: Pool, name: string): Finding[] {
   const home = layout.volume(name);
   const folders = [layout.live(name), layout.snapshots(name)];
   if (!isPoolName(name) || !isFolder(home) || !folders.some(isFolder)) return foreign(pool, home);
-  const others = [
-    ...strangersIn(pool, home, { folders: ['live', 'snapshots'] }),
-    ...strangersIn(pool, layout.live(name), { files: [imageName], record: volumeRecordName }),
-  ];
+  const others = [...strangersIn(pool, home, { folders: ['live', 'snapshots'] }), ...strangersInLive(pool, name)];
   const snapshots = entriesOf(layout.snapshots(name)).flatMap((snapshot) => faultsOfSnapshot(pool, name, snapshot));
   return [...faultsOfLive(pool, name, [...others, ...snapshots]), ...others, ...snapshots];
 }
@@ -86,7 +89,7 @@ function faultsOfLive(pool: Pool, name: string, others: readonly Finding[]): Fin
     return [{ kind: 'volume-image', what: name, path: layout.live(name), message, ...damaged(goes, others) }];
   }
   const fault = recordFault(path, volumeRecordSchema);
-  return fault === undefined ? [] : [{ kind: 'volume-record', what: name, path, message: fault, remedy: 'mend' }];
+  return fault === undefined ? [] : [{ kind: 'volume-record', what: name, path, ...fault }];
 }
 
 function faultsOfSnapshot(pool: Pool, volume: string, name: string): Finding[] {
@@ -94,7 +97,7 @@ function faultsOfSnapshot(pool: Pool, volume: string, name: string): Finding[] {
   const folder = layout.snapshot(volume, name);
   const what = `${volume}@${name}`;
   if (!isSnapshot(pool, volume, name)) return foreign(pool, folder);
-  const others = strangersIn(pool, folder, { files: [imageName], record: snapshotRecordName });
+  const others = strangersInSnapshot(pool, { volume, snapshot: name });
   if (!isFile(layout.snapshotImage(volume, name))) {
     const message = `the image of ${what} is gone`;
     return [{ kind: 'snapshot-image', what, path: folder, message, ...damaged(folder, others) }, ...others];
@@ -102,7 +105,23 @@ function faultsOfSnapshot(pool: Pool, volume: string, name: string): Finding[] {
   const path = join(folder, snapshotRecordName);
   const fault = recordFault(path, snapshotRecordSchema);
   if (fault === undefined) return others;
-  return [{ kind: 'snapshot-record', what, path, message: fault, remedy: 'mend' }, ...others];
+  return [{ kind: 'snapshot-record', what, path, ...fault }, ...others];
+}
+
+/** What goes, or is replaced, takes nothing along that the pool did not make. @throws {PoolError} `pool-foreign-file` */
+export function refuseForeign(what: string, inside: readonly Finding[]): void {
+  const [first, ...others] = inside.filter(({ kind }) => kind === 'foreign');
+  if (first === undefined) return;
+  const more = others.length === 0 ? '' : `, nor are ${others.length} more`;
+  throw new PoolError('pool-foreign-file', `${what} holds what would be lost with it: ${first.message}${more}`);
+}
+
+export function strangersInLive(pool: Pool, volume: string): Finding[] {
+  return strangersIn(pool, pool.layout.live(volume), { files: [imageName], record: volumeRecordName });
+}
+
+export function strangersInSnapshot(pool: Pool, { volume, snapshot }: SnapshotName): Finding[] {
+  return strangersIn(pool, pool.layout.snapshot(volume, snapshot), { files: [imageName], record: snapshotRecordName });
 }
 
 /** Whether a volume has any: what is foreign in its folder is none. */
@@ -122,11 +141,16 @@ function damaged(goes: string, others: readonly Finding[]): Pick<Finding, 'remed
   return { remedy: holds ? 'stuck' : 'damaged' };
 }
 
-function recordFault(path: string, schema: Parameters<typeof readRecord>[1]): string | undefined {
+function recordFault(
+  path: string,
+  schema: Parameters<typeof readRecord>[1],
+): Pick<Finding, 'message' | 'remedy'> | undefined {
   try {
-    return readRecord(path, schema) === undefined ? `${path} is missing` : undefined;
+    if (readRecord(path, schema) !== undefined) return undefined;
+    return { message: `${path} is missing`, remedy: 'mend' };
   } catch (error) {
-    if (error instanceof PoolError && error.code === 'pool-damaged') return error.message;
+    if (hasCode(error, 'pool-damaged')) return { message: toError(error).message, remedy: 'mend' };
+    if (hasCode(error, 'pool-version')) return { message: toError(error).message, remedy: 'newer' };
     throw error;
   }
 }

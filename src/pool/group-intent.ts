@@ -30,6 +30,11 @@ const schema = plainObject({
   ),
 });
 
+interface MendOption {
+  /** Somebody has asked that what is in the way be dealt with. */
+  readonly mend: boolean;
+}
+
 export interface GroupMember {
   /** Name of its folder in `staging`. */
   readonly staged: string;
@@ -47,12 +52,20 @@ export async function decideGroup(
   return name;
 }
 
-/** Puts in place what is not yet; twice is as good as once. @throws {PoolError} `pool-damaged`, `pool-io` */
-export async function completeGroup(layout: PoolLayout, name: string): Promise<void> {
+/**
+ * Puts in place what is not yet; twice is as good as once. With `mend`, what was taken of a volume that is gone is left in
+ * `staging`.
+ * @throws {PoolError} `pool-damaged` without it; `pool-io`
+ */
+export async function completeGroup(layout: PoolLayout, name: string, { mend }: MendOption): Promise<void> {
   const path = join(layout.staging, name);
   for (const { staged, volume, snapshot } of readMembers(path)) {
     const [from, to] = [join(layout.staging, staged), layout.snapshot(volume, snapshot)];
     if (!(await isThere(from))) continue;
+    if (!(await isThere(dirname(to)))) {
+      if (mend) continue;
+      throw new PoolError('pool-damaged', `${path} puts a snapshot in volume ${volume}, which is gone`);
+    }
     await renameNew(from, to).catch((error: unknown) => {
       throw new PoolError('pool-io', `put snapshot ${volume}@${snapshot} of a group in its place`, { cause: error });
     });

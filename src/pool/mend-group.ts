@@ -24,18 +24,32 @@ export interface GroupPlan {
   readonly places: readonly { readonly from: string; readonly to: string }[];
 }
 
-/** Names of decisions in `staging` that cannot be read. */
-export function unreadableGroups(layout: PoolLayout): string[] {
-  return entriesOf(layout.staging).filter((name) => {
-    if (!isGroup(name)) return false;
-    try {
-      readMembers(join(layout.staging, name));
-      return false;
-    } catch (error) {
-      if (hasCode(error, 'pool-damaged')) return true;
-      throw error;
-    }
-  });
+export interface FaultyGroup {
+  /** Of the decision, in `staging`. */
+  readonly name: string;
+  /** Volumes that it names and that are not there; undefined when it cannot be read. */
+  readonly gone: readonly string[] | undefined;
+}
+
+/** Decisions that nobody but `dray pool check` can complete. One that is completed meanwhile is none. */
+export function faultyGroups(layout: PoolLayout): FaultyGroup[] {
+  return entriesOf(layout.staging)
+    .filter(isGroup)
+    .flatMap((name): FaultyGroup[] => {
+      const path = join(layout.staging, name);
+      try {
+        const gone = readMembers(path)
+          .filter(({ staged, volume }) => {
+            return existsSync(join(layout.staging, staged)) && !existsSync(layout.snapshots(volume));
+          })
+          .map(({ volume }) => volume);
+        return gone.length === 0 ? [] : [{ name, gone }];
+      } catch (error) {
+        if (hasCode(error, 'pool-damaged')) return [{ name, gone: undefined }];
+        if (!existsSync(path)) return [];
+        throw error;
+      }
+    });
 }
 
 /** What can be done for the group, found without touching it. */

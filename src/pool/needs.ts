@@ -5,11 +5,9 @@
  */
 import { join } from 'node:path';
 import { atomicWrite } from '../std/atomic-write.ts';
-import { outOfSight } from './delete-snapshot.ts';
-import { claimImage } from './hold-image.ts';
-import { PoolError } from './pool-error.ts';
+import { claimSnapshot, isHeldBack, outOfSight } from './delete-snapshot.ts';
 import { snapshotRecordName } from './pool-layout.ts';
-import { snapshotName, type SnapshotName } from './pool-names.ts';
+import type { SnapshotName } from './pool-names.ts';
 import { encodeRecord, type Need, type SnapshotRecord } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
 import { readableSnapshots, readableVolumes } from './readable.ts';
@@ -69,13 +67,13 @@ export async function withdrawNeed(
   if (gone !== undefined) await removeTree(gone);
 }
 
-/** Whether nobody reads the snapshot at this moment. */
+/** Whether nothing holds the snapshot back at this moment. */
 export async function isUnheld(pool: Pool, snapshot: PoolSnapshot, { signal }: SignalOption): Promise<boolean> {
   try {
-    using _claim = await claimImage(pool, { image: snapshot.image, what: snapshotName(snapshot) }, { signal });
+    using _claim = await claimSnapshot(pool, snapshot, { signal });
     return true;
   } catch (error) {
-    if (error instanceof PoolError && error.code === 'pool-in-use') return false;
+    if (isHeldBack(error)) return false;
     throw error;
   }
 }
@@ -148,7 +146,7 @@ async function release(
   try {
     return await outOfSight(pool, snapshot, { signal });
   } catch (error) {
-    if (error instanceof PoolError && error.code === 'pool-in-use') return undefined;
+    if (isHeldBack(error)) return undefined;
     throw error;
   }
 }

@@ -8,6 +8,7 @@ import { DrayError } from '../std/dray-error.ts';
  * - `pool-reserve`: too little room for what would need more; `pool-no-space`: none at all;
  * - `pool-name`, `pool-size`: a name or a size that cannot be;
  * - `pool-volume-missing`, `pool-volume-exists`, `pool-snapshot-missing`, `pool-snapshot-exists`;
+ * - `pool-foreign-file`: what would go, or be replaced, holds something that the pool did not make;
  * - `pool-in-use` (attached, mounted, or read by a backup), `pool-needed` (a later step needs the snapshot),
  *   `pool-has-snapshots`, `pool-shrink` (not told twice), `pool-freeze` (a file system could not be held still).
  */
@@ -30,6 +31,7 @@ export class PoolError extends DrayError<
   | 'pool-volume-exists'
   | 'pool-snapshot-missing'
   | 'pool-snapshot-exists'
+  | 'pool-foreign-file'
   | 'pool-in-use'
   | 'pool-needed'
   | 'pool-has-snapshots'

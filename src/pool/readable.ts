@@ -5,12 +5,12 @@
 import { PoolError } from './pool-error.ts';
 import { namesIn, type Pool, type PoolSnapshot, type PoolVolume } from './pool.ts';
 
-/** As `Pool.volumes`, without those that are damaged. */
+/** As `Pool.volumes`, without those that are damaged, or of a newer dray. */
 export function readableVolumes(pool: Pool): PoolVolume[] {
   return namesIn(pool.layout.volumes).flatMap((name) => unlessDamaged(() => pool.volume(name)));
 }
 
-/** As `Pool.snapshots`, without those that are damaged. */
+/** As `Pool.snapshots`, without those that are damaged, or of a newer dray. */
 export function readableSnapshots(pool: Pool, volume: string): PoolSnapshot[] {
   return namesIn(pool.layout.snapshots(volume))
     .flatMap((name) => unlessDamaged(() => pool.snapshot(volume, name)))
@@ -18,13 +18,13 @@ export function readableSnapshots(pool: Pool, volume: string): PoolSnapshot[] {
 }
 
 /** One that has gone meanwhile is left out as well. */
+const leftOut: readonly string[] = ['pool-damaged', 'pool-version', 'pool-volume-missing', 'pool-snapshot-missing'];
+
 function unlessDamaged<T>(look: () => T): T[] {
   try {
     return [look()];
   } catch (error) {
-    if (!(error instanceof PoolError)) throw error;
-    const { code } = error;
-    if (code === 'pool-damaged' || code === 'pool-volume-missing' || code === 'pool-snapshot-missing') return [];
+    if (error instanceof PoolError && leftOut.includes(error.code)) return [];
     throw error;
   }
 }

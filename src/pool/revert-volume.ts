@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cloneImage } from './create-volume.ts';
+import { refuseForeign, strangersInLive } from './find-faults.ts';
 import { claimImage, holdSnapshot } from './hold-image.ts';
 import { imageName, volumeRecordName } from './pool-layout.ts';
 import type { SnapshotName } from './pool-names.ts';
@@ -24,7 +25,7 @@ export interface RevertOptions {
 
 /**
  * What was written since the snapshot is gone when this resolves; other snapshots stay.
- * @throws {PoolError} `pool-in-use` while it is attached
+ * @throws {PoolError} `pool-in-use` while it is attached; `pool-foreign-file`
  */
 export async function revertVolume(
   pool: Pool,
@@ -37,6 +38,7 @@ export async function revertVolume(
       const source = pool.snapshot(name, snapshot);
       using _held = await holdSnapshot(pool, source, { signal });
       using _claim = await claimImage(pool, { image: volume.image, what: `volume ${name}` }, { signal });
+      refuseForeign(`volume ${name}`, strangersInLive(pool, name));
       await approve?.(volume);
       if (dryRun) return volume;
       await requireRoom(pool, { doing: `revert ${name}`, onDropped, signal });

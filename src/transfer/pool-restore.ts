@@ -8,6 +8,7 @@ import { access, mkdir, readdir, rename, rm, stat, truncate } from 'node:fs/prom
 import { join } from 'node:path';
 import { FileLock } from '../kernel/lock-file.ts';
 import { cloneImage, newRecord, publishVolume } from '../pool/create-volume.ts';
+import { refuseForeign, strangersInLive } from '../pool/find-faults.ts';
 import { claimImage } from '../pool/hold-image.ts';
 import { PoolError, poolError } from '../pool/pool-error.ts';
 import { imageName, volumeRecordName } from '../pool/pool-layout.ts';
@@ -132,6 +133,7 @@ async function lockFolder(
 
 async function beginDelta(pool: Pool, present: PoolVolume, path: string, signal: AbortSignal): Promise<string> {
   using _claim = await claimImage(pool, { image: present.image, what: `volume ${present.name}` }, { signal });
+  refuseForeign(`volume ${present.name}`, strangersInLive(pool, present.name));
   if (!(await isThere(path))) await cloneImage(present.image, path);
   return path;
 }
@@ -175,6 +177,7 @@ async function putInPlace(
   if (!replaces) return await publishVolume(pool, staged, { name, record, signal });
   const { image } = pool.volume(name);
   using _claim = await claimImage(pool, { image, what: `volume ${name}` }, { signal });
+  refuseForeign(`volume ${name}`, strangersInLive(pool, name));
   await staged.writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
   await staged.exchange({ inside: 'live', path: pool.layout.live(name) });
   await removeTree(folder);

@@ -225,7 +225,7 @@ async function completePoolGroup({ bytes, options }: Example): Promise<unknown> 
   }
   const name = `group-${options['id']}.json`;
   await writeFile(join(layout.staging, name), bytes);
-  await completeGroup(layout, name);
+  await completeGroup(layout, name, { mend: false });
   assert.deepEqual(await readdir(layout.staging), []);
   const places = members.map(({ volume, snapshot }) => layout.snapshot(volume, snapshot));
   const found = places.map(async (place) => [

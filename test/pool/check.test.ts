@@ -1,7 +1,7 @@
 /** What `dray pool check` mends, and what it must leave alone, on a real file system that shares blocks. */
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rename, rm, rmdir, stat, symlink, truncate, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { checkPool, type CheckOptions, type CheckResult } from '../../src/pool/check-pool.ts';
 import { findFaults } from '../../src/pool/find-faults.ts';
@@ -176,5 +176,28 @@ describe('pool check of a group whose decision cannot be read', { skip: fileSyst
     await rm(staged[1]!, { recursive: true });
     await check(pool);
     assert.deepEqual(namesOf(pool), [['both'], []]);
+  });
+});
+
+describe('pool check of a group whose volume is gone', { skip: fileSystemsMissing('xfs') }, () => {
+  test('puts the others in place; until then nobody changes the pool', async () => {
+    await using small = await smallPool();
+    const { pool } = small;
+    const { layout } = pool;
+    const { staged, intent } = await tornGroup(pool);
+    const members = ['one', 'two'].map((volume, at) => ({ staged: basename(staged[at]!), volume, snapshot: 'both' }));
+    await writeFile(intent, JSON.stringify({ members }));
+    await rm(layout.volume('one'), { recursive: true });
+    await assert.rejects(takeSnapshots(pool, ['two@other']), (error) => hasCode(error, 'pool-damaged'));
+    assert.deepEqual(
+      findFaults(pool).map(({ message, remedy }) => [message, remedy]),
+      [[`${intent}: its snapshots of one have no volume`, 'mend']],
+    );
+    assert.equal((await check(pool)).mended, 1);
+    assert.deepEqual(
+      pool.snapshots('two').map(({ snapshot: name }) => name),
+      ['both'],
+    );
+    assert.deepEqual([await readdir(layout.staging), findFaults(pool)], [[], []]);
   });
 });

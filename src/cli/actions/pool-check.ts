@@ -57,6 +57,8 @@ function whatIsDone({ remedy, kind }: Finding, { dryRun, removeDamaged }: Asked)
       return removeDamaged ? `${would}removed` : 'damaged';
     case 'stuck':
       return 'damaged, and stays while it holds what is not of this pool';
+    case 'newer':
+      return 'left to a newer dray, which can read it';
     case 'none':
       return 'left alone';
   }

@@ -127,6 +127,7 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
 
   'pool-missing': notFound,
   'pool-foreign': failed,
+  'pool-foreign-file': failed,
   'pool-exists': failed,
   'pool-version': failed,
   'pool-reflink': failed,
