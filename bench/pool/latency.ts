@@ -1,8 +1,14 @@
 /**
- * What an application notices of a snapshot a second, apart from the moment in which it is frozen: the same load with and
- * without, in turns. A request that overlaps a freeze is left out. The command says how long it froze and a moment within
- * (the snapshot's time), so what may have been frozen is at most twice as long, around that moment.
+ * What an application notices of snapshots, apart from the moment in which it is frozen: the same load without any, with
+ * one a second, with one in ten seconds, and with the least that anybody could do a second (freeze, reflink, thaw), in
+ * turns. A request that overlaps a freeze is left out. The command says how long it froze and a moment within (the
+ * snapshot's time), so what may have been frozen is at most twice as long, around that moment.
  */
+import { execFile } from 'node:child_process';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
 import { systemClock } from '../../src/std/clock.ts';
 import { atMost } from '../bars.ts';
 import { median } from '../samples.ts';
@@ -12,14 +18,17 @@ import { BenchPool } from './bench-pool.ts';
 import { layOut, startLoad, type Load, type Request } from './fio.ts';
 import type { PoolBench, PoolFindings, PoolPart } from './pool-part.ts';
 
+const execute = promisify(execFile);
 const gib = 2 ** 30;
 const mib = 2 ** 20;
 /** The times are of whole milliseconds. */
 const slackMs = 2;
 const ratioMax = 1.2;
 
+const kinds = ['without snapshots', 'one in ten seconds', 'one a second', 'a bare reflink a second'] as const;
+
 interface Phase {
-  readonly kind: 'without snapshots' | 'with snapshots';
+  readonly kind: (typeof kinds)[number];
   readonly requests: number;
   readonly leftOut: number;
   readonly p50Ms: number;
@@ -50,32 +59,43 @@ async function measureLatency(bench: PoolBench): Promise<PoolFindings> {
   const load: Load = { folder, ...size, pages: 'randrw', logBytesPerSecond: 0 };
   layOut(load);
   const phases: Phase[] = [];
-  const kinds = ['without snapshots', 'with snapshots'] as const;
-  for (let round = 0; round < bench.rounds; round++) {
+  for (let round = 0; round < (small ? 1 : bench.rounds * 2); round++) {
     for (const kind of round % 2 === 0 ? kinds : kinds.toReversed()) {
       settle();
-      phases.push(await runPhase(bench, pool, { kind, load, seconds: small ? 4 : 30 }));
+      phases.push(await runPhase(bench, pool, { kind, load, folder, seconds: small ? 4 : 20 }));
     }
   }
   const p99Of = (kind: Phase['kind']): number =>
     median(phases.filter((phase) => phase.kind === kind).map(({ p99Ms }) => p99Ms));
-  const ratio = p99Of('with snapshots') / p99Of('without snapshots');
   const bar = `p99 outside the freeze ≤ ${ratioMax}× of no snapshots`;
-  return { bars: [atMost('A snapshot a second', bar, ratioMax, ratio)], how, tables: tableOf(phases) };
+  const bars = (['one in ten seconds', 'one a second'] as const).map((kind) =>
+    atMost(`Snapshots, ${kind}`, bar, ratioMax, p99Of(kind) / p99Of('without snapshots')),
+  );
+  return { bars, how, tables: tableOf(phases) };
+}
+
+interface PhaseOptions {
+  readonly kind: Phase['kind'];
+  readonly load: Load;
+  /** Where the volume is mounted. */
+  readonly folder: string;
+  readonly seconds: number;
 }
 
 async function runPhase(
   { workspace, signal }: PoolBench,
   pool: BenchPool,
-  { kind, load, seconds }: { readonly kind: Phase['kind']; readonly load: Load; readonly seconds: number },
+  { kind, load, folder, seconds }: PhaseOptions,
 ): Promise<Phase> {
   await using running = await startLoad(load, workspace);
   const frozen: Span[] = [];
   const names: string[] = [];
   for (let second = 0; second < seconds; second++) {
     const next = systemClock.sleep(1000, { signal });
-    if (kind === 'with snapshots') {
-      const name = `second-${second}`;
+    const name = `second-${second}`;
+    if (kind === 'a bare reflink a second') {
+      frozen.push(await bareSnapshot(pool, folder, name));
+    } else if (kind === 'one a second' || (kind === 'one in ten seconds' && second % 10 === 0)) {
       const { created, frozenMs } = await pool.snapshot('data', name);
       const withinMs = Date.parse(created);
       frozen.push({ fromMs: withinMs - frozenMs - slackMs, toMs: withinMs + frozenMs + slackMs });
@@ -85,6 +105,7 @@ async function runPhase(
   }
   const requests = await running.stop();
   if (names.length > 0) await pool.run('snapshot', 'delete', ...names);
+  await rm(bareFolder(pool), { recursive: true, force: true });
   const outside = requests.filter((request) => !frozen.some((span) => overlaps(request, span)));
   const sorted = outside.map(({ latencyMs }) => latencyMs).sort((a, b) => a - b);
   const phase: Phase = {
@@ -94,10 +115,27 @@ async function runPhase(
     p50Ms: at(sorted, 0.5),
     p99Ms: at(sorted, 0.99),
     longestMs: requests.reduce((longest, { latencyMs }) => Math.max(longest, latencyMs), 0),
-    snapshots: names.length,
+    snapshots: frozen.length,
   };
   console.log(JSON.stringify(phase));
   return phase;
+}
+
+/** Freeze, reflink, thaw, and nothing else: neither durable nor safe. */
+async function bareSnapshot(pool: BenchPool, folder: string, name: string): Promise<Span> {
+  await mkdir(bareFolder(pool), { recursive: true });
+  const fromMs = Date.now() - slackMs;
+  await execute('fsfreeze', ['--freeze', folder]);
+  try {
+    await execute('cp', ['--reflink=always', pool.imageOf('data'), join(bareFolder(pool), name)]);
+  } finally {
+    await execute('fsfreeze', ['--unfreeze', folder]);
+  }
+  return { fromMs, toMs: Date.now() + slackMs };
+}
+
+function bareFolder(pool: BenchPool): string {
+  return join(pool.path, 'bare');
 }
 
 function overlaps({ endedMs, latencyMs }: Request, { fromMs, toMs }: Span): boolean {
@@ -121,5 +159,6 @@ function tableOf(phases: readonly Phase[]): string {
 }
 
 const how = `An ext4 in a volume of 2 GiB; fio reads and overwrites 400 random pages of 4 KiB a second in a file of 512 MiB, one at a time, for
-30 seconds; then the same with a snapshot a second (\`dray snapshot create\`, a process of its own each), which are deleted
-afterwards; in turns. Requests that overlap a freeze are left out. The medians of the p99 are compared.`;
+20 seconds; without snapshots, with one in ten seconds, with one a second (\`dray snapshot create\`, a process of its own each), and with the least
+that anybody could do each second (\`fsfreeze\`, \`cp --reflink\`, \`fsfreeze\`: nothing of it is durable, and nobody would thaw it); all are deleted
+afterwards; in turns, twice as often as rounds. Requests that overlap a freeze are left out. The medians of the p99 are compared.`;

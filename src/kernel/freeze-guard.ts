@@ -69,13 +69,15 @@ export class FreezeGuard implements AsyncDisposable {
     this.#mountPoints = mountPoints;
     this.#folders = folders;
     this.#options = options;
-    // Its own session: what ends our process group, such as Ctrl-C, is not for it. It needs nothing of the environment.
+    // Its own session: what ends our process group, such as Ctrl-C, is not for it. Of the environment it needs only what
+    // lets it start in half the time.
     const entry = new URL(`./freeze-guard-process${import.meta.url.slice(-3)}`, import.meta.url);
     const { clones = [], boundMs } = options;
     const args = [fileURLToPath(entry), ...[folders.length, clones.length, boundMs].map(String)];
+    const { NODE_COMPILE_CACHE } = process.env;
     this.#process = spawn(process.execPath, args, {
       cwd: '/',
-      env: {},
+      env: { ...(NODE_COMPILE_CACHE !== undefined && { NODE_COMPILE_CACHE }) },
       detached: true,
       stdio: [
         'pipe',

@@ -5,7 +5,7 @@
  * last close. Numbers and shapes from linux/loop.h.
  */
 import { execFile } from 'node:child_process';
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -119,17 +119,20 @@ export async function loopsOf(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<readonly LoopDevice[]> {
   await using backing = await open(file, constants.O_RDONLY);
-  const devices: LoopDevice[] = [];
-  for (const name of await readdir('/sys/block')) {
-    if (!name.startsWith('loop') || !(await isAttached(name))) continue;
-    signal.throwIfAborted();
-    const path = `/dev/${name}`;
-    await makeNode(name);
-    await using device = await openUnlessGoing(path);
-    const info = device && loopInfo(device);
-    if (info && (await isBackedBy(info, backing))) devices.push(await describe(path, device, info));
-  }
-  return devices;
+  signal.throwIfAborted();
+  const names = (await readdir('/sys/block')).filter((name) => name.startsWith('loop') && isAttached(name));
+  // All at once: a machine may have dozens of others.
+  const devices = await Promise.all(names.map(async (name) => await deviceOf(name, backing)));
+  return devices.filter((device) => device !== undefined);
+}
+
+/** The device of this name, when it is of this file. */
+async function deviceOf(name: string, backing: FileHandle): Promise<LoopDevice | undefined> {
+  const path = `/dev/${name}`;
+  await makeNode(name);
+  await using device = await openUnlessGoing(path);
+  const info = device && loopInfo(device);
+  return info && (await isBackedBy(info, backing)) ? await describe(path, device, info) : undefined;
 }
 
 /** The file that a loop device is of; undefined for other devices, and for a file that has lost its name. */
@@ -272,7 +275,7 @@ async function untilGone(
 ): Promise<void> {
   const name = path.slice('/dev/'.length);
   for (let tries = 0; tries < detachTriesMax; tries += 1) {
-    if (!(await isAttached(name))) return;
+    if (!isAttached(name)) return;
     {
       await using device = await openUnlessGoing(path);
       const now = device && loopInfo(device);
@@ -283,7 +286,6 @@ async function untilGone(
   throw new KernelError(`detach ${path}, which does not end`, 'EBUSY');
 }
 
-async function isAttached(name: string): Promise<boolean> {
-  const backing = await stat(`/sys/block/${name}/loop/backing_file`).catch(() => undefined);
-  return backing !== undefined;
+function isAttached(name: string): boolean {
+  return existsSync(`/sys/block/${name}/loop/backing_file`);
 }
