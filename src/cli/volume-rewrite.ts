@@ -6,7 +6,7 @@ import { countOption, volumeNames } from './shell/option-values.ts';
 export interface VolumeRewriteOptions {
   /** `undefined`: all volumes of the pool. */
   readonly names: readonly string[] | undefined;
-  /** Look again every minute, until interrupted. */
+  /** Look again every ten seconds, until interrupted. */
   readonly watch: boolean;
   /** A volume of more extents than this is gathered; `undefined`: those that make writers wait noticeably, or all that are named. */
   readonly extentsMax: number | undefined;
@@ -23,10 +23,10 @@ export function registerVolumeRewrite(
     .description(
       'Gathers the blocks of fragmented volumes, while they are used: the more extents a volume has, the longer each snapshot\n' +
         'makes its writers wait. Nothing of it counts as changed for the next backup. With --watch it goes on for ever, looking\n' +
-        'every minute: run it as a service.',
+        'every ten seconds: run it as a service.',
     )
     .argument('[volume...]', 'volumes of the pool (default: all that are fragmented)', volumeNames)
-    .option('--watch', 'go on, and look every minute')
+    .option('--watch', 'go on, and look every ten seconds')
     .addOption(countOption('--max-extents <n>', 'leave volumes of fewer extents alone', { min: 1 }))
     .addHelpText('after', examples('dray volume rewrite data', 'dray volume rewrite --watch --pool /var/lib/pool'))
     .action(async (names: readonly string[], { watch = false, maxExtents }: Flags) => {

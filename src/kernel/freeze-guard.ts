@@ -8,7 +8,9 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import { getCompileCacheDir } from 'node:module';
 import { setPriority } from 'node:os';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '../std/clock.ts';
 import { DrayError } from '../std/dray-error.ts';
@@ -69,15 +71,15 @@ export class FreezeGuard implements AsyncDisposable {
     this.#mountPoints = mountPoints;
     this.#folders = folders;
     this.#options = options;
-    // Its own session: what ends our process group, such as Ctrl-C, is not for it. Of the environment it needs only what
-    // lets it start in half the time.
+    // Its own session: what ends our process group, such as Ctrl-C, is not for it. Of the environment it needs only where
+    // compiled code is kept, to start in half the time.
     const entry = new URL(`./freeze-guard-process${import.meta.url.slice(-3)}`, import.meta.url);
     const { clones = [], boundMs } = options;
     const args = [fileURLToPath(entry), ...[folders.length, clones.length, boundMs].map(String)];
-    const { NODE_COMPILE_CACHE } = process.env;
+    const compiled = getCompileCacheDir();
     this.#process = spawn(process.execPath, args, {
       cwd: '/',
-      env: { ...(NODE_COMPILE_CACHE !== undefined && { NODE_COMPILE_CACHE }) },
+      env: { ...(compiled !== undefined && { NODE_COMPILE_CACHE: dirname(compiled) }) },
       detached: true,
       stdio: [
         'pipe',

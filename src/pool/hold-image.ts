@@ -7,7 +7,7 @@ import { loopsOf } from '../kernel/loop-device.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { PoolError, poolError, withPoolErrors } from './pool-error.ts';
 import { snapshotName } from './pool-names.ts';
-import type { Pool, PoolSnapshot, PoolVolume } from './pool.ts';
+import type { Pool, PoolSnapshot } from './pool.ts';
 
 interface SignalOption {
   readonly signal: AbortSignal;
@@ -22,36 +22,16 @@ export async function holdSnapshot(pool: Pool, snapshot: PoolSnapshot, { signal 
   const { volume, snapshot: name, image, record } = snapshot;
   const what = snapshotName(snapshot);
   using lock = new DisposableStack();
-  lock.use(await hold(pool, { image, what, stillThere: () => pool.snapshot(volume, name) }, { signal }));
-  if (pool.findSnapshot(volume, name)?.record.id === record.id) return lock.move();
-  throw new PoolError('pool-snapshot-missing', `${what} was removed, and made anew, meanwhile`);
-}
-
-/**
- * Keeps the image of a volume from being removed, cut or replaced until disposed of; it can be written to all the while.
- * @throws {PoolError} `pool-volume-missing`, `pool-in-use`
- */
-export async function holdVolume(
-  pool: Pool,
-  { name, image }: PoolVolume,
-  { signal }: SignalOption,
-): Promise<Disposable> {
-  return await hold(pool, { image, what: `volume ${name}`, stillThere: () => pool.volume(name) }, { signal });
-}
-
-async function hold(
-  pool: Pool,
-  { image, what, stillThere }: { readonly image: string; readonly what: string; readonly stillThere: () => unknown },
-  { signal }: SignalOption,
-): Promise<Disposable> {
   try {
-    return await FileLock.take(image, { mode: 'shared', waitMs: 5000, create: false, clock: pool.clock, signal });
+    lock.use(await FileLock.take(image, { mode: 'shared', waitMs: 5000, create: false, clock: pool.clock, signal }));
   } catch (error) {
-    const why = `${what} is being removed or replaced`;
+    const why = `${what} is being removed`;
     if (hasCode(error, 'kernel-busy')) throw new PoolError('pool-in-use', why, { cause: error });
-    stillThere();
+    pool.snapshot(volume, name);
     throw poolError(error, `hold ${what}`);
   }
+  if (pool.findSnapshot(volume, name)?.record.id === record.id) return lock.move();
+  throw new PoolError('pool-snapshot-missing', `${what} was removed, and made anew, meanwhile`);
 }
 
 /**
@@ -69,6 +49,6 @@ export async function claimImage(
     return await FileLock.take(image, { mode: 'exclusive', waitMs: 0, create: false, clock: pool.clock, signal });
   } catch (error) {
     if (!hasCode(error, 'kernel-busy')) throw poolError(error, `claim ${what}`);
-    throw new PoolError('pool-in-use', `${what} is being read, by a backup or a rewriting`, { cause: error });
+    throw new PoolError('pool-in-use', `${what} is being read, by a backup or a comparison`, { cause: error });
   }
 }

@@ -5,7 +5,7 @@ import type { Pool } from './pool.ts';
 import { readableVolumes } from './readable.ts';
 import { rewriteVolume, type RewriteOptions, type RewriteResult } from './rewrite-volume.ts';
 
-const passedOver = ['pool-volume-missing', 'pool-in-use', 'pool-damaged', 'pool-version'];
+const passedOver = ['pool-volume-missing', 'pool-in-use', 'pool-busy', 'pool-damaged', 'pool-version'];
 
 export interface Rewritten extends RewriteResult {
   readonly volume: string;

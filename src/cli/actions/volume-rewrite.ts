@@ -8,7 +8,7 @@ import { formatSize } from '../shell/sizes.ts';
 import type { VolumeRewriteOptions } from '../volume-rewrite.ts';
 import { openPool } from './open-pool.ts';
 
-const lookEveryMs = 60_000;
+const lookEveryMs = 10_000;
 
 export const volumeRewrite: Action<VolumeRewriteOptions> = async (context, options) => {
   const pool = openPool(context);

@@ -1,0 +1,77 @@
+/** A volume that is gathered while others go on: nobody is refused, and no history tells of it. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { comparePoolSnapshots } from '../../src/changes/pool-changes.ts';
+import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
+import { deleteVolume } from '../../src/pool/delete-volume.ts';
+import { imageFigures } from '../../src/pool/inspect-pool.ts';
+import type { Pool, PoolSnapshot } from '../../src/pool/pool.ts';
+import { rewriteVolume, type RewriteResult } from '../../src/pool/rewrite-volume.ts';
+import { systemRng } from '../../src/std/rng.ts';
+import { fileSystemsMissing } from '../support/file-system.ts';
+import { makeVolume, signal, smallPool, takeSnapshots, writeAt } from './small-pool.ts';
+
+const mib = 2 ** 20;
+const blockBytes = 4096;
+const volumeBytes = 160 * mib;
+/** No two of them are neighbours. */
+const blocks = Array.from({ length: volumeBytes / mib }, (_, at) => at * mib + 64 * blockBytes);
+
+async function scattered(pool: Pool): Promise<string> {
+  const image = await makeVolume(pool, 'data', { sizeBytes: volumeBytes });
+  await writeAt(image, 0, systemRng.bytes(volumeBytes));
+  await takeSnapshots(pool, ['data@first']);
+  for (const offset of blocks) await writeAt(image, offset, systemRng.bytes(blockBytes));
+  return image;
+}
+
+const rewrite = async (pool: Pool, onProgress: () => void = () => undefined): Promise<RewriteResult> =>
+  await rewriteVolume(pool, 'data', { onProgress, signal });
+
+describe('rewriting', { skip: fileSystemsMissing('xfs') }, () => {
+  test('snapshots are taken and deleted meanwhile, and differ by what was written between them', async () => {
+    await using small = await smallPool(1024 * mib);
+    const { pool } = small;
+    const image = await scattered(pool);
+    let [last] = await takeSnapshots(pool, ['data@s0']);
+    let isRunning = true;
+    const rewriting = (async (): Promise<void> => {
+      // Again and again: what is written meanwhile scatters it anew.
+      while (isRunning) await rewrite(pool);
+    })();
+    rewriting.catch(() => (isRunning = false));
+    const compared: [base: PoolSnapshot, target: PoolSnapshot, offset: number][] = [];
+    for (let number = 1; number <= 12 && isRunning; number += 1) {
+      const offset = blocks[(number * 37) % blocks.length]!;
+      await writeAt(image, offset, systemRng.bytes(blockBytes));
+      const [now] = await takeSnapshots(pool, [`data@s${number}`]);
+      compared.push([last!, now!, offset]);
+      last = now;
+      if (number === 6) await deleteSnapshot(pool, { volume: 'data', snapshot: 'first' }, { force: false, signal });
+    }
+    isRunning = false;
+    await rewriting;
+    await rewrite(pool);
+    for (const [base, target, offset] of compared) {
+      const { extents } = await comparePoolSnapshots(pool, { base, target }, { signal });
+      assert.deepEqual(extents, [{ offset, lengthBytes: blockBytes }], `${base.snapshot} to ${target.snapshot}`);
+    }
+    assert.ok((await imageFigures(image, { signal })).extents < 40);
+  });
+
+  test('ends early, and well, when the volume is deleted meanwhile', async () => {
+    await using small = await smallPool(1024 * mib);
+    const { pool } = small;
+    await scattered(pool);
+    let looks = 0;
+    let deleting: Promise<void> | undefined;
+    const { gatheredBytes } = await rewrite(pool, () => {
+      looks += 1;
+      if (looks === 2) deleting = deleteVolume(pool, 'data', { withSnapshots: true, force: false, signal });
+    });
+    await deleting;
+    assert.ok(gatheredBytes >= 64 * mib && gatheredBytes < volumeBytes, `${gatheredBytes} bytes were gathered`);
+    assert.equal(pool.findVolume('data'), undefined);
+    await pool.change(({ recovered }) => Promise.resolve(assert.deepEqual(recovered, [])), { signal });
+  });
+});
