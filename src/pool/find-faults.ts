@@ -10,7 +10,7 @@ import { entriesOf } from './entries-of.ts';
 import { faultyGroups, planGroup } from './mend-group.ts';
 import { PoolError } from './pool-error.ts';
 import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
-import { isPoolName, type SnapshotName } from './pool-names.ts';
+import { isPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
 import { readRecord, snapshotRecordSchema, volumeRecordSchema } from './pool-records.ts';
 import type { Pool } from './pool.ts';
 import { isOfStaging } from './recover-staging.ts';
@@ -67,14 +67,17 @@ function unreadable({ layout }: Pool, group: string): string {
   return `cannot be read${lost}; snapshots to put in place: ${places.length}`;
 }
 
-/** Of what is in its folder; none when there is no such volume. */
-export function faultsOfVolume(pool: Pool, name: string): Finding[] {
+/** Of what is in its folder, but for snapshots that were just found `sound`; none when there is no such volume. */
+export function faultsOfVolume(pool: Pool, name: string, sound: readonly SnapshotName[] = []): Finding[] {
   const { layout } = pool;
   const home = layout.volume(name);
   const folders = [layout.live(name), layout.snapshots(name)];
   if (!isPoolName(name) || !isFolder(home) || !folders.some(isFolder)) return foreign(pool, home);
   const others = [...strangersIn(pool, home, { folders: ['live', 'snapshots'] }), ...strangersInLive(pool, name)];
-  const snapshots = entriesOf(layout.snapshots(name)).flatMap((snapshot) => faultsOfSnapshot(pool, name, snapshot));
+  const passedOver = new Set(sound.map(({ snapshot }) => snapshot));
+  const snapshots = entriesOf(layout.snapshots(name))
+    .filter((snapshot) => !passedOver.has(snapshot))
+    .flatMap((snapshot) => faultsOfSnapshot(pool, { volume: name, snapshot }));
   return [...faultsOfLive(pool, name, [...others, ...snapshots]), ...others, ...snapshots];
 }
 
@@ -92,17 +95,18 @@ function faultsOfLive(pool: Pool, name: string, others: readonly Finding[]): Fin
   return fault === undefined ? [] : [{ kind: 'volume-record', what: name, path, ...fault }];
 }
 
-function faultsOfSnapshot(pool: Pool, volume: string, name: string): Finding[] {
+function faultsOfSnapshot(pool: Pool, named: SnapshotName): Finding[] {
+  const { volume, snapshot: name } = named;
   const { layout } = pool;
   const folder = layout.snapshot(volume, name);
-  const what = `${volume}@${name}`;
+  const what = snapshotName(named);
   if (!isSnapshot(pool, volume, name)) return foreign(pool, folder);
-  const others = strangersInSnapshot(pool, { volume, snapshot: name });
+  const others = strangersInSnapshot(pool, named);
   if (!isFile(layout.snapshotImage(volume, name))) {
     const message = `the image of ${what} is gone`;
     return [{ kind: 'snapshot-image', what, path: folder, message, ...damaged(folder, others) }, ...others];
   }
-  const path = join(folder, snapshotRecordName);
+  const path = layout.snapshotRecord(volume, name);
   const fault = recordFault(path, snapshotRecordSchema);
   if (fault === undefined) return others;
   return [{ kind: 'snapshot-record', what, path, ...fault }, ...others];
@@ -132,7 +136,7 @@ export function hasSnapshots(pool: Pool, volume: string): boolean {
 /** Both files come and go with their folder, so one of which nothing is left cannot be told from what others made. */
 function isSnapshot({ layout }: Pool, volume: string, name: string): boolean {
   if (!isPoolName(name) || !isFolder(layout.snapshot(volume, name))) return false;
-  return isFile(layout.snapshotImage(volume, name)) || exists(join(layout.snapshot(volume, name), snapshotRecordName));
+  return isFile(layout.snapshotImage(volume, name)) || exists(layout.snapshotRecord(volume, name));
 }
 
 /** Nothing foreign goes along with what is removed. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { randomHex } from '../std/rng.ts';
 import { entriesOf } from './entries-of.ts';
 import { imageChangeTime } from './image-changed.ts';
-import { snapshotRecordName, volumeRecordName } from './pool-layout.ts';
+import { volumeRecordName } from './pool-layout.ts';
 import {
   readRecord,
   snapshotRecordSchema,
@@ -39,7 +39,7 @@ export function guessSnapshot(pool: Pool, volume: string, name: string): Snapsho
 
 function sectorOfSnapshots(pool: Pool, volume: string): SectorBytes | undefined {
   for (const name of entriesOf(pool.layout.snapshots(volume))) {
-    const record = recordOrNothing(join(pool.layout.snapshot(volume, name), snapshotRecordName), snapshotRecordSchema);
+    const record = recordOrNothing(pool.layout.snapshotRecord(volume, name), snapshotRecordSchema);
     if (record !== undefined) return record.sectorBytes;
   }
   return undefined;

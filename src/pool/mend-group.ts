@@ -104,7 +104,7 @@ function placedOf(layout: PoolLayout, id: string): Placed[] {
   const volumes = entriesOf(layout.volumes).filter(isPoolName);
   return volumes.flatMap((volume) =>
     entriesOf(layout.snapshots(volume)).flatMap((snapshot) => {
-      const record = recordOf(join(layout.snapshot(volume, snapshot), snapshotRecordName));
+      const record = recordOf(layout.snapshotRecord(volume, snapshot));
       return record?.group?.id === id ? [{ volume, snapshot, record }] : [];
     }),
   );

@@ -3,10 +3,8 @@
  * is built on cannot be removed in between; it releases the need of the base before only when its own snapshot is in
  * the repository. A need names the repository by its own id, not by where it lies.
  */
-import { join } from 'node:path';
 import { atomicWrite } from '../std/atomic-write.ts';
 import { claimSnapshot, isHeldBack, outOfSight } from './delete-snapshot.ts';
-import { snapshotRecordName } from './pool-layout.ts';
 import type { SnapshotName } from './pool-names.ts';
 import { encodeRecord, type Need, type SnapshotRecord } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
@@ -158,6 +156,6 @@ async function replaceNeeds(
   { needs, signal }: SignalOption & { readonly needs: readonly Need[] },
 ): Promise<void> {
   const next: SnapshotRecord = { ...record, needs: [...needs] };
-  const path = join(pool.layout.snapshot(volume, snapshot), snapshotRecordName);
+  const path = pool.layout.snapshotRecord(volume, snapshot);
   await atomicWrite(path, encodeRecord(next), { rng: pool.rng, signal });
 }

@@ -1,5 +1,4 @@
 /** Where things lie in a pool's folder. The format is specified in docs/formats/pool.md. */
-import { join } from 'node:path';
 
 export const poolRecordName = 'pool.json';
 export const imageName = 'image';
@@ -9,42 +8,42 @@ export const snapshotRecordName = 'snapshot.json';
 /** Paths below one pool. Names were checked (`pool-names.ts`): none of them leads elsewhere. */
 export class PoolLayout {
   readonly root: string;
+  readonly record: string;
+  /** Locked by whoever changes the pool. */
+  readonly lock: string;
+  readonly volumes: string;
+  /** What is being made, and what is being removed. */
+  readonly staging: string;
 
+  /** @param root absolute, without a slash at its end */
   constructor(root: string) {
     this.root = root;
+    this.record = `${root}/${poolRecordName}`;
+    this.lock = `${root}/lock`;
+    this.volumes = `${root}/volumes`;
+    this.staging = `${root}/staging`;
   }
 
-  get record(): string {
-    return join(this.root, poolRecordName);
-  }
-  /** Locked by whoever changes the pool. */
-  get lock(): string {
-    return join(this.root, 'lock');
-  }
-  get volumes(): string {
-    return join(this.root, 'volumes');
-  }
-  /** What is being made, and what is being removed. */
-  get staging(): string {
-    return join(this.root, 'staging');
-  }
   /** The home of one volume: `live` and `snapshots`. */
   volume(name: string): string {
-    return join(this.volumes, name);
+    return `${this.volumes}/${name}`;
   }
   live(name: string): string {
-    return join(this.volume(name), 'live');
+    return `${this.volume(name)}/live`;
   }
   image(name: string): string {
-    return join(this.live(name), imageName);
+    return `${this.live(name)}/${imageName}`;
   }
   snapshots(name: string): string {
-    return join(this.volume(name), 'snapshots');
+    return `${this.volume(name)}/snapshots`;
   }
   snapshot(volume: string, name: string): string {
-    return join(this.snapshots(volume), name);
+    return `${this.snapshots(volume)}/${name}`;
   }
   snapshotImage(volume: string, name: string): string {
-    return join(this.snapshot(volume, name), imageName);
+    return `${this.snapshot(volume, name)}/${imageName}`;
+  }
+  snapshotRecord(volume: string, name: string): string {
+    return `${this.snapshot(volume, name)}/${snapshotRecordName}`;
   }
 }

@@ -12,7 +12,7 @@ import type { Clock } from '../std/clock.ts';
 import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
-import { PoolLayout, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
+import { PoolLayout, volumeRecordName } from './pool-layout.ts';
 import { isPoolName, type SnapshotName } from './pool-names.ts';
 import {
   poolRecordSchema,
@@ -133,7 +133,7 @@ export class Pool {
     const names = namesIn(this.layout.snapshots(volume));
     if (names.length === 0 && this.findVolume(volume) === undefined) this.volume(volume);
     const found = names.flatMap((name) => this.findSnapshot(volume, name) ?? []);
-    return found.sort((a, b) => Date.parse(a.record.created) - Date.parse(b.record.created));
+    return oldestFirst(found);
   }
 
   /** @throws {PoolError} `pool-snapshot-missing`, `pool-damaged` */
@@ -150,11 +150,18 @@ export class Pool {
   }
 
   #lookAtSnapshot(volume: string, name: string): PoolSnapshot | undefined {
-    const record = readRecord(`${this.layout.snapshot(volume, name)}/${snapshotRecordName}`, snapshotRecordSchema);
+    const record = readRecord(this.layout.snapshotRecord(volume, name), snapshotRecordSchema);
     if (record !== undefined) return { volume, snapshot: name, record, image: this.layout.snapshotImage(volume, name) };
     if (!exists(this.layout.snapshot(volume, name))) return undefined;
     throw new PoolError('pool-damaged', `snapshot ${volume}@${name} has no record`);
   }
+}
+
+export function oldestFirst(snapshots: readonly PoolSnapshot[]): PoolSnapshot[] {
+  return snapshots
+    .map((snapshot) => ({ snapshot, createdMs: Date.parse(snapshot.record.created) }))
+    .sort((a, b) => a.createdMs - b.createdMs)
+    .map(({ snapshot }) => snapshot);
 }
 
 /** Looks so often at what seems damaged. */

@@ -3,7 +3,7 @@
  * they leave out is named by `findFaults`.
  */
 import { PoolError } from './pool-error.ts';
-import { namesIn, type Pool, type PoolSnapshot, type PoolVolume } from './pool.ts';
+import { namesIn, oldestFirst, type Pool, type PoolSnapshot, type PoolVolume } from './pool.ts';
 
 /** As `Pool.volumes`, without those that are damaged, or of a newer dray. */
 export function readableVolumes(pool: Pool): PoolVolume[] {
@@ -12,9 +12,8 @@ export function readableVolumes(pool: Pool): PoolVolume[] {
 
 /** As `Pool.snapshots`, without those that are damaged, or of a newer dray. */
 export function readableSnapshots(pool: Pool, volume: string): PoolSnapshot[] {
-  return namesIn(pool.layout.snapshots(volume))
-    .flatMap((name) => unlessDamaged(() => pool.snapshot(volume, name)))
-    .sort((a, b) => Date.parse(a.record.created) - Date.parse(b.record.created));
+  const names = namesIn(pool.layout.snapshots(volume));
+  return oldestFirst(names.flatMap((name) => unlessDamaged(() => pool.snapshot(volume, name))));
 }
 
 /** One that has gone meanwhile is left out as well. */

@@ -7,7 +7,7 @@ import { statfs } from 'node:fs/promises';
 import { dropBase } from './delete-snapshot.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
 import { snapshotName } from './pool-names.ts';
-import type { Pool, PoolSnapshot } from './pool.ts';
+import { oldestFirst, type Pool, type PoolSnapshot } from './pool.ts';
 import { readableSnapshots, readableVolumes } from './readable.ts';
 
 export interface Room {
@@ -50,10 +50,8 @@ async function dropBases(
   pool: Pool,
   { onDropped, signal }: { onDropped: (snapshot: PoolSnapshot) => void; signal: AbortSignal },
 ): Promise<void> {
-  const bases = readableVolumes(pool)
-    .flatMap(({ name }) => readableSnapshots(pool, name))
-    .filter(({ record }) => record.madeBy === 'backup')
-    .sort((a, b) => Date.parse(a.record.created) - Date.parse(b.record.created));
+  const snapshots = readableVolumes(pool).flatMap(({ name }) => readableSnapshots(pool, name));
+  const bases = oldestFirst(snapshots.filter(({ record }) => record.madeBy === 'backup'));
   for (const base of bases) {
     const { availableBytes, reserveBytes } = await roomOf(pool);
     if (availableBytes >= reserveBytes / 2) return;

@@ -1,5 +1,5 @@
 /** The pool that a command is about, and what all commands of pools say in the same way. */
-import { faultsOfVolume, findFaults } from '../../pool/find-faults.ts';
+import type { Finding } from '../../pool/find-faults.ts';
 import { Pool, type PoolParts, type PoolSnapshot } from '../../pool/pool.ts';
 import { droppedText } from '../../pool/room.ts';
 import type { CliContext } from '../shell/cli-context.ts';
@@ -13,13 +13,10 @@ export function poolParts({ clock, rng }: CliContext): PoolParts {
   return { clock, rng };
 }
 
-/** Damage hides nothing else: what a listing had to leave out is told beside it. `volume`: only what is of this one. */
-export function warnOfDamage({ log }: CliContext, pool: Pool, volume?: string): void {
-  const findings = volume === undefined ? findFaults(pool) : faultsOfVolume(pool, volume);
-  for (const { what, message, remedy } of findings) {
-    if (remedy === 'none') continue;
-    if (volume !== undefined && what !== volume && !what.startsWith(`${volume}@`)) continue;
-    log.warn(`${message}; "dray pool check" tells more`);
+/** Damage hides nothing else: what a listing had to leave out is told beside it. */
+export function warnOfDamage({ log }: CliContext, findings: readonly Finding[]): void {
+  for (const { message, remedy } of findings) {
+    if (remedy !== 'none') log.warn(`${message}; "dray pool check" tells more`);
   }
 }
 

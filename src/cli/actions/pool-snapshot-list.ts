@@ -1,3 +1,4 @@
+import { faultsOfVolume } from '../../pool/find-faults.ts';
 import { describeNeed } from '../../pool/pool-records.ts';
 import { readableSnapshots } from '../../pool/readable.ts';
 import type { Action } from '../command.ts';
@@ -11,8 +12,10 @@ export const poolSnapshotList: Action<PoolSnapshotListOptions> = async (context,
   const pool = openPool(context);
   const snapshots = readableSnapshots(pool, volume);
   if (snapshots.length === 0) pool.volume(volume);
-  warnOfDamage(context, pool, volume);
-  await context.output.list(snapshots.map(describePoolSnapshot), {
+  const rows = snapshots.map(describePoolSnapshot);
+  const sound = snapshots.filter((_, at) => rows[at]?.sizeBytes !== undefined);
+  warnOfDamage(context, faultsOfVolume(pool, volume, sound));
+  await context.output.list(rows, {
     name: ({ snapshot }) => snapshot,
     columns: [
       { header: 'SNAPSHOT', value: ({ snapshot }) => snapshot },

@@ -1,3 +1,4 @@
+import { findFaults } from '../../pool/find-faults.ts';
 import { readableSnapshots, readableVolumes } from '../../pool/readable.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
@@ -17,7 +18,7 @@ export const volumeList: Action<VolumeListOptions> = async (context) => {
     const snapshots = readableSnapshots(pool, volume.name).length;
     rows.push({ ...(await describeVolume(volume, context)), snapshots });
   }
-  warnOfDamage(context, pool);
+  warnOfDamage(context, findFaults(pool));
   await context.output.list(rows, {
     name: ({ name }) => name,
     columns: [

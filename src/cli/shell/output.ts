@@ -37,6 +37,9 @@ export interface RecordView {
   readonly fields: readonly (readonly [label: string, text: string])[];
 }
 
+/** A list of thousands is a few writes, and no text of all of it. */
+const charactersAtOnce = 65_536;
+
 export class Output {
   readonly format: OutputFormat;
   readonly color: boolean;
@@ -109,10 +112,14 @@ export class Output {
   /** One element a line, so that a long list is never one string and `grep` works on it. */
   async #jsonLines(rows: readonly object[]): Promise<void> {
     if (rows.length === 0) return await this.write('[]\n');
+    let text = '[\n';
     for (const [position, row] of rows.entries()) {
-      await this.write(`${position === 0 ? '[\n' : ',\n'}  ${JSON.stringify(row)}`);
+      text += `${position === 0 ? '' : ',\n'}  ${JSON.stringify(row)}`;
+      if (text.length < charactersAtOnce) continue;
+      await this.write(text);
+      text = '';
     }
-    await this.write('\n]\n');
+    await this.write(`${text}\n]\n`);
   }
 
   async #yaml(value: object): Promise<void> {
