@@ -6,9 +6,9 @@
  *
  * The parts: snapshots, latency, rewriting, changes, increment, no-change, thousand. `--hour` lets the hour of `rewriting` last
  * an hour. `--small` shows whether everything runs. With `--small` or `--only` no results are written unless `--out` says
- * where. Needs root, loop devices, mkfs.xfs, mkfs.ext4 and fio.
+ * where; `bench/notes-pool.md` goes into those of a whole run. Needs root, loop devices, mkfs.xfs, mkfs.ext4 and fio.
  */
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -91,8 +91,9 @@ async function bench(): Promise<void> {
     const findings = await part.run({ workspace, samples, rounds, small, hour, signal });
     found.push({ part, findings });
   }
+  const notes = whole ? await readFile(join(import.meta.dirname, 'notes-pool.md'), 'utf8') : '';
   const date = new Date().toISOString().slice(0, 10);
-  const report = poolReportOf({ date, rounds, machine, tools: await tools(skipped), found, skipped });
+  const report = poolReportOf({ date, rounds, machine, tools: await tools(skipped), found, notes, skipped });
   console.log(`\n${report}`);
   if (out !== undefined) await writeFile(out, report);
   const missed = poolBars(found).filter(({ reached }) => reached === false).length;

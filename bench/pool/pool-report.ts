@@ -11,6 +11,8 @@ export interface PoolResults {
   readonly machine: readonly MachineFact[];
   readonly tools: readonly (readonly [name: string, version: string])[];
   readonly found: readonly { readonly part: PoolPart; readonly findings: PoolFindings }[];
+  /** On what is missed. */
+  readonly notes: string;
   /** What could not be measured here, with the reason. */
   readonly skipped: readonly string[];
 }
@@ -18,7 +20,7 @@ export interface PoolResults {
 const preface = `The pool is an XFS in an image on the disk of this machine. Times are of the process, from its start to its end, unless something else is said;
 everything written before is on disk (\`sync\`) when a run begins. GB are 10^9 bytes, MiB and GiB powers of 1024. Memory is the peak of the resident set.`;
 
-export function poolReportOf({ date, rounds, machine, tools, found, skipped }: PoolResults): string {
+export function poolReportOf({ date, rounds, machine, tools, found, notes, skipped }: PoolResults): string {
   const facts: readonly MachineFact[] = [['Date', date], ...machine, ...tools];
   return [
     '# Results of `npm run bench:pool`',
@@ -35,6 +37,7 @@ export function poolReportOf({ date, rounds, machine, tools, found, skipped }: P
       { header: 'Value', value: ([, text]) => text },
     ]),
     ...found.flatMap(({ part, findings }) => [`## ${part.title}`, '', findings.how, '', findings.tables]),
+    notes,
     ...(skipped.length === 0 ? [] : ['## Not measured here', '', ...skipped.map((each) => `- ${each}`), '']),
   ].join('\n');
 }
