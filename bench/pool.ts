@@ -91,7 +91,7 @@ async function bench(): Promise<void> {
     const findings = await part.run({ workspace, samples, rounds, small, hour, signal });
     found.push({ part, findings });
   }
-  const notes = whole ? await readFile(join(import.meta.dirname, 'notes-pool.md'), 'utf8') : '';
+  const notes = whole ? await readFile(join(import.meta.dirname, 'notes-pool.md'), 'utf8') : undefined;
   const date = new Date().toISOString().slice(0, 10);
   const report = poolReportOf({ date, rounds, machine, tools: await tools(skipped), found, notes, skipped });
   console.log(`\n${report}`);

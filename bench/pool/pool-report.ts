@@ -12,7 +12,7 @@ export interface PoolResults {
   readonly tools: readonly (readonly [name: string, version: string])[];
   readonly found: readonly { readonly part: PoolPart; readonly findings: PoolFindings }[];
   /** On what is missed. */
-  readonly notes: string;
+  readonly notes: string | undefined;
   /** What could not be measured here, with the reason. */
   readonly skipped: readonly string[];
 }
@@ -37,7 +37,7 @@ export function poolReportOf({ date, rounds, machine, tools, found, notes, skipp
       { header: 'Value', value: ([, text]) => text },
     ]),
     ...found.flatMap(({ part, findings }) => [`## ${part.title}`, '', findings.how, '', findings.tables]),
-    notes,
+    ...(notes === undefined ? [] : [notes.trim(), '']),
     ...(skipped.length === 0 ? [] : ['## Not measured here', '', ...skipped.map((each) => `- ${each}`), '']),
   ].join('\n');
 }

@@ -13,7 +13,7 @@ import { completeGroup, decideGroup } from './group-intent.ts';
 import { cloneStill, stillnessOf, type StillClone, type Stillness } from './hold-still.ts';
 import { imageChangeTime } from './image-changed.ts';
 import { PoolError, poolError, withPoolErrors } from './pool-error.ts';
-import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
+import { imageName, snapshotRecordName } from './pool-layout.ts';
 import { checkPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
 import { encodeRecord, type Need, type SnapshotRecord } from './pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from './pool.ts';
@@ -163,7 +163,7 @@ async function setParent(
   { name, record }: PoolVolume,
   { parent, signal }: { readonly parent: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  const path = join(pool.layout.live(name), volumeRecordName);
+  const path = pool.layout.volumeRecord(name);
   try {
     await atomicWrite(path, encodeRecord({ ...record, parent }), { rng: pool.rng, signal });
   } catch (error) {

@@ -40,7 +40,7 @@ export async function deleteSnapshot(
 }
 
 /** Under the pool's lock. @returns the folder in `staging` that is left to be removed */
-export async function outOfSight(pool: Pool, snapshot: PoolSnapshot, { signal }: SignalOption): Promise<string> {
+async function outOfSight(pool: Pool, snapshot: PoolSnapshot, { signal }: SignalOption): Promise<string> {
   using _claim = await claimSnapshot(pool, snapshot, { signal });
   return await takeOut(pool, pool.layout.snapshot(snapshot.volume, snapshot.snapshot));
 }
@@ -57,13 +57,23 @@ export async function claimSnapshot(pool: Pool, snapshot: PoolSnapshot, { signal
   return await claimImage(pool, { image: snapshot.image, what }, { signal });
 }
 
-/** Under the pool's lock; removes a base whatever needs it. @returns false when it is held back */
-export async function dropBase(pool: Pool, base: PoolSnapshot, { signal }: SignalOption): Promise<boolean> {
+/** As `outOfSight`. @returns undefined for one that is held back */
+export async function outOfSightUnlessHeldBack(
+  pool: Pool,
+  snapshot: PoolSnapshot,
+  options: SignalOption,
+): Promise<string | undefined> {
   try {
-    await removeTree(await outOfSight(pool, base, { signal }));
-    return true;
+    return await outOfSight(pool, snapshot, options);
   } catch (error) {
-    if (isHeldBack(error)) return false;
+    if (isHeldBack(error)) return undefined;
     throw error;
   }
+}
+
+/** Under the pool's lock; removes a base whatever needs it. @returns false when it is held back */
+export async function dropBase(pool: Pool, base: PoolSnapshot, options: SignalOption): Promise<boolean> {
+  const gone = await outOfSightUnlessHeldBack(pool, base, options);
+  if (gone !== undefined) await removeTree(gone);
+  return gone !== undefined;
 }

@@ -68,22 +68,21 @@ function unreadable({ layout }: Pool, group: string): string {
 }
 
 /** Of what is in its folder, but for snapshots that were just found `sound`; none when there is no such volume. */
-export function faultsOfVolume(pool: Pool, name: string, sound: readonly SnapshotName[] = []): Finding[] {
+export function faultsOfVolume(pool: Pool, name: string, sound: ReadonlySet<string> = new Set()): Finding[] {
   const { layout } = pool;
   const home = layout.volume(name);
   const folders = [layout.live(name), layout.snapshots(name)];
   if (!isPoolName(name) || !isFolder(home) || !folders.some(isFolder)) return foreign(pool, home);
   const others = [...strangersIn(pool, home, { folders: ['live', 'snapshots'] }), ...strangersInLive(pool, name)];
-  const passedOver = new Set(sound.map(({ snapshot }) => snapshot));
   const snapshots = entriesOf(layout.snapshots(name))
-    .filter((snapshot) => !passedOver.has(snapshot))
+    .filter((snapshot) => !sound.has(snapshot))
     .flatMap((snapshot) => faultsOfSnapshot(pool, { volume: name, snapshot }));
   return [...faultsOfLive(pool, name, [...others, ...snapshots]), ...others, ...snapshots];
 }
 
 function faultsOfLive(pool: Pool, name: string, others: readonly Finding[]): Finding[] {
   const { layout } = pool;
-  const path = join(layout.live(name), volumeRecordName);
+  const path = layout.volumeRecord(name);
   if (!isFile(layout.image(name))) {
     const isAlone = !hasSnapshots(pool, name);
     const left = isAlone ? '' : '; its snapshots are left';

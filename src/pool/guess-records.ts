@@ -1,10 +1,8 @@
 /** Records of images whose own are lost, from what is left: all that is not known for certain is said anew. */
 import { statSync } from 'node:fs';
-import { join } from 'node:path';
 import { randomHex } from '../std/rng.ts';
 import { entriesOf } from './entries-of.ts';
 import { imageChangeTime } from './image-changed.ts';
-import { volumeRecordName } from './pool-layout.ts';
 import {
   readRecord,
   snapshotRecordSchema,
@@ -22,7 +20,7 @@ export function guessVolume(pool: Pool, name: string): VolumeRecord {
 }
 
 export function guessSnapshot(pool: Pool, volume: string, name: string): SnapshotRecord {
-  const live = recordOrNothing(join(pool.layout.live(volume), volumeRecordName), volumeRecordSchema);
+  const live = recordOrNothing(pool.layout.volumeRecord(volume), volumeRecordSchema);
   return {
     version: 1,
     id: randomHex(pool.rng, 16),

@@ -11,7 +11,7 @@ import { renameNew } from '../kernel/sys.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { entriesOf } from './entries-of.ts';
 import { groupPrefix, isGroup, readMembers } from './group-intent.ts';
-import { imageName, snapshotRecordName, volumeRecordName, type PoolLayout } from './pool-layout.ts';
+import { imageName, snapshotRecordName, type PoolLayout } from './pool-layout.ts';
 import { isPoolName, timeName } from './pool-names.ts';
 import { readRecord, snapshotRecordSchema, volumeRecordSchema, type SnapshotRecord } from './pool-records.ts';
 import { newPrefix } from './staging.ts';
@@ -113,7 +113,7 @@ function placedOf(layout: PoolLayout, id: string): Placed[] {
 function volumesById(layout: PoolLayout): ReadonlyMap<string, string> {
   return new Map(
     entriesOf(layout.volumes).flatMap((name) => {
-      const record = unlessDamaged(() => readRecord(join(layout.live(name), volumeRecordName), volumeRecordSchema));
+      const record = unlessDamaged(() => readRecord(layout.volumeRecord(name), volumeRecordSchema));
       return record === undefined ? [] : [[record.id, name] as const];
     }),
   );

@@ -4,7 +4,7 @@
  * the repository. A need names the repository by its own id, not by where it lies.
  */
 import { atomicWrite } from '../std/atomic-write.ts';
-import { claimSnapshot, isHeldBack, outOfSight } from './delete-snapshot.ts';
+import { claimSnapshot, isHeldBack, outOfSightUnlessHeldBack } from './delete-snapshot.ts';
 import type { SnapshotName } from './pool-names.ts';
 import { encodeRecord, type Need, type SnapshotRecord } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
@@ -141,12 +141,7 @@ async function release(
   const needs = needsWithout(record, repository);
   if (needs.length < record.needs.length) await replaceNeeds(pool, snapshot, { needs, signal });
   if (needs.length > 0 || record.madeBy === 'user') return undefined;
-  try {
-    return await outOfSight(pool, snapshot, { signal });
-  } catch (error) {
-    if (isHeldBack(error)) return undefined;
-    throw error;
-  }
+  return await outOfSightUnlessHeldBack(pool, snapshot, { signal });
 }
 
 /** Under the pool's lock: the snapshot's record is another from here on, durably. */

@@ -34,6 +34,9 @@ export class PoolLayout {
   image(name: string): string {
     return `${this.live(name)}/${imageName}`;
   }
+  volumeRecord(name: string): string {
+    return `${this.live(name)}/${volumeRecordName}`;
+  }
   snapshots(name: string): string {
     return `${this.volume(name)}/snapshots`;
   }

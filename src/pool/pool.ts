@@ -12,7 +12,7 @@ import type { Clock } from '../std/clock.ts';
 import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
-import { PoolLayout, volumeRecordName } from './pool-layout.ts';
+import { PoolLayout } from './pool-layout.ts';
 import { isPoolName, type SnapshotName } from './pool-names.ts';
 import {
   poolRecordSchema,
@@ -114,7 +114,7 @@ export class Pool {
   }
 
   #lookAtVolume(name: string): PoolVolume | undefined {
-    const record = readRecord(`${this.layout.live(name)}/${volumeRecordName}`, volumeRecordSchema);
+    const record = readRecord(this.layout.volumeRecord(name), volumeRecordSchema);
     if (record === undefined) {
       if (!exists(this.layout.volume(name))) return undefined;
       throw new PoolError('pool-damaged', `volume ${name} has no record`);

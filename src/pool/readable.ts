@@ -5,6 +5,8 @@
 import { PoolError } from './pool-error.ts';
 import { namesIn, oldestFirst, type Pool, type PoolSnapshot, type PoolVolume } from './pool.ts';
 
+const leftOut: readonly string[] = ['pool-damaged', 'pool-version', 'pool-volume-missing', 'pool-snapshot-missing'];
+
 /** As `Pool.volumes`, without those that are damaged, or of a newer dray. */
 export function readableVolumes(pool: Pool): PoolVolume[] {
   return namesIn(pool.layout.volumes).flatMap((name) => unlessDamaged(() => pool.volume(name)));
@@ -17,8 +19,6 @@ export function readableSnapshots(pool: Pool, volume: string): PoolSnapshot[] {
 }
 
 /** One that has gone meanwhile is left out as well. */
-const leftOut: readonly string[] = ['pool-damaged', 'pool-version', 'pool-volume-missing', 'pool-snapshot-missing'];
-
 function unlessDamaged<T>(look: () => T): T[] {
   try {
     return [look()];

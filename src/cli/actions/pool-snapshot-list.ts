@@ -13,8 +13,8 @@ export const poolSnapshotList: Action<PoolSnapshotListOptions> = async (context,
   const snapshots = readableSnapshots(pool, volume);
   if (snapshots.length === 0) pool.volume(volume);
   const rows = snapshots.map(describePoolSnapshot);
-  const sound = snapshots.filter((_, at) => rows[at]?.sizeBytes !== undefined);
-  warnOfDamage(context, faultsOfVolume(pool, volume, sound));
+  const sound = rows.filter(({ sizeBytes }) => sizeBytes !== undefined).map(({ name }) => name);
+  warnOfDamage(context, faultsOfVolume(pool, volume, new Set(sound)));
   await context.output.list(rows, {
     name: ({ snapshot }) => snapshot,
     columns: [
