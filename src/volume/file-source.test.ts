@@ -69,6 +69,38 @@ describe('a source', () => {
     assert.deepEqual(await Array.fromAsync(source.dataExtents(extent(0, 0), { signal })), []);
   });
 
+  test('names the same data in whatever order and pieces it is asked for', async () => {
+    await using place = await folder();
+    const blockBytes = 65_536;
+    const blocks = 64;
+    const block = fc.nat(blocks - 1);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(block),
+        fc.array(fc.tuple(block, block), { minLength: 1 }),
+        async (written, asked) => {
+          const file = await open(place.file('pieces'), 'w');
+          await file.truncate(blocks * blockBytes);
+          for (const at of written) await file.write(Buffer.alloc(blockBytes, 1), 0, blockBytes, at * blockBytes);
+          await file.close();
+          await using source = await openSource(place.file('pieces'), { signal });
+          for (const [one, other] of asked) {
+            const [first, last] = [Math.min(one, other), Math.max(one, other)];
+            const within = extent(first * blockBytes, (last + 1 - first) * blockBytes);
+            const named = await Array.fromAsync(source.dataExtents(within, { signal }));
+            const found = named.flatMap((range) => {
+              const from = range.offset / blockBytes;
+              return Array.from({ length: range.lengthBytes / blockBytes }, (_, next) => from + next);
+            });
+            const wanted = written.filter((at) => at >= first && at <= last).toSorted((a, b) => a - b);
+            assert.deepEqual(found, wanted);
+          }
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
   test('names its data, and the rest are zeros', async () => {
     await using place = await folder();
     const file = await open(place.file('sparse'), 'w');

@@ -8,7 +8,7 @@ import { constants } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { deviceSizeBytes } from '../kernel/block-device.ts';
 import { DirectFile } from '../kernel/direct-file.ts';
-import { dataRanges } from '../kernel/holes.ts';
+import { DataMap } from '../kernel/holes.ts';
 import { usesOf } from '../kernel/mounts.ts';
 import { VolumeError, type BlockSource, type FileLocation, type SourceIdentity } from './block-source.ts';
 import { extent, type Extent } from './extent.ts';
@@ -93,9 +93,11 @@ class FileSource implements OpenFileSource {
   readonly location: FileLocation;
   readonly sizeBytes: number;
   readonly #file: DirectFile;
+  readonly #data: DataMap;
 
   constructor(file: DirectFile, location: FileLocation) {
     this.#file = file;
+    this.#data = new DataMap(file.fd);
     this.location = location;
     this.sizeBytes = location.sizeBytes;
   }
@@ -129,7 +131,7 @@ class FileSource implements OpenFileSource {
       return;
     }
     using _held = this.#file.hold();
-    for await (const { offset, lengthBytes } of dataRanges(this.#file.fd, within, { signal })) {
+    for await (const { offset, lengthBytes } of this.#data.ranges(within, { signal })) {
       yield extent(offset, lengthBytes);
     }
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 
-import { dataRanges } from '../../src/kernel/holes.ts';
+import { DataMap } from '../../src/kernel/holes.ts';
 import { seededRng } from '../../src/std/rng.ts';
 
 const mib = 2 ** 20;
@@ -46,7 +46,10 @@ export async function assertSameSparse(path: string, original: string, signal: A
   await using other = await open(original);
   let compared = 0;
   for (const { fd } of [file, other]) {
-    for await (const { offset, lengthBytes } of dataRanges(fd, { offset: 0, lengthBytes: found.size }, { signal })) {
+    for await (const { offset, lengthBytes } of new DataMap(fd).ranges(
+      { offset: 0, lengthBytes: found.size },
+      { signal },
+    )) {
       for (let done = 0; done < lengthBytes; done += 4 * mib) {
         const length = Math.min(4 * mib, lengthBytes - done);
         assert.ok((await read(file, offset + done, length)).equals(await read(other, offset + done, length)));
