@@ -3,6 +3,7 @@
  * parent's. At most 64 MiB a run; every chunk is covered after ceil(chunks ÷ 64) runs (`changes/audit-plan.ts`).
  */
 import { planAudit } from '../changes/audit-plan.ts';
+import { AlignedMemory } from '../kernel/aligned-memory.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { LeafId, VolumeBuilder } from '../repository/tree/volume-builder.ts';
 import { leafBytes, leafCount, leafLength, nodeLeaves } from '../repository/tree/volume-layout.ts';
@@ -43,9 +44,10 @@ export async function auditUnchanged(
   const isChanged = leafTest(changed);
   const plan = planAudit({ chunks: leafCount(sizeBytes), sampleChunks: sampleChunksMax, cursor, isChanged });
   const base = await baseNodes(tree, plan.chunks, signal);
-  const free: Buffer[] = [];
+  const memory = AlignedMemory.allocate({ slotBytes: leafBytes, slots: readsAtOnce });
+  const free = Array.from({ length: readsAtOnce }, (_, index) => memory.slot(index));
   const check = async (leaf: number): Promise<number | undefined> => {
-    const slot = free.pop() ?? Buffer.alloc(leafBytes);
+    const slot = free.pop()!;
     const lengthBytes = leafLength(leaf, sizeBytes);
     const range = extent(leaf * leafBytes, lengthBytes);
     const bytes = slot.subarray(0, lengthBytes);

@@ -55,9 +55,9 @@ export interface PoolBackupResult extends BackupResult {
 export async function backupVolume(parts: PoolBackupParts, request: PoolBackupRequest): Promise<PoolBackupResult> {
   const { repository, taking } = parts;
   const { signal } = request;
+  const set = await repository.manifests.load({ signal });
   const taken = await taking.taken();
   const run = new PoolBackup(parts, request, taken);
-  const set = await repository.manifests.load({ signal });
   const interrupted = taken.isNew ? await run.interrupted(set) : undefined;
   const completed = interrupted && (await run.complete(interrupted, set));
   return await taking.whileStored(async () => await run.store(completed === undefined ? set : undefined, completed));
