@@ -66,6 +66,19 @@ export async function mapExtents(
   return decodePage(answer, range);
 }
 
+/** Flags that tell nothing of where an extent lies, or what is in it. */
+const besides = extentFlags.last | extentFlags.shared | extentFlags.merged;
+
+/**
+ * Whether an extent goes on where the one before it ends, in the file and on disk. The file system keeps them as one, and
+ * tells them apart only because somebody else shares a part.
+ */
+export function goesOn(before: MappedExtent, { logical, physical, flags }: MappedExtent): boolean {
+  const { lengthBytes } = before;
+  const isNext = before.logical + lengthBytes === logical && before.physical + lengthBytes === physical;
+  return isNext && ((before.flags ^ flags) & ~besides) === 0;
+}
+
 /** How many extents the file has. What is not written out yet counts as the kernel has it in mind. @throws {KernelError} */
 export async function countExtents(fd: number): Promise<number> {
   const answer = Buffer.allocUnsafeSlow(headerBytes);

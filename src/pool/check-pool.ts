@@ -9,7 +9,7 @@ import { faultsOfStaging, findFaults, hasSnapshots, isFolder, type Finding } fro
 import { guessSnapshot, guessVolume } from './guess-records.ts';
 import { encodeRecord, type SnapshotRecord, type VolumeRecord } from './pool-records.ts';
 import { namesIn, type Pool } from './pool.ts';
-import { isLeft, type Leftovers } from './recover-staging.ts';
+import { isLeft, isRewriting, type Leftovers } from './recover-staging.ts';
 import { removeTree, takeOut } from './staging.ts';
 import { takeOutUnfinished, unfinishedRestores, type UnfinishedRestore } from './unfinished-restores.ts';
 
@@ -43,8 +43,7 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
     const restores = (await unfinishedRestores(pool, { signal })).map((restore) => {
       return { ...restore, removed: removeUnfinished && !restore.running };
     });
-    const recovered = namesIn(pool.layout.staging).filter(isLeft);
-    return { leftovers: { recovered }, restores, findings: findFaults(pool), mended: 0 };
+    return { leftovers: await wouldRecover(pool, { signal }), restores, findings: findFaults(pool), mended: 0 };
   }
   // Mended before anything else can be.
   const inTheWay = faultsOfStaging(pool).filter(({ remedy }) => remedy === 'mend');
@@ -65,6 +64,15 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
   );
   for (const path of gone) await removeTree(path);
   return result;
+}
+
+/** Without the pool's lock: what somebody else is making at this moment is among it. */
+async function wouldRecover(pool: Pool, { signal }: Pick<CheckOptions, 'signal'>): Promise<Leftovers> {
+  const recovered: string[] = [];
+  for (const name of namesIn(pool.layout.staging).filter(isLeft)) {
+    if (!(await isRewriting(pool.layout, name, { clock: pool.clock, signal }))) recovered.push(name);
+  }
+  return { recovered };
 }
 
 async function clearRestores(

@@ -1,6 +1,6 @@
 /** What a pool holds: the figures of `dray pool status` and `dray volume show`. Only maps are read, no data. */
 import { open } from 'node:fs/promises';
-import { extentFlags, mapExtents } from '../kernel/extent-map.ts';
+import { extentFlags, goesOn, mapExtents, type MappedExtent } from '../kernel/extent-map.ts';
 import { loopsOf } from '../kernel/loop-device.ts';
 import { withPoolErrors } from './pool-error.ts';
 import type { Pool } from './pool.ts';
@@ -16,6 +16,7 @@ export const fragmentedExtents = 2000;
 const extentsAtOnce = 4096;
 
 export interface ImageFigures {
+  /** Those that lie one after the other on disk are one, also where only a part of it is shared. */
   readonly extents: number;
   /** Bytes of blocks that only this image maps. */
   readonly uniqueBytes: number;
@@ -29,11 +30,14 @@ export async function imageFigures(path: string, { signal }: SignalOption): Prom
     try {
       const { size } = await file.stat();
       const figures = { extents: 0, uniqueBytes: 0, sharedBytes: 0 };
+      let before: MappedExtent | undefined;
       for (let offset = 0; offset < size;) {
         const range = { offset, lengthBytes: size - offset };
         const page = await mapExtents(file.fd, range, { extentsMax: extentsAtOnce, signal });
-        for (const { flags, lengthBytes } of page.extents) {
-          figures.extents += 1;
+        for (const one of page.extents) {
+          const { flags, lengthBytes } = one;
+          if (before === undefined || !goesOn(before, one)) figures.extents += 1;
+          before = one;
           // Room that was taken ahead of what will be written holds nothing yet.
           if ((flags & extentFlags.unwritten) !== 0) continue;
           if ((flags & extentFlags.shared) === 0) figures.uniqueBytes += lengthBytes;

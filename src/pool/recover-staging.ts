@@ -40,9 +40,19 @@ export function isOfStaging(name: string): boolean {
   return isLeft(name) || parseRestoreName(name) !== undefined;
 }
 
-/** Names of what nobody alive needs, unless he has it locked. */
+/** Names of what nobody alive needs, unless he has it locked (`isRewriting`). */
 export function isLeft(name: string): boolean {
   return prefixes.some((prefix) => name.startsWith(prefix));
+}
+
+/** Whether it is the folder of a rewriting that goes on. */
+export async function isRewriting(
+  layout: PoolLayout,
+  name: string,
+  { clock, signal }: Pick<RecoverOptions, 'clock' | 'signal'>,
+): Promise<boolean> {
+  if (!name.startsWith(rewritePrefix)) return false;
+  return await isFolderHeld(join(layout.staging, name), { by: 'shared', clock, signal });
 }
 
 /** @throws {PoolError} `pool-damaged` for a group that cannot be read or completed, or without the folder; `pool-io` */
@@ -58,7 +68,7 @@ export async function recoverStaging(layout: PoolLayout, options: RecoverOptions
   for (const name of names.filter((name) => isLeft(name) && !isGroup(name))) {
     const path = join(layout.staging, name);
     if (name.startsWith(freezingPrefix) && name.endsWith('.json')) await thawMarked(path);
-    if (name.startsWith(rewritePrefix) && (await isFolderHeld(path, { by: 'shared', ...options }))) continue;
+    if (await isRewriting(layout, name, options)) continue;
     if (!(await detachImage(join(path, 'live', imageName), options))) continue;
     await removeTree(path).catch(async (error: unknown) => {
       if (!isErrno(error, 'ENOTDIR')) throw error;

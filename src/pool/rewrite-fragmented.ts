@@ -28,15 +28,25 @@ export async function* rewriteFragmented(
   const names = volumes ?? readableVolumes(pool).map(({ name }) => name);
   for (const volume of names) {
     try {
-      const { image } = pool.volume(volume);
-      const { extents: extentsBefore } = await imageFigures(image, options);
+      const extentsBefore = await extentsOf(pool, volume, options);
       if (extentsBefore <= extentsMax) continue;
       const result = await rewriteVolume(pool, volume, options);
-      const { extents: extentsAfter } = await imageFigures(image, options);
+      const extentsAfter = await extentsOf(pool, volume, options);
       yield { volume, extentsBefore, extentsAfter, ...result };
     } catch (error) {
       const isPassedOver = passedOver.some((code) => hasCode(error, code));
       if (volumes !== undefined || !isPassedOver) throw error;
     }
+  }
+}
+
+/** @throws {PoolError} `pool-volume-missing`, also when it goes away while it is looked at */
+async function extentsOf(pool: Pool, volume: string, { signal }: Pick<RewriteOptions, 'signal'>): Promise<number> {
+  const { image } = pool.volume(volume);
+  try {
+    return (await imageFigures(image, { signal })).extents;
+  } catch (error) {
+    pool.volume(volume);
+    throw error;
   }
 }

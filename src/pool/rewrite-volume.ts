@@ -3,7 +3,8 @@
  * is copied into one contiguous piece of a file of its own; then the volume and its snapshots are let share that copy
  * (`share-copy.ts`). That is done under the pool's lock, a moment at a time: no snapshot is taken between the volume's turn
  * and its snapshots', and what somebody wants to remove, he only has to wait for. What was written meanwhile stays as it
- * is. A kill at any point leaves a volume that is partly gathered.
+ * is. A kill at any point leaves a volume that is partly gathered; the piece of it that was on its way, 1 MiB, may count as
+ * changed since a snapshot then.
  */
 import assert from 'node:assert/strict';
 import { mkdir, open, unlink, type FileHandle } from 'node:fs/promises';
@@ -19,7 +20,7 @@ import { imageName } from './pool-layout.ts';
 import type { Pool } from './pool.ts';
 import { rewritePrefix } from './recover-staging.ts';
 import { roomOf } from './room.ts';
-import { isPlain, mapOf, pieceBytes, Sharing } from './share-copy.ts';
+import { isPlain, mapOf, pieceBytes, placesOf, Sharing } from './share-copy.ts';
 import { removeTree } from './staging.ts';
 import { VolumeImages } from './volume-images.ts';
 
@@ -41,8 +42,8 @@ export interface RewriteResult {
 const stretchBytesMin = 64 * 1024 * 1024;
 const stretchBytesMax = 1024 * 1024 * 1024;
 const stretchesWanted = 1024;
-/** A stretch of this few extents is left alone. */
-const extentsGood = 4;
+/** A stretch that a copy would save fewer extents than this is left alone: one that was gathered is not gathered again. */
+const savedExtentsMin = 4;
 const copyBytes = 4 * 1024 * 1024;
 /** For so long others have to wait for the pool's lock, and then are given time to take it. */
 const lockedMs = 500;
@@ -96,14 +97,22 @@ async function gather(
   stretch: Extent,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Gathered> {
-  const map = await mapOf(images.live, stretch, { signal });
-  if (map.length <= extentsGood) return { gatheredBytes: 0, busyBytes: 0 };
-  const data = [...coalesce(map.filter(isPlain).map(({ logical, lengthBytes }) => extent(logical, lengthBytes)))];
-  const pieces = data.flatMap((range) => cutUp(range, pieceBytes));
+  const result = { gatheredBytes: 0, busyBytes: 0 };
+  const map = (await mapOf(images.live, stretch, { signal })).filter(isPlain);
+  const data = [...coalesce(map.map(({ logical, lengthBytes }) => extent(logical, lengthBytes)))];
+  // Holes stay: what lies between two of them is an extent of its own.
+  const placesMax = placesOf(map) - savedExtentsMin;
+  if (data.length > placesMax) return result;
   const copy = await open(copyPath, 'wx+', 0o600);
   try {
+    for (const { offset, lengthBytes } of data) {
+      await fallocate(copy.fd, 0, { offset: offset - stretch.offset, lengthBytes });
+    }
+    // Where free space is as scattered, nothing is won.
+    const room = extent(0, stretch.lengthBytes);
+    if (placesOf(await mapOf(copy, room, { signal })) > placesMax) return result;
     await copyData(images.live, copy, { data, from: stretch.offset, signal });
-    const result = { gatheredBytes: 0, busyBytes: 0 };
+    const pieces = data.flatMap((range) => cutUp(range, pieceBytes));
     const sharing = new Sharing(images, { copy, from: stretch.offset });
     for (let done = 0; done < pieces.length;) {
       if (done > 0) await pool.clock.sleep(othersMs, { signal });
@@ -131,14 +140,13 @@ async function gather(
   }
 }
 
-/** A contiguous copy: allocated as a whole, then filled. Durable before anybody shares it. */
+/** Fills the copy. Durable before anybody shares it. */
 async function copyData(
   live: FileHandle,
   copy: FileHandle,
   { data, from, signal }: { readonly data: readonly Extent[]; readonly from: number; readonly signal: AbortSignal },
 ): Promise<void> {
   const buffer = alignedBuffer(copyBytes);
-  for (const { offset, lengthBytes } of data) await fallocate(copy.fd, 0, { offset: offset - from, lengthBytes });
   for (const { offset, lengthBytes } of data.flatMap((range) => cutUp(range, copyBytes))) {
     signal.throwIfAborted();
     const { bytesRead } = await live.read(buffer, 0, lengthBytes, offset);

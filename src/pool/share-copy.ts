@@ -6,10 +6,10 @@
 import assert from 'node:assert/strict';
 import type { FileHandle } from 'node:fs/promises';
 import { alignedBuffer } from '../kernel/aligned-memory.ts';
-import { extentFlags, mapExtents, type MappedExtent } from '../kernel/extent-map.ts';
+import { extentFlags, goesOn, mapExtents, type MappedExtent } from '../kernel/extent-map.ts';
 import { dedupeRange } from '../kernel/reflink.ts';
 import { extent, extentEnd, type Extent } from '../volume/extent.ts';
-import { coalesce, intersectExtents } from '../volume/extents.ts';
+import { coalesce } from '../volume/extents.ts';
 import type { VolumeImages } from './volume-images.ts';
 
 /** What one write meanwhile keeps from being shared. */
@@ -43,32 +43,29 @@ export class Sharing {
     this.#copied = copied;
   }
 
-  /**
-   * Under the pool's lock all the while, one piece after the other. Pieces are ascending, at least one, and no longer than
-   * `pieceBytes`.
-   */
+  /** Under the pool's lock all the while, one piece after the other. None is longer than `pieceBytes`. */
   async *share(pieces: readonly Extent[], { signal }: SignalOption): AsyncGenerator<SharedPiece, void, undefined> {
     const sizeBytes = this.#images.sizeNow() ?? 0;
-    const start = pieces[0]!.offset;
-    const range = extent(start, extentEnd(pieces.at(-1)!) - start);
-    // Only now: of what was written before the copy was made the snapshots hold nothing, and one block that differs would
-    // keep all of a piece from being shared with them.
-    const map = await mapOf(this.#images.live, range, { signal });
-    const snapshots: { readonly file: FileHandle; readonly ranges: readonly Extent[] }[] = [];
-    for (const file of await this.#images.snapshotsNow()) {
-      const ranges = sameBlocks(map, await mapOf(file, range, { signal }));
-      if (ranges.length > 0) snapshots.push({ file, ranges });
-    }
+    const files = [...(await this.#images.snapshotsNow())];
     for (const piece of pieces) {
       signal.throwIfAborted();
-      const same = extentEnd(piece) <= sizeBytes && (await this.#with(this.#images.live, piece));
-      if (same) {
-        for (const { file, ranges } of snapshots) {
-          for (const part of intersectExtents([piece], ranges)) await this.#with(file, part);
-        }
-      }
-      yield { piece, same };
+      yield { piece, same: extentEnd(piece) <= sizeBytes && (await this.#everywhere(piece, files, { signal })) };
     }
+  }
+
+  /** @returns false when the volume holds other bytes by now: then nobody gets the copy */
+  async #everywhere(piece: Extent, snapshots: readonly FileHandle[], options: SignalOption): Promise<boolean> {
+    // Only now: of what was written before the copy was made the snapshots hold nothing, and one block that differs would
+    // keep all of a piece from being shared with them. And only of this piece: the maps of more would be read anew for
+    // each turn at the pool's lock, from every snapshot.
+    const map = await mapOf(this.#images.live, piece, options);
+    const parts: (readonly [file: FileHandle, part: Extent])[] = [];
+    for (const file of snapshots) {
+      for (const part of sameBlocks(map, await mapOf(file, piece, options))) parts.push([file, part]);
+    }
+    const same = await this.#with(this.#images.live, piece);
+    if (same) for (const [file, part] of parts) await this.#with(file, part);
+    return same;
   }
 
   /** @returns false when the target holds other bytes by now */
@@ -100,6 +97,11 @@ export async function mapOf(file: FileHandle, stretch: Extent, { signal }: Signa
     offset = page.coveredTo;
   }
   return found;
+}
+
+/** In how many places the extents of a map lie. */
+export function placesOf(map: readonly MappedExtent[]): number {
+  return map.filter((one, at) => at === 0 || !goesOn(map[at - 1]!, one)).length;
 }
 
 /** Nothing but what tells nothing about the bytes. */

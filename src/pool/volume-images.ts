@@ -1,7 +1,7 @@
 /** The images of a volume and of its snapshots, open for as long as somebody works on all of them. */
 import { statSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { withPoolErrors } from './pool-error.ts';
+import { poolError, withPoolErrors } from './pool-error.ts';
 import { namesIn, type Pool } from './pool.ts';
 
 interface Identity {
@@ -27,7 +27,10 @@ export class VolumeImages implements AsyncDisposable {
   /** @throws {PoolError} `pool-volume-missing`, `pool-io` */
   static async open(pool: Pool, volume: string): Promise<VolumeImages> {
     const { image } = pool.volume(volume);
-    const live = await withPoolErrors(`open ${image}`, async () => await open(image, 'r+'));
+    const live = await open(image, 'r+').catch((error: unknown) => {
+      pool.volume(volume); // Gone since it was looked at.
+      throw poolError(error, `open ${image}`);
+    });
     return new VolumeImages(pool, volume, live, await live.stat({ bigint: true }));
   }
 

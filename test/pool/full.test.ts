@@ -5,12 +5,14 @@ import { constants, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { alignedBuffer } from '../../src/kernel/aligned-memory.ts';
+import { fallocate } from '../../src/kernel/sys.ts';
 import { attachVolume, detachVolume } from '../../src/pool/attach.ts';
 import { checkPool } from '../../src/pool/check-pool.ts';
 import { findFaults } from '../../src/pool/find-faults.ts';
 import { cloneVolume } from '../../src/pool/create-volume.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { holdSnapshot } from '../../src/pool/hold-image.ts';
+import { imageFigures } from '../../src/pool/inspect-pool.ts';
 import { Pool, type PoolSnapshot } from '../../src/pool/pool.ts';
 import { revertVolume } from '../../src/pool/revert-volume.ts';
 import { rewriteVolume } from '../../src/pool/rewrite-volume.ts';
@@ -32,6 +34,8 @@ import { makeVolume, mountedVolume, signal, smallPool, takeSnapshots, writeAt, t
 const mib = 1024 * 1024;
 const poolBytes = 320 * mib;
 const onDropped = (): void => undefined;
+/** FALLOC_FL_PUNCH_HOLE and FALLOC_FL_KEEP_SIZE */
+const punchHole = 3;
 const need = { kind: 'backup', repository: 'aa', url: '/backups', since: new Date(0).toISOString() } as const;
 
 const isReserve = (error: unknown): boolean => hasCode(error, 'pool-reserve');
@@ -274,6 +278,27 @@ describe('a pool that runs full in the middle of', { skip: fileSystemsMissing('x
     assert.deepEqual(result, { gatheredBytes: 0, busyBytes: 0, stoppedForRoom: true });
     assert.equal(await dataDigest(image), digest);
     await nothingHalf(pool);
+  });
+
+  test('a rewriting leaves alone what would lie as scattered as before', async () => {
+    await using small = await smallPool(poolBytes);
+    const { pool } = small;
+    const image = await makeVolume(pool, 'data', { sizeBytes: 32 * mib });
+    await writeRandom(image, 0, 32 * mib);
+    await takeSnapshots(pool, ['data@first']);
+    for (let block = 0; block < 64; block += 1) await writeRandom(image, block * 512 * 1024, 4096);
+    fill(small, 0);
+    await using ballast = await open(join(small.path, 'ballast'), 'r+');
+    const { size } = await ballast.stat();
+    for (let offset = 0; offset < size; offset += 128 * 1024) {
+      await fallocate(ballast.fd, punchHole, { offset, lengthBytes: 64 * 1024 });
+    }
+    const { extents } = await imageFigures(image, { signal });
+    const { availableBytes, reserveBytes } = await roomOf(pool);
+    assert.ok(extents > 100 && availableBytes > reserveBytes + 32 * mib);
+    const result = await rewriteVolume(pool, 'data', { onProgress: () => undefined, signal });
+    assert.deepEqual(result, { gatheredBytes: 0, busyBytes: 0, stoppedForRoom: false });
+    assert.equal((await imageFigures(image, { signal })).extents, extents);
   });
 
   test('a backup ends it well, and a restore goes on when there is room', async () => {

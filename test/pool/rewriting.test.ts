@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { comparePoolSnapshots } from '../../src/changes/pool-changes.ts';
+import { checkPool } from '../../src/pool/check-pool.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { deleteVolume } from '../../src/pool/delete-volume.ts';
 import { imageFigures } from '../../src/pool/inspect-pool.ts';
 import type { Pool, PoolSnapshot } from '../../src/pool/pool.ts';
+import { rewriteFragmented } from '../../src/pool/rewrite-fragmented.ts';
 import { rewriteVolume, type RewriteResult } from '../../src/pool/rewrite-volume.ts';
 import { systemRng } from '../../src/std/rng.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
@@ -57,6 +59,48 @@ describe('rewriting', { skip: fileSystemsMissing('xfs') }, () => {
       assert.deepEqual(extents, [{ offset, lengthBytes: blockBytes }], `${base.snapshot} to ${target.snapshot}`);
     }
     assert.ok((await imageFigures(image, { signal })).extents < 40);
+  });
+
+  test('what is gathered is not gathered again, however its snapshots share it, nor what lies between holes', async () => {
+    await using small = await smallPool(1024 * mib);
+    const { pool } = small;
+    const image = await scattered(pool);
+    assert.ok((await rewrite(pool)).gatheredBytes > 0);
+    const { extents, uniqueBytes } = await imageFigures(image, { signal });
+    assert.equal(uniqueBytes, blocks.length * blockBytes);
+    assert.ok(extents < 40, `${extents} extents`);
+    assert.equal((await rewrite(pool)).gatheredBytes, 0);
+    const sparse = await makeVolume(pool, 'sparse', { sizeBytes: volumeBytes });
+    for (const offset of blocks) await writeAt(sparse, offset, systemRng.bytes(blockBytes));
+    const { gatheredBytes } = await rewriteVolume(pool, 'sparse', { onProgress: () => undefined, signal });
+    assert.equal(gatheredBytes, 0);
+  });
+
+  test('who only looks at the pool does not take it for something that was left', async () => {
+    await using small = await smallPool(1024 * mib);
+    const { pool } = small;
+    await scattered(pool);
+    const looks: ReturnType<typeof checkPool>[] = [];
+    const check = { dryRun: true, removeDamaged: false, removeUnfinished: false, signal };
+    await rewrite(pool, () => void looks.push(checkPool(pool, check)));
+    assert.ok(looks.length > 1);
+    for (const { leftovers } of await Promise.all(looks)) assert.deepEqual(leftovers.recovered, []);
+  });
+
+  test('of all volumes, one that is deleted meanwhile is passed over', async () => {
+    await using small = await smallPool(1024 * mib);
+    const { pool } = small;
+    await scattered(pool);
+    let deleting: Promise<void> | undefined;
+    const onProgress = (): void => {
+      deleting ??= deleteVolume(pool, 'data', { withSnapshots: true, force: false, signal });
+    };
+    const found: string[] = [];
+    const options = { volumes: undefined, extentsMax: 10, onProgress, signal };
+    for await (const { volume } of rewriteFragmented(pool, options)) found.push(volume);
+    await deleting;
+    assert.ok(deleting !== undefined);
+    assert.deepEqual(found, []);
   });
 
   test('ends early, and well, when the volume is deleted meanwhile', async () => {

@@ -33,14 +33,20 @@ async function* rewriting(
   const most = extentsMax ?? (names === undefined || watch ? fragmentedExtents : 1);
   const progress = context.progress();
   for (;;) {
-    yield* rewriteFragmented(pool, {
+    const rewritten = rewriteFragmented(pool, {
       volumes: names,
       extentsMax: most,
       onProgress: (doneBytes, totalBytes) => progress.update({ phase: 'rewrite', doneBytes, totalBytes }),
       signal,
     });
+    // A volume that lies in many places by what it holds, between holes, is found again and again.
+    for await (const one of rewritten) if (!watch || didAnything(one)) yield one;
     progress.end();
     if (!watch) return;
     await clock.sleep(lookEveryMs, { signal });
   }
+}
+
+function didAnything({ gatheredBytes, busyBytes, stoppedForRoom }: Rewritten): boolean {
+  return gatheredBytes > 0 || busyBytes > 0 || stoppedForRoom;
 }
