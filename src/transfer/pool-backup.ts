@@ -55,9 +55,10 @@ export interface PoolBackupResult extends BackupResult {
 export async function backupVolume(parts: PoolBackupParts, request: PoolBackupRequest): Promise<PoolBackupResult> {
   const { repository, taking } = parts;
   const { signal } = request;
-  const set = await repository.manifests.load({ signal });
+  const before = await repository.manifests.load({ signal });
   const taken = await taking.taken();
   const run = new PoolBackup(parts, request, taken);
+  const set = await run.current(before);
   const interrupted = taken.isNew ? await run.interrupted(set) : undefined;
   const completed = interrupted && (await run.complete(interrupted, set));
   return await taking.whileStored(async () => await run.store(completed === undefined ? set : undefined, completed));
@@ -76,25 +77,47 @@ class PoolBackup {
     this.#volume = taken.snapshot.volume;
   }
 
+  /**
+   * The manifests, read anew when another run has left a newer snapshot than they know of: it may have been killed, and it
+   * may have ended since they were read, and removed the base that they name.
+   */
+  async current(set: ManifestSet): Promise<ManifestSet> {
+    const { repository } = this.#parts;
+    const { signal } = this.#request;
+    const newest = this.#left().at(-1);
+    if (newest === undefined || this.#storedIn(set).has(newest.record.id)) return set;
+    await repository.index.refresh({ signal });
+    return await repository.manifests.load({ signal });
+  }
+
   /** The newest snapshot that a killed run of this volume and repository has left, and that is newer than what is stored. */
   async interrupted(set: ManifestSet): Promise<PoolSnapshot | undefined> {
-    const { repository, pool } = this.#parts;
+    const { pool } = this.#parts;
     const { signal } = this.#request;
-    const id = repositoryId(repository.opened);
-    const mine = readableSnapshots(pool, this.#volume)
-      .filter(({ record }) => record.madeBy === 'backup' && record.id !== this.#taken.snapshot.record.id)
-      .filter(({ record }) => record.needs.some((need) => need.repository === id));
-    if (mine.length === 0) return undefined;
-    const stored = new Set(
-      listSnapshots(set, this.#origin())
-        .snapshots.filter(({ incomplete }) => incomplete === undefined)
-        .map(({ tags }) => decodeVolumeTags(tags).poolSnapshot),
-    );
-    for (const snapshot of mine.toReversed()) {
+    const left = this.#left();
+    if (left.length === 0) return undefined;
+    const stored = this.#storedIn(set);
+    for (const snapshot of left.toReversed()) {
       if (stored.has(snapshot.record.id)) return undefined;
       if (await isUnheld(pool, snapshot, { signal })) return snapshot;
     }
     return undefined;
+  }
+
+  /** Snapshots that other runs of this volume and repository have made and not released, oldest first. */
+  #left(): PoolSnapshot[] {
+    const { repository, pool } = this.#parts;
+    const id = repositoryId(repository.opened);
+    return readableSnapshots(pool, this.#volume)
+      .filter(({ record }) => record.madeBy === 'backup' && record.id !== this.#taken.snapshot.record.id)
+      .filter(({ record }) => record.needs.some((need) => need.repository === id));
+  }
+
+  /** Ids of the pool's snapshots that the repository has whole. */
+  #storedIn(set: ManifestSet): ReadonlySet<string | undefined> {
+    const { snapshots } = listSnapshots(set, this.#origin());
+    const whole = snapshots.filter(({ incomplete }) => incomplete === undefined);
+    return new Set(whole.map(({ tags }) => decodeVolumeTags(tags).poolSnapshot));
   }
 
   async complete(snapshot: PoolSnapshot, set: ManifestSet): Promise<BackupResult> {

@@ -4,10 +4,11 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
-import type { Pool } from '../../src/pool/pool.ts';
+import { Pool } from '../../src/pool/pool.ts';
+import { systemClock } from '../../src/std/clock.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { systemRng } from '../../src/std/rng.ts';
-import { createEngine, type Engine } from '../support/engine.ts';
+import { createEngine, snapshotIds, type Engine } from '../support/engine.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import type { PoolBackupResult } from '../../src/transfer/pool-backup.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -89,5 +90,25 @@ describe('a backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     assert.equal(next.completed?.changes.rung, 'extents');
     assert.equal(next.changes.rung, 'extents');
     assert.deepEqual(needed(pool), [next.poolSnapshot.snapshot]);
+  });
+
+  test('that another one overtakes takes it for no interrupted one, and builds on it', async () => {
+    await using begun = await backedUpOnce();
+    const { engine, pool, image } = begun;
+    await writeAt(image, mib, systemRng.bytes(mib));
+    const late = Pool.open(pool.layout.root, { clock: systemClock, rng: systemRng });
+    const change = late.change.bind(late);
+    let other: PoolBackupResult | undefined;
+    late.change = async (work, options) => {
+      // The repository is open, and what it held is known; the snapshot is to be taken.
+      other ??= await backUp(engine, pool, () => undefined);
+      return await change(work, options);
+    };
+    const result = await backUp(engine, late, () => undefined);
+    assert.equal(result.completed, undefined);
+    assert.equal(result.changes.rung, 'extents');
+    assert.equal(result.parent, other?.snapshot);
+    assert.equal((await snapshotIds(engine)).length, 3);
+    assert.deepEqual(needed(pool), [result.poolSnapshot.snapshot]);
   });
 });
