@@ -47,7 +47,8 @@ export class VolumeImages implements AsyncDisposable {
     for (const name of namesIn(layout.snapshots(this.#volume))) {
       const image = layout.snapshotImage(this.#volume, name);
       const found = statSync(image, { bigint: true, throwIfNoEntry: false });
-      if (found === undefined) continue; // `dray pool check` tells of it.
+      // `dray pool check` tells of it. What is no file may never be open: a pipe without a writer.
+      if (found?.isFile() !== true) continue;
       const id = idOf(found);
       const known = this.#snapshots.get(id);
       now.set(id, known ?? (await withPoolErrors(`open ${image}`, async () => await open(image, 'r'))));

@@ -1,5 +1,6 @@
 /** A volume that is gathered while others go on: nobody is refused, and no history tells of it. */
 import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { comparePoolSnapshots } from '../../src/changes/pool-changes.ts';
 import { checkPool } from '../../src/pool/check-pool.ts';
@@ -11,6 +12,7 @@ import { rewriteFragmented } from '../../src/pool/rewrite-fragmented.ts';
 import { rewriteVolume, type RewriteResult } from '../../src/pool/rewrite-volume.ts';
 import { systemRng } from '../../src/std/rng.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
+import { run } from '../kernel/loop-device.ts';
 import { makeVolume, signal, smallPool, takeSnapshots, writeAt } from './small-pool.ts';
 
 const mib = 2 ** 20;
@@ -85,6 +87,16 @@ describe('rewriting', { skip: fileSystemsMissing('xfs') }, () => {
     await rewrite(pool, () => void looks.push(checkPool(pool, check)));
     assert.ok(looks.length > 1);
     for (const { leftovers } of await Promise.all(looks)) assert.deepEqual(leftovers.recovered, []);
+  });
+
+  test('what stands in for a snapshot is not opened', async () => {
+    await using small = await smallPool(1024 * mib);
+    const { pool } = small;
+    await scattered(pool);
+    await mkdir(pool.layout.snapshot('data', 'none'));
+    // A device that does not exist: opening it fails, where that of a pipe would never end.
+    run('mknod', pool.layout.snapshotImage('data', 'none'), 'c', '0', '0');
+    assert.ok((await rewrite(pool)).gatheredBytes > 0);
   });
 
   test('of all volumes, one that is deleted meanwhile is passed over', async () => {
