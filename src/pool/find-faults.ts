@@ -12,7 +12,7 @@ import { PoolError } from './pool-error.ts';
 import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
 import { isPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
 import { readRecord, snapshotRecordSchema, volumeRecordSchema } from './pool-records.ts';
-import type { Pool } from './pool.ts';
+import type { Pool, PoolSnapshot } from './pool.ts';
 import { isOfStaging } from './recover-staging.ts';
 
 export interface Finding {
@@ -40,9 +40,12 @@ export interface Finding {
   readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'newer' | 'none';
 }
 
+/** By volume, names of snapshots that were just found sound: they are not looked at again. */
+export type SoundSnapshots = ReadonlyMap<string, ReadonlySet<string>>;
+
 /** @throws {PoolError} `pool-io` */
-export function findFaults(pool: Pool): Finding[] {
-  const volumes = readdirSync(pool.layout.volumes).flatMap((name) => faultsOfVolume(pool, name));
+export function findFaults(pool: Pool, sound: SoundSnapshots = new Map()): Finding[] {
+  const volumes = readdirSync(pool.layout.volumes).flatMap((name) => faultsOfVolume(pool, name, sound.get(name)));
   return [...faultsOfStaging(pool), ...volumes];
 }
 
@@ -65,6 +68,11 @@ function unreadable({ layout }: Pool, group: string): string {
   const { missing, places } = planGroup(layout, group);
   const lost = missing.length === 0 ? '' : `, nor what it says of ${missing.join(', ')}: the group is not whole`;
   return `cannot be read${lost}; snapshots to put in place: ${places.length}`;
+}
+
+/** Of snapshots whose records were just read, the names of those whose images are there as well. */
+export function soundOf(snapshots: readonly PoolSnapshot[]): ReadonlySet<string> {
+  return new Set(snapshots.filter(({ image }) => isFile(image)).map(({ snapshot }) => snapshot));
 }
 
 /** Of what is in its folder, but for snapshots that were just found `sound`; none when there is no such volume. */

@@ -88,6 +88,9 @@ test(
     await writeFile(record, written);
 
     await rm(join(place.pool, 'volumes/other/snapshots/mon/image'));
+    for (const words of [['list'], ['show', 'other']]) {
+      assert.match((await dray('volume', ...words)).stderr, /warning: the image of other@mon is gone/);
+    }
     for (const args of [['--dry-run'], ['--remove-damaged', '--dry-run'], []]) {
       const { exitCode, stdout } = await dray('pool', 'check', ...args);
       assert.equal(exitCode, 4, args.join(' '));
