@@ -46,7 +46,7 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
     const recovered = namesIn(pool.layout.staging).filter(isLeft);
     return { leftovers: { recovered }, restores, findings: findFaults(pool), mended: 0 };
   }
-  // Mended before anything else can be.
+  // Mended before anything else can be. Seen without the lock: whoever mends it under the lock reads it again.
   const inTheWay = faultsOfStaging(pool).filter(({ remedy }) => remedy === 'mend');
   const { gone, ...result } = await pool.change(
     async (leftovers) => {

@@ -13,7 +13,7 @@ import { hasCode } from '../std/dray-error.ts';
 import { freezingPrefix, thawMarked } from './frozen-mark.ts';
 import { completeGroup, groupPrefix, isGroup } from './group-intent.ts';
 import { isFolderHeld } from './held-folder.ts';
-import { faultyGroups, mendGroup } from './mend-group.ts';
+import { mendGroup } from './mend-group.ts';
 import { PoolError } from './pool-error.ts';
 import { imageName, type PoolLayout } from './pool-layout.ts';
 import { parseRestoreName } from './restore-name.ts';
@@ -48,11 +48,13 @@ export function isLeft(name: string): boolean {
 /** @throws {PoolError} `pool-damaged` for a group that cannot be read or completed, or without the folder; `pool-io` */
 export async function recoverStaging(layout: PoolLayout, options: RecoverOptions): Promise<Leftovers> {
   const names = await namesOf(layout, options);
-  const unreadable = options.mend ? faultyGroups(layout).filter(({ gone }) => gone === undefined) : [];
   const recovered: string[] = [];
   for (const name of names.filter(isGroup)) {
-    if (unreadable.some((group) => group.name === name)) await mendGroup(layout, name);
-    else await completeGroup(layout, name, options);
+    await completeGroup(layout, name, options).catch(async (error: unknown) => {
+      // With `mend` a decision that is damaged is one that cannot be read: nothing of it was put in place.
+      if (!options.mend || !hasCode(error, 'pool-damaged')) throw error;
+      await mendGroup(layout, name);
+    });
     recovered.push(name);
   }
   for (const name of names.filter((name) => isLeft(name) && !isGroup(name))) {

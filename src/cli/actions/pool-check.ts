@@ -14,7 +14,8 @@ export const poolCheck: Action<PoolCheckOptions> = async (context, { directory, 
   const { dryRun } = options;
   const result = await checkPool(pool, { ...options, signal });
   const { leftovers, restores, findings, mended } = result;
-  const remaining = (dryRun ? findings : findFaults(pool)).filter(isLost).length;
+  // What was found is what is left, unless something was mended.
+  const remaining = (mended === 0 ? findings : findFaults(pool)).filter(isLost).length;
   const healthy = remaining === 0;
   const value = { pool: pool.layout.root, dryRun, healthy, mended, remaining, ...leftovers, restores, findings };
   await context.output.record(value, {
