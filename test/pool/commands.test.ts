@@ -69,6 +69,7 @@ test('volume commands > a volume is mounted, and its snapshots keep what it was'
   assert.equal(await readFile(join(view, 'a'), 'utf8'), 'first');
   const refused = await world.dray('snapshot', 'detach', 'data@mon');
   assert.deepEqual([refused.exitCode, refused.stdout], [5, '']);
+  assert.match(refused.stderr, new RegExp(`attached as ${old}, and in use: ${old} is mounted read-only at ${view}\\n`));
   run('umount', view);
   await told('snapshot', 'detach', 'data@mon');
   // By its file: the number of a device is anybody's again at once.
