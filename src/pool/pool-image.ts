@@ -12,14 +12,12 @@ import { atomicWrite, isErrno, makeDirectories, syncDirectory } from '../std/ato
 import { hasCode } from '../std/dray-error.ts';
 import { createPool } from './create-pool.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
-import { poolRecordName } from './pool-layout.ts';
+import { imageMarkName, poolRecordName } from './pool-layout.ts';
 import { Pool, type PoolParts } from './pool.ts';
 import { runMkfs } from './run-mkfs.ts';
 
 /** mkfs.xfs makes nothing smaller. */
 const imageBytesMin = 300 * 1024 * 1024;
-/** Under the mount: the image's path, in UTF-8. */
-const markName = '.dray-pool-image';
 
 interface SignalOption {
   readonly signal: AbortSignal;
@@ -37,7 +35,7 @@ export async function createImagePool(
   await withPoolErrors(`make ${root}`, async () => await makeDirectories(root, { mode: 0o700 }));
   const inside = await readdir(root);
   if (inside.includes(poolRecordName)) throw new PoolError('pool-exists', `there is a pool in ${root} already`);
-  if (inside.some((name) => name !== markName)) throw new PoolError('pool-foreign', `${root} is not empty`);
+  if (inside.some((name) => name !== imageMarkName)) throw new PoolError('pool-foreign', `${root} is not empty`);
   const [below, beside] = await Promise.all([realpath(root), realpath(dirname(file)).catch(() => dirname(file))]);
   if (`${beside}/`.startsWith(`${below}/`)) {
     throw new PoolError('pool-image', `the image ${file} would lie under its own mount, where nobody finds it`);
@@ -75,7 +73,7 @@ export async function openImagePool(
     throw new PoolError('pool-image', `the image ${named} of the pool in ${root} is gone`);
   }
   await withPoolErrors(`make ${root}`, async () => await makeDirectories(root, { mode: 0o700 }));
-  const foreign = (await readdir(root)).find((name) => name !== markName);
+  const foreign = (await readdir(root)).find((name) => name !== imageMarkName);
   if (foreign !== undefined) throw new PoolError('pool-foreign', `${root} holds something else: ${foreign}`);
   const before = await readMark(root);
   await writeMark(root, named, { ...parts, signal });
@@ -125,10 +123,10 @@ export async function closeImagePool(path: string, parts: PoolParts, { signal }:
 
 async function readMark(root: string): Promise<string | undefined> {
   try {
-    return await readFile(join(root, markName), 'utf8');
+    return await readFile(join(root, imageMarkName), 'utf8');
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
-    throw new PoolError('pool-image', `read ${join(root, markName)}`, { cause: error });
+    throw new PoolError('pool-image', `read ${join(root, imageMarkName)}`, { cause: error });
   }
 }
 
@@ -137,7 +135,7 @@ async function writeMark(
   image: string | undefined,
   { rng, signal }: PoolParts & SignalOption,
 ): Promise<void> {
-  const path = join(root, markName);
+  const path = join(root, imageMarkName);
   if (image === undefined) await rm(path, { force: true });
   else await atomicWrite(path, Buffer.from(image), { rng, signal });
 }
