@@ -51,7 +51,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'Use a bucket that was made with object lock, or a repository without a retention; "dray store check" tells what a bucket can do.',
   'blob-unavailable': 'The store did not answer in time: check the disk or the network, then run the command again.',
 
-  'volume-not-found': 'Check the path.',
+  'volume-not-found': 'Check the path. A volume of a pool is found where --pool (or DRAY_POOL) names its pool.',
   'volume-denied': 'Reading and writing devices usually needs root: run the command with sudo.',
   'volume-kind': 'Give an image file or a block device.',
   'volume-range': 'The volume is shorter than expected; check that it is the right one.',
@@ -140,13 +140,15 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-no-space':
     'Delete snapshots that are not needed ("dray snapshot delete VOLUME@NAME"), or give the file system of the pool more room.',
   'pool-name': 'Names are as data-1; a snapshot is named VOLUME@NAME, as data-1@monday.',
-  'pool-size': 'Write a whole number of 4096 bytes, such as 10G.',
+  'pool-size': 'Write a multiple of 4096 bytes, such as 10G; for the image of a pool at least 300M.',
   'pool-volume-missing': '"dray volume list" shows what there is.',
-  'pool-volume-exists': 'Choose another name, or delete that one first with "dray volume delete".',
+  'pool-volume-exists':
+    'Choose another name, or delete that one first with "dray volume delete"; a restore puts its content in place with --overwrite.',
   'pool-snapshot-missing': '"dray snapshot list --volume NAME" shows what there is.',
   'pool-snapshot-exists': 'Choose another name, or leave --name out: the time is taken then.',
   'pool-in-use':
-    'Unmount it, and end its device with "dray volume detach NAME" or "dray snapshot detach VOLUME@NAME"; wait for a backup that reads it.',
+    'Unmount it, and end its device with "dray volume detach NAME" or "dray snapshot detach VOLUME@NAME" ("losetup -l" shows all devices); ' +
+    'wait for a backup that reads it.',
   'pool-needed':
     'The next backup builds on it, and reads everything without it: --force deletes it all the same. Of a repository that is gone, ' +
     '"dray pool forget REPOSITORY" releases all of them.',
