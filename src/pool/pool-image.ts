@@ -4,15 +4,16 @@
  * over: a file that is there already is refused.
  */
 import { open, readFile, readdir, realpath, rm, stat, unlink } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { attachLoop, detachLoop, fileOfLoop, loopsOf } from '../kernel/loop-device.ts';
+import { dirname, join, relative, resolve } from 'node:path';
+import { attachLoop, detachLoop, fileOfLoop, loopsBelow, loopsOf } from '../kernel/loop-device.ts';
 import { mountFileSystem, unmountFileSystem } from '../kernel/mount.ts';
 import { deviceNumber, mountsOfDevice } from '../kernel/mounts.ts';
 import { atomicWrite, isErrno, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { createPool } from './create-pool.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
-import { imageMarkName, poolRecordName } from './pool-layout.ts';
+import { imageMarkName, poolRecordName, PoolLayout } from './pool-layout.ts';
+import { snapshotName } from './pool-names.ts';
 import { Pool, type PoolParts } from './pool.ts';
 import { runMkfs } from './run-mkfs.ts';
 
@@ -105,20 +106,34 @@ async function mountPool(root: string, image: string, parts: PoolParts, { signal
  *   such pool
  */
 export async function closeImagePool(path: string, parts: PoolParts, { signal }: SignalOption): Promise<string> {
-  const { layout } = Pool.open(path, parts);
+  const opened = Pool.open(path, parts).layout;
+  // As the kernel names it, also when a link led here.
+  const layout = new PoolLayout(await withPoolErrors(`find ${opened.root}`, async () => await realpath(opened.root)));
   const mounts = await mountsOfDevice(deviceNumber((await stat(layout.root)).dev));
   const device = mounts.find(({ mountPoint }) => mountPoint === layout.root)?.source;
   const image = device === undefined ? undefined : await fileOfLoop(device, { signal });
   if (device === undefined || image === undefined)
-    throw new PoolError('pool-image', `the pool in ${layout.root} does not lie in an image`);
+    throw new PoolError('pool-image', `the pool in ${layout.root} does not lie in an image: there is nothing to close`);
   try {
     await unmountFileSystem(layout.root);
     await detachLoop(device, { file: image, signal });
   } catch (error) {
     const busy = hasCode(error, 'mount-busy') || hasCode(error, 'kernel-busy');
-    throw new PoolError(busy ? 'pool-in-use' : 'pool-image', `close the pool in ${layout.root}`, { cause: error });
+    const users = busy ? await attachedIn(layout) : '';
+    throw new PoolError(busy ? 'pool-in-use' : 'pool-image', `close the pool in ${layout.root}${users}`, {
+      cause: error,
+    });
   }
   return image;
+}
+
+/** For a message: what of the pool is a device. */
+async function attachedIn({ volumes }: PoolLayout): Promise<string> {
+  const attached = (await loopsBelow(volumes)).map(({ path, file }) => {
+    const [volume = '', , snapshot = ''] = relative(volumes, dirname(file)).split('/');
+    return `${snapshot === '' ? `volume ${volume}` : snapshotName({ volume, snapshot })} is attached as ${path}`;
+  });
+  return attached.length === 0 ? '' : `: ${attached.join(', ')}`;
 }
 
 async function readMark(root: string): Promise<string | undefined> {

@@ -1,6 +1,6 @@
 /** The commands that look after a pool, and what leads from it into a repository, with the real program. */
 import assert from 'node:assert/strict';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../kernel/loop-device.ts';
@@ -153,7 +153,20 @@ test('pool commands > a pool in an image is there again after a reboot', options
   const open = async (...args: readonly string[]): Promise<unknown> =>
     (await json<{ readonly mounted: boolean }>('pool', 'open', ...args)).mounted;
   assert.equal(await open(), false);
-  close();
+  await told('snapshot', 'create', 'data', '--name', 'mon');
+  const device = async (what: string, name: string): Promise<string> =>
+    (await told(what, 'attach', name, '-o', 'name')).trim();
+  const [live, old] = [await device('volume', 'data'), await device('snapshot', 'data@mon')];
+  const link = join(folder, 'link');
+  await symlink(place.pool, link);
+  const inUse = await dray('pool', 'close', link);
+  assert.equal(inUse.exitCode, 5);
+  for (const named of [`volume data is attached as ${live}`, `data@mon is attached as ${old}`]) {
+    assert(inUse.stderr.includes(named), inUse.stderr);
+  }
+  await told('volume', 'detach', 'data');
+  await told('snapshot', 'detach', 'data@mon');
+  assert.equal(await told('pool', 'close', link, '-o', 'name'), `${image}\n`);
   const gone = await dray('volume', 'list');
   assert.equal(gone.exitCode, 3);
   assert.match(gone.stderr, /lies in an image, which is not mounted\n {2}next: .*"dray pool open DIR"/);
@@ -183,7 +196,7 @@ test('pool commands > an image that is none of the pool changes nothing', option
   const hidden = await dray('pool', 'create', '--image', inside, '--size', '320M');
   assert.equal(hidden.exitCode, 1);
   assert.match(hidden.stderr, /would lie under its own mount/);
-  await json('pool', 'create', '--image', relative('.', image), '--size', '320M');
+  await json('pool', 'create', '--image', image, '--size', '320M');
   close();
   const noFile = await dray('pool', 'open', '--image', folder);
   assert.equal(noFile.exitCode, 1);
