@@ -51,7 +51,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'Use a bucket that was made with object lock, or a repository without a retention; "dray store check" tells what a bucket can do.',
   'blob-unavailable': 'The store did not answer in time: check the disk or the network, then run the command again.',
 
-  'volume-not-found': 'Check the path. A volume of a pool is found where --pool (or DRAY_POOL) names its pool.',
+  'volume-not-found': 'Check the path; for a volume of a pool, name the pool with --pool (or DRAY_POOL).',
   'volume-denied': 'Reading and writing devices usually needs root: run the command with sudo.',
   'volume-kind': 'Give an image file or a block device.',
   'volume-range': 'The volume is shorter than expected; check that it is the right one.',
@@ -130,7 +130,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'Choose a folder on XFS (mkfs.xfs -m reflink=1) or btrfs, or make it in an image: dray pool create DIR --image FILE --size 50G',
   'pool-image':
     'Check where the image is: "dray pool open DIR --image FILE" opens one that was moved. Mounting needs root.',
-  'pool-mkfs': 'Install what makes this file system: the package xfsprogs for XFS, e2fsprogs for ext4.',
+  'pool-mkfs':
+    'Install what makes this file system where it is missing (the package xfsprogs for XFS, e2fsprogs for ext4); otherwise mend what it says.',
   'pool-damaged': '"dray pool check --dry-run" names all that is damaged; "dray pool check" mends what can be mended.',
   'pool-busy': 'Wait until it has ended, and run the command again; a process that was killed holds nothing.',
   'pool-io': 'Look at "dmesg": the system says there what went wrong. Devices, mounts and images need root.',
