@@ -37,6 +37,10 @@ export async function createImagePool(
   const inside = await readdir(root);
   if (inside.includes(poolRecordName)) throw new PoolError('pool-exists', `there is a pool in ${root} already`);
   if (inside.some((name) => name !== imageMarkName)) throw new PoolError('pool-foreign', `${root} is not empty`);
+  const before = await readMark(root);
+  if (before !== undefined && before !== file && (await stat(before).catch(() => undefined)) !== undefined) {
+    throw new PoolError('pool-exists', `the pool in ${root} lies in ${before}, which is not mounted`);
+  }
   const [below, beside] = await Promise.all([realpath(root), realpath(dirname(file)).catch(() => dirname(file))]);
   if (`${beside}/`.startsWith(`${below}/`)) {
     throw new PoolError('pool-image', `the image ${file} would lie under its own mount, where nobody finds it`);
@@ -47,6 +51,7 @@ export async function createImagePool(
     await writeMark(root, file, { ...parts, signal });
     await mountImage(root, file, { signal });
   } catch (error) {
+    await writeMark(root, before, { ...parts, signal: AbortSignal.timeout(30_000) });
     await unlink(file);
     throw error;
   }

@@ -170,6 +170,13 @@ test('pool commands > a pool in an image is there again after a reboot', options
   const gone = await dray('volume', 'list');
   assert.equal(gone.exitCode, 3);
   assert.match(gone.stderr, /lies in an image, which is not mounted\n {2}next: .*"dray pool open DIR"/);
+  // Its place is not given to another pool.
+  const second = ['--image', join(folder, 'second.img'), '--size', '320M'];
+  for (const args of [[], second]) {
+    const over = await dray('pool', 'create', ...args);
+    assert.equal(over.exitCode, 1);
+    assert.match(over.stderr, /the pool in .* lies in .*, which is not mounted\n {2}next: .*"dray pool open DIR"/);
+  }
   assert.equal(await open(), true);
   assert.equal(await open(place.pool), false);
   assert.equal(await told('volume', 'list', '-o', 'name'), 'data\n');
