@@ -8,6 +8,7 @@ import { decodeVolumeTags } from '../../repository/tree/volume-tags.ts';
 import { formatGoTime } from '../../std/go-time.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
+import { shortTime } from '../shell/short-time.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { SnapshotListOptions } from '../snapshot-list.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
@@ -29,7 +30,7 @@ export const snapshotList: RepositoryAction<SnapshotListOptions> = async (contex
     name: ({ id }) => id,
     columns: [
       { header: 'ID', value: ({ id }) => id.slice(0, 12) },
-      { header: 'TIME', value: ({ startTime }) => startTime.replace(/\.\d+Z$/, 'Z') },
+      { header: 'TIME', value: ({ startTime }) => shortTime(startTime) },
       { header: 'KIND', value: ({ kind }) => kind },
       { header: 'SIZE', value: ({ sizeBytes }) => formatSize(sizeBytes), align: 'right' },
       { header: 'CHANGES', value: ({ rung }) => rung ?? '-' },

@@ -41,7 +41,6 @@ export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) =
     ['Restored from', row.restoredFrom],
     ['Snapshots', value.snapshots.join(', ') || 'none'],
   ];
-  const shown = fields.filter((field): field is [string, string] => field[1] !== undefined);
-  await context.output.record(value, { names: [name], fields: shown });
+  await context.output.record(value, { names: [name], fields });
   return exitCodes.done;
 };
