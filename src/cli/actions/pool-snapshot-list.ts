@@ -39,5 +39,5 @@ function notes({ madeBy, group, needs, sizeBytes }: PoolSnapshotRow): string {
     ...(madeBy === 'backup' ? ['by a backup'] : []),
     ...(group === undefined ? [] : [`with ${group.join(',')}`]),
     ...needs.map((need) => `needed by ${describeNeed(need)}`),
-  ].join(' ');
+  ].join('; ');
 }
