@@ -1,6 +1,6 @@
 /** What a pool holds: the figures of `dray pool status` and `dray volume show`. Only maps are read, no data. */
 import { open } from 'node:fs/promises';
-import { extentFlags, mapExtents } from '../kernel/extent-map.ts';
+import { extentFlags, mapPages } from '../kernel/extent-map.ts';
 import { loopsOf } from '../kernel/loop-device.ts';
 import { withPoolErrors } from './pool-error.ts';
 import type { Pool } from './pool.ts';
@@ -13,7 +13,6 @@ interface SignalOption {
 
 /** More extents than this and every snapshot makes writers wait noticeably: about 14 µs for each on XFS. */
 export const fragmentedExtents = 2000;
-const extentsAtOnce = 4096;
 
 export interface ImageFigures {
   readonly extents: number;
@@ -29,17 +28,14 @@ export async function imageFigures(path: string, { signal }: SignalOption): Prom
     try {
       const { size } = await file.stat();
       const figures = { extents: 0, uniqueBytes: 0, sharedBytes: 0 };
-      for (let offset = 0; offset < size;) {
-        const range = { offset, lengthBytes: size - offset };
-        const page = await mapExtents(file.fd, range, { extentsMax: extentsAtOnce, signal });
-        for (const { flags, lengthBytes } of page.extents) {
+      for await (const extents of mapPages(file.fd, { offset: 0, lengthBytes: size }, { signal })) {
+        for (const { flags, lengthBytes } of extents) {
           figures.extents += 1;
           // Room that was taken ahead of what will be written holds nothing yet.
           if ((flags & extentFlags.unwritten) !== 0) continue;
           if ((flags & extentFlags.shared) === 0) figures.uniqueBytes += lengthBytes;
           else figures.sharedBytes += lengthBytes;
         }
-        offset = page.coveredTo;
       }
       return figures;
     } finally {
