@@ -36,7 +36,10 @@ test('pool commands > snapshots that backups need stay, until their repository i
   assert.match(refused.stderr, /data@mine is needed by: backup to \/backups\/a\n {2}next: .*--force/);
   const status = await json<{ readonly repositories: unknown }>('pool', 'status');
   assert.deepEqual(status.repositories, [{ repository, url: '/backups/a', snapshots: 2 }]);
-  assert.equal((await dray('pool', 'forget', '/backups/b')).exitCode, 3);
+  for (const none of ['/backups/b', 'abab', `${repository}ab`]) {
+    assert.equal((await dray('pool', 'forget', none)).exitCode, 3, none);
+  }
+  assert.equal((await json<unknown[]>('pool', 'forget', repository.slice(0, 12), '--dry-run')).length, 2);
   const planned = await json<unknown[]>('pool', 'forget', 'file:///backups/a', '--dry-run');
   assert.deepEqual(planned, [
     { snapshot: 'data@mine', removed: false, dryRun: true },
