@@ -3,13 +3,13 @@
  * but the user's: a name alone does not make a volume of a folder.
  */
 import { lstatSync, readdirSync, statSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { hasCode } from '../std/dray-error.ts';
 import { toError } from '../std/to-error.ts';
 import { entriesOf } from './entries-of.ts';
 import { faultyGroups, planGroup } from './mend-group.ts';
 import { PoolError } from './pool-error.ts';
-import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
+import { imageName, poolRecordName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
 import { isPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
 import { readRecord, snapshotRecordSchema, volumeRecordSchema } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
@@ -29,7 +29,7 @@ export interface Finding {
     | 'snapshot-image'
     | 'stray'
     | 'foreign';
-  /** Such as `data@monday`; of what is foreign its path in the pool. */
+  /** Such as `data@monday`; of what is stray or foreign its path in the pool. */
   readonly what: string;
   readonly path: string;
   readonly message: string;
@@ -46,7 +46,13 @@ export type SoundSnapshots = ReadonlyMap<string, ReadonlySet<string>>;
 /** @throws {PoolError} `pool-io` */
 export function findFaults(pool: Pool, sound: SoundSnapshots = new Map()): Finding[] {
   const volumes = readdirSync(pool.layout.volumes).flatMap((name) => faultsOfVolume(pool, name, sound.get(name)));
-  return [...faultsOfStaging(pool), ...volumes];
+  return [...strangersInRoot(pool), ...faultsOfStaging(pool), ...volumes];
+}
+
+/** `lost+found` is the file system's. */
+function strangersInRoot(pool: Pool): Finding[] {
+  const folders = [pool.layout.volumes, pool.layout.staging, 'lost+found'].map((path) => basename(path));
+  return strangersIn(pool, pool.layout.root, { folders, files: [basename(pool.layout.lock)], record: poolRecordName });
 }
 
 /** What keeps everybody from changing the pool, and what is foreign there. */
@@ -178,7 +184,7 @@ function strangersIn(pool: Pool, folder: string, { folders = [], files = [], rec
     if (files.includes(name) || name === record || (folders.includes(name) && isFolder(path))) return [];
     const isTemporary = record !== undefined && name.startsWith(`${record}.tmp.`) && /\.[0-9a-f]{16}$/.test(name);
     if (!isTemporary || !isFile(path)) return foreign(pool, path);
-    const what = relative(pool.layout.volumes, path);
+    const what = relative(pool.layout.root, path);
     return [{ kind: 'stray', what, path, message: `${path} was never finished`, remedy: 'remove' }];
   });
 }

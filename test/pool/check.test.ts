@@ -40,6 +40,7 @@ describe('pool check', { skip: fileSystemsMissing('xfs') }, () => {
       await put(join(layout.snapshots('data'), '.hidden/image')),
       await put(join(layout.snapshots('data'), 'tue/anything')),
       await put(join(layout.snapshot('data', 'mon'), 'image.bak')),
+      await put(join(layout.root, 'notes')),
       await put(join(layout.staging, 'notes')),
       await put(join(layout.staging, 'restore-notes')),
     ];
