@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { atomicWrite, syncDirectory } from '../std/atomic-write.ts';
-import { faultsOfStaging, findFaults, hasSnapshots, isFolder, type Finding } from './find-faults.ts';
+import { findFaults, hasSnapshots, isFolder, obstacles, type Finding } from './find-faults.ts';
 import { guessSnapshot, guessVolume } from './guess-records.ts';
 import { encodeRecord, type SnapshotRecord, type VolumeRecord } from './pool-records.ts';
 import { namesIn, type Pool } from './pool.ts';
@@ -19,7 +19,7 @@ export interface CheckedRestore extends UnfinishedRestore {
 }
 
 export interface CheckResult {
-  readonly leftovers: Leftovers;
+  readonly recovered: Leftovers['recovered'];
   readonly restores: readonly CheckedRestore[];
   readonly findings: readonly Finding[];
   readonly mended: number;
@@ -44,22 +44,22 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
       return { ...restore, removed: removeUnfinished && !restore.running };
     });
     const recovered = namesIn(pool.layout.staging).filter(isLeft);
-    return { leftovers: { recovered }, restores, findings: findFaults(pool), mended: 0 };
+    return { recovered, restores, findings: findFaults(pool), mended: 0 };
   }
-  // Mended before anything else can be. Seen without the lock: whoever mends it under the lock reads it again.
-  const inTheWay = faultsOfStaging(pool).filter(({ remedy }) => remedy === 'mend');
   const { gone, ...result } = await pool.change(
-    async (leftovers) => {
+    async ({ recovered, inTheWay }) => {
+      // Mended before anything else could be.
+      const before = obstacles(pool, inTheWay);
       const { restores, gone } = await clearRestores(pool, options);
       const findings = findFaults(pool);
-      let mended = inTheWay.length;
+      let mended = before.length;
       for (const finding of findings) {
         const { remedy } = finding;
         if (staysAsItIs.includes(remedy) || (remedy === 'damaged' && !removeDamaged)) continue;
         await mend(pool, finding, { signal });
         mended += 1;
       }
-      return { leftovers, restores, findings: [...inTheWay, ...findings], mended, gone };
+      return { recovered, restores, findings: [...before, ...findings], mended, gone };
     },
     { mend: true, signal },
   );

@@ -7,13 +7,13 @@ import { basename, join, relative } from 'node:path';
 import { hasCode } from '../std/dray-error.ts';
 import { toError } from '../std/to-error.ts';
 import { entriesOf } from './entries-of.ts';
-import { faultyGroups, planGroup } from './mend-group.ts';
+import { faultyGroups, type GroupPlan } from './mend-group.ts';
 import { PoolError } from './pool-error.ts';
 import { imageName, poolRecordName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
 import { isPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
 import { readRecord, snapshotRecordSchema, volumeRecordSchema } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
-import { isOfStaging } from './recover-staging.ts';
+import { isOfStaging, type InTheWay } from './recover-staging.ts';
 
 export interface Finding {
   /**
@@ -56,22 +56,30 @@ function strangersInRoot(pool: Pool): Finding[] {
 }
 
 /** What keeps everybody from changing the pool, and what is foreign there. */
-export function faultsOfStaging(pool: Pool): Finding[] {
+function faultsOfStaging(pool: Pool): Finding[] {
   const { staging } = pool.layout;
-  if (!exists(staging)) {
-    return [{ kind: 'staging', what: 'staging', path: staging, message: `${staging} is gone`, remedy: 'mend' }];
-  }
-  const groups = faultyGroups(pool.layout).map(({ name, gone }): Finding => {
-    const path = join(staging, name);
-    const message = gone === undefined ? unreadable(pool, name) : `its snapshots of ${gone.join(', ')} have no volume`;
-    return { kind: 'group', what: name, path, message: `${path}: ${message}`, remedy: 'mend' };
-  });
   const others = entriesOf(staging).filter((name) => !isOfStaging(name));
-  return [...groups, ...others.flatMap((name) => foreign(pool, join(staging, name)))];
+  return [
+    ...obstacles(pool, { withoutFolder: !exists(staging), groups: faultyGroups(pool.layout) }),
+    ...others.flatMap((name) => foreign(pool, join(staging, name))),
+  ];
 }
 
-function unreadable({ layout }: Pool, group: string): string {
-  const { missing, places } = planGroup(layout, group);
+/** What is told of what was found, or has been dealt with. */
+export function obstacles({ layout: { staging } }: Pool, { withoutFolder, groups }: InTheWay): Finding[] {
+  const folder = { kind: 'staging', what: 'staging', path: staging, message: `${staging} is gone` } as const;
+  return [
+    ...(withoutFolder ? [{ ...folder, remedy: 'mend' } as const] : []),
+    ...groups.map(({ name, fault }): Finding => {
+      const path = join(staging, name);
+      const message =
+        'plan' in fault ? unreadable(fault.plan) : `its snapshots of ${fault.gone.join(', ')} have no volume`;
+      return { kind: 'group', what: name, path, message: `${path}: ${message}`, remedy: 'mend' };
+    }),
+  ];
+}
+
+function unreadable({ missing, places }: GroupPlan): string {
   const lost = missing.length === 0 ? '' : `, nor what it says of ${missing.join(', ')}: the group is not whole`;
   return `cannot be read${lost}; snapshots to put in place: ${places.length}`;
 }

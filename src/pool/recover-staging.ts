@@ -13,7 +13,7 @@ import { hasCode } from '../std/dray-error.ts';
 import { freezingPrefix, thawMarked } from './frozen-mark.ts';
 import { completeGroup, groupPrefix, isGroup } from './group-intent.ts';
 import { isFolderHeld } from './held-folder.ts';
-import { mendGroup } from './mend-group.ts';
+import { settleGroup, type FaultyGroup } from './mend-group.ts';
 import { PoolError } from './pool-error.ts';
 import { imageName, type PoolLayout } from './pool-layout.ts';
 import { parseRestoreName } from './restore-name.ts';
@@ -26,6 +26,15 @@ const prefixes = [newPrefix, removedPrefix, groupPrefix, rewritePrefix, freezing
 export interface Leftovers {
   /** Folders and files that were removed, or completed in the case of groups. */
   readonly recovered: readonly string[];
+  /** With `mend`, what was dealt with. */
+  readonly inTheWay: InTheWay;
+}
+
+/** What keeps everybody from changing the pool. */
+export interface InTheWay {
+  /** The folder `staging` is gone. */
+  readonly withoutFolder: boolean;
+  readonly groups: readonly FaultyGroup[];
 }
 
 export interface RecoverOptions {
@@ -47,14 +56,13 @@ export function isLeft(name: string): boolean {
 
 /** @throws {PoolError} `pool-damaged` for a group that cannot be read or completed, or without the folder; `pool-io` */
 export async function recoverStaging(layout: PoolLayout, options: RecoverOptions): Promise<Leftovers> {
-  const names = await namesOf(layout, options);
+  const found = await namesOf(layout, options);
+  const names = found ?? [];
   const recovered: string[] = [];
+  const groups: FaultyGroup[] = [];
   for (const name of names.filter(isGroup)) {
-    await completeGroup(layout, name, options).catch(async (error: unknown) => {
-      // With `mend` a decision that is damaged is one that cannot be read: nothing of it was put in place.
-      if (!options.mend || !hasCode(error, 'pool-damaged')) throw error;
-      await mendGroup(layout, name);
-    });
+    const faulty = options.mend ? await settleGroup(layout, name) : void (await completeGroup(layout, name, options));
+    if (faulty !== undefined) groups.push(faulty);
     recovered.push(name);
   }
   for (const name of names.filter((name) => isLeft(name) && !isGroup(name))) {
@@ -68,10 +76,11 @@ export async function recoverStaging(layout: PoolLayout, options: RecoverOptions
     });
     recovered.push(name);
   }
-  return { recovered };
+  return { recovered, inTheWay: { withoutFolder: found === undefined, groups } };
 }
 
-async function namesOf({ staging, root }: PoolLayout, { mend }: RecoverOptions): Promise<string[]> {
+/** undefined when the folder was gone, and is made now. */
+async function namesOf({ staging, root }: PoolLayout, { mend }: RecoverOptions): Promise<string[] | undefined> {
   try {
     return await readdir(staging);
   } catch (error) {
@@ -80,7 +89,7 @@ async function namesOf({ staging, root }: PoolLayout, { mend }: RecoverOptions):
   }
   await mkdir(staging, { mode: 0o700 });
   await syncDirectory(root);
-  return [];
+  return undefined;
 }
 
 /**
