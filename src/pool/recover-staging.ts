@@ -4,6 +4,7 @@
  * everything else half-made is removed. Folders of an unfinished restore stay: the restore goes on from them
  * (`unfinished-restores.ts`). So does what has a name that no pool gives.
  */
+import { lstatSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { detachLoop, loopsOf } from '../kernel/loop-device.ts';
@@ -67,6 +68,7 @@ export async function recoverStaging(layout: PoolLayout, options: RecoverOptions
   }
   for (const name of names.filter((name) => isLeft(name) && !isGroup(name))) {
     const path = join(layout.staging, name);
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) continue; // A snapshot of a group, which is in its place now.
     if (name.startsWith(freezingPrefix) && name.endsWith('.json')) await thawMarked(path);
     if (name.startsWith(rewritePrefix) && (await isFolderHeld(path, { by: 'shared', ...options }))) continue;
     if (!(await detachImage(join(path, 'live', imageName), options))) continue;
