@@ -5,7 +5,7 @@
  * snapshot's time), so what may have been frozen is at most twice as long, around that moment.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -61,6 +61,8 @@ async function measureLatency(bench: PoolBench): Promise<PoolFindings> {
   const phases: Phase[] = [];
   for (let round = 0; round < (small ? 1 : bench.rounds * 2); round++) {
     for (const kind of round % 2 === 0 ? kinds : kinds.toReversed()) {
+      // Each begins with a volume in few extents: what the runs before have left would be reflinked with it.
+      await pool.run('volume', 'rewrite', 'data');
       settle();
       phases.push(await runPhase(bench, pool, { kind, load, folder, seconds: small ? 4 : 20 }));
     }
@@ -105,7 +107,7 @@ async function runPhase(
   }
   const requests = await running.stop();
   if (names.length > 0) await pool.run('snapshot', 'delete', ...names);
-  await rm(bareFolder(pool), { recursive: true, force: true });
+  await removeBare(pool);
   const outside = requests.filter((request) => !frozen.some((span) => overlaps(request, span)));
   const sorted = outside.map(({ latencyMs }) => latencyMs).sort((a, b) => a - b);
   const phase: Phase = {
@@ -132,6 +134,13 @@ async function bareSnapshot(pool: BenchPool, folder: string, name: string): Prom
     await execute('fsfreeze', ['--unfreeze', folder]);
   }
   return { fromMs, toMs: Date.now() + slackMs };
+}
+
+/** Cut first: XFS frees the blocks of what is only unlinked in the background, beside the next run. */
+async function removeBare(pool: BenchPool): Promise<void> {
+  await mkdir(bareFolder(pool), { recursive: true });
+  for (const name of await readdir(bareFolder(pool))) await truncate(join(bareFolder(pool), name));
+  await rm(bareFolder(pool), { recursive: true });
 }
 
 function bareFolder(pool: BenchPool): string {
@@ -161,4 +170,4 @@ function tableOf(phases: readonly Phase[]): string {
 const how = `An ext4 in a volume of 2 GiB; fio reads and overwrites 400 random pages of 4 KiB a second in a file of 512 MiB, one at a time, for
 20 seconds; without snapshots, with one in ten seconds, with one a second (\`dray snapshot create\`, a process of its own each), and with the least
 that anybody could do each second (\`fsfreeze\`, \`cp --reflink\`, \`fsfreeze\`: nothing of it is durable, and nobody would thaw it); all are deleted
-afterwards; in turns, twice as often as rounds. Requests that overlap a freeze are left out. The medians of the p99 are compared.`;
+afterwards, and the volume is gathered before each run; in turns, twice as often as rounds. Requests that overlap a freeze are left out. The medians of the p99 are compared.`;

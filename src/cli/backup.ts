@@ -45,10 +45,10 @@ export function registerBackup(parent: Command, context: CliContext, action: Act
     .command('backup')
     .summary('store a volume as a snapshot')
     .description(
-      "Stores a block device, an image file, an NBD server's export or a pool's volume as a new snapshot. Only chunks that the\n" +
-        'repository does not have are stored. Of a volume of a pool (--pool) a snapshot is made, and only what has changed since the\n' +
-        'last backup in this repository is read. Without a source of changes everything is read. An interrupted run leaves what it\n' +
-        'did: the same command goes on from there.',
+      "Stores a block device, an image file, an NBD server's export or a pool's volume as a new snapshot. Only chunks that\n" +
+        'the repository does not have are stored. Of a volume of a pool (--pool) a snapshot is made, and only what has changed\n' +
+        'since the last backup in this repository is read. Without a source of changes everything is read. An interrupted run\n' +
+        'leaves what it did: the same command goes on from there.',
     )
     .argument(
       '<source>',
@@ -87,7 +87,7 @@ export function registerBackup(parent: Command, context: CliContext, action: Act
       examples(
         'dray backup /dev/vg0/data-snapshot -r /backups --source-id nightly-2031',
         'dray backup disk.img --parent 7f3a --changes changes.json --tag app=shop',
-        'dray backup nbd+unix:///vda?socket=/run/vm.sock --source-id ck2 --bitmap ck1',
+        'dray backup "nbd+unix:///vda?socket=/run/vm.sock" --source-id ck2 --bitmap ck1',
         'dray backup data --pool /var/lib/pool -r /backups',
         'dray backup disk.img -o name',
       ),

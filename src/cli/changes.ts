@@ -51,7 +51,11 @@ export function registerChanges(parent: Command, context: CliContext, actions: C
     )
     .action(async (from: string, to: string, { parent: id }: { readonly parent?: string }, command: Command) => {
       const ofPool = [from, to].filter(isPoolSnapshot);
-      if (ofPool.length === 1) command.error('error: one is of the pool and one of the repository');
+      if (ofPool.length === 1) {
+        command.error(
+          'error: one is of the pool and one of the repository: write VOLUME@SNAPSHOT for both, or ids for both',
+        );
+      }
       if (ofPool.length === 0) {
         if (id !== undefined) command.error("error: option '--parent' is only for snapshots of the pool");
         return await run(context, actions.changes, { from, to });

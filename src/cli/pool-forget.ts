@@ -16,7 +16,10 @@ export function registerPoolForget(parent: Command, context: CliContext, action:
       'Releases the snapshots on which the next backups to a repository would build, for one that is gone or no longer used.\n' +
         'Those that backups made themselves are removed. The repository is not opened; a backup to it reads everything again.',
     )
-    .argument('<repository>', 'its URL as the backups had it, or its id; "dray pool status" shows both')
+    .argument(
+      '<repository>',
+      'its URL as the backups had it, or its id, or the beginning of that; "dray pool status" shows both',
+    )
     .option('--dry-run', 'say what would be released, and change nothing')
     .addHelpText(
       'after',

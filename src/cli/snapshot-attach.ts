@@ -17,8 +17,9 @@ export function registerSnapshotAttach(
     .command('attach')
     .summary('make a snapshot of the pool a block device, read-only')
     .description(
-      'Makes a snapshot of the pool a block device that cannot be written to, and prints it. To mount it beside its volume,\n' +
-        'XFS wants "-o ro,nouuid"; one that was not taken clean wants "-o ro,norecovery" (XFS), "-o ro,noload" (ext4).',
+      'Makes a snapshot of the pool a block device that cannot be written to, and prints it. ext4 is mounted with "-o ro", XFS\n' +
+        'with "-o ro,norecovery,nouuid". Of one that is as after a loss of power (crash), mount a clone instead: that replays its\n' +
+        'journal.',
     )
     .argument('<volume@snapshot>', 'a snapshot of the pool', poolSnapshot)
     .addHelpText(

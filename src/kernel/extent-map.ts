@@ -13,6 +13,8 @@ const headerBytes = 32;
 const extentBytes = 56;
 /** The most extents of one page: its buffer takes 448 KiB, the call some 25 ms. */
 export const extentsPerPageMax = 8192;
+/** Of those who go through all of a map. */
+const extentsPerPage = 4096;
 
 export const extentFlags = {
   last: 0x1,
@@ -77,6 +79,20 @@ export function goesOn(before: MappedExtent, { logical, physical, flags }: Mappe
   const { lengthBytes } = before;
   const isNext = before.logical + lengthBytes === logical && before.physical + lengthBytes === physical;
   return isNext && ((before.flags ^ flags) & ~besides) === 0;
+}
+
+/** All extents of a range, a page at a time, each as it was at its own moment. @throws {KernelError} as `mapExtents` */
+export async function* mapPages(
+  fd: number,
+  range: DataRange,
+  { signal }: { readonly signal: AbortSignal },
+): AsyncGenerator<readonly MappedExtent[], void, undefined> {
+  const end = range.offset + range.lengthBytes;
+  for (let offset = range.offset; offset < end;) {
+    const page = await mapExtents(fd, { offset, lengthBytes: end - offset }, { extentsMax: extentsPerPage, signal });
+    yield page.extents;
+    offset = page.coveredTo;
+  }
 }
 
 /** How many extents the file has. What is not written out yet counts as the kernel has it in mind. @throws {KernelError} */

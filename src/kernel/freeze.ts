@@ -1,6 +1,6 @@
 /**
  * Stops the writers of a mounted file system at a point where all is written out, until it is thawed. A freeze outlives
- * the process that asked for it, and whoever wrote hangs until somebody thaws it: only `freeze-guard.ts` calls this.
+ * the process that asked for it, and whoever wrote hangs until somebody thaws it: only the process of a `FreezeGuard` freezes.
  */
 import { ioctlAsync, KernelError } from './sys.ts';
 

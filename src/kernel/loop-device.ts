@@ -140,11 +140,23 @@ export async function fileOfLoop(
   path: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<string | undefined> {
-  const named = await readFile(`/sys/class/block/${basename(path)}/loop/backing_file`, 'utf8').catch(() => undefined);
-  const file = named?.replace(/\n$/, '');
+  const file = await namedFile(basename(path));
   if (file === undefined || (await stat(file).catch(() => undefined)) === undefined) return undefined;
   const devices = await loopsOf(file, { signal });
   return devices.some((device) => device.path === path) ? file : undefined;
+}
+
+/** The devices of files below a folder, by the names that these have: for messages. @param folder absolute, without links */
+export async function loopsBelow(folder: string): Promise<readonly { readonly path: string; readonly file: string }[]> {
+  const names = (await readdir('/sys/block')).filter((name) => name.startsWith('loop'));
+  const loops = await Promise.all(names.map(async (name) => ({ path: `/dev/${name}`, file: await namedFile(name) })));
+  return loops.flatMap(({ path, file }) => (file?.startsWith(`${folder}/`) === true ? [{ path, file }] : []));
+}
+
+/** The name that the kernel has for the file of a device; undefined for one that is attached to nothing. */
+async function namedFile(name: string): Promise<string | undefined> {
+  const named = await readFile(`/sys/class/block/${name}/loop/backing_file`, 'utf8').catch(() => undefined);
+  return named?.replace(/\n$/, '');
 }
 
 /** Gives the device the size that its file has now. @throws {KernelError} */

@@ -99,7 +99,8 @@ async function detach(image: string, what: string, signal: AbortSignal): Promise
   for (const { path } of devices) {
     const uses = (await usesOf(path, { signal })).filter(({ kind }) => kind !== 'loop');
     const [use] = uses;
-    if (use !== undefined) throw new PoolError('pool-in-use', `${what} is attached as ${path}, which is ${use.reason}`);
+    if (use !== undefined)
+      throw new PoolError('pool-in-use', `${what} is attached as ${path}, and in use: ${use.reason}`);
     try {
       await withPoolErrors(`detach ${what}`, async () => await detachLoop(path, { file: image, signal }));
     } catch (error) {

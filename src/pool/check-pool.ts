@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { atomicWrite, syncDirectory } from '../std/atomic-write.ts';
-import { faultsOfStaging, findFaults, hasSnapshots, isFolder, type Finding } from './find-faults.ts';
+import { findFaults, hasSnapshots, isFolder, obstacles, type Finding } from './find-faults.ts';
 import { guessSnapshot, guessVolume } from './guess-records.ts';
 import { encodeRecord, type SnapshotRecord, type VolumeRecord } from './pool-records.ts';
 import { namesIn, type Pool } from './pool.ts';
@@ -19,7 +19,7 @@ export interface CheckedRestore extends UnfinishedRestore {
 }
 
 export interface CheckResult {
-  readonly leftovers: Leftovers;
+  readonly recovered: Leftovers['recovered'];
   readonly restores: readonly CheckedRestore[];
   readonly findings: readonly Finding[];
   readonly mended: number;
@@ -43,22 +43,22 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
     const restores = (await unfinishedRestores(pool, { signal })).map((restore) => {
       return { ...restore, removed: removeUnfinished && !restore.running };
     });
-    return { leftovers: await wouldRecover(pool, { signal }), restores, findings: findFaults(pool), mended: 0 };
+    return { recovered: await wouldRecover(pool, { signal }), restores, findings: findFaults(pool), mended: 0 };
   }
-  // Mended before anything else can be.
-  const inTheWay = faultsOfStaging(pool).filter(({ remedy }) => remedy === 'mend');
   const { gone, ...result } = await pool.change(
-    async (leftovers) => {
+    async ({ recovered, inTheWay }) => {
+      // Mended before anything else could be.
+      const before = obstacles(pool, inTheWay);
       const { restores, gone } = await clearRestores(pool, options);
       const findings = findFaults(pool);
-      let mended = inTheWay.length;
+      let mended = before.length;
       for (const finding of findings) {
         const { remedy } = finding;
         if (staysAsItIs.includes(remedy) || (remedy === 'damaged' && !removeDamaged)) continue;
         await mend(pool, finding, { signal });
         mended += 1;
       }
-      return { leftovers, restores, findings: [...inTheWay, ...findings], mended, gone };
+      return { recovered, restores, findings: [...before, ...findings], mended, gone };
     },
     { mend: true, signal },
   );
@@ -67,12 +67,12 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
 }
 
 /** Without the pool's lock: what somebody else is making at this moment is among it. */
-async function wouldRecover(pool: Pool, { signal }: Pick<CheckOptions, 'signal'>): Promise<Leftovers> {
+async function wouldRecover(pool: Pool, { signal }: Pick<CheckOptions, 'signal'>): Promise<string[]> {
   const recovered: string[] = [];
   for (const name of namesIn(pool.layout.staging).filter(isLeft)) {
     if (!(await isRewriting(pool.layout, name, { clock: pool.clock, signal }))) recovered.push(name);
   }
-  return { recovered };
+  return recovered;
 }
 
 async function clearRestores(

@@ -11,7 +11,7 @@ import { atomicWrite, makeDirectories, syncDirectory } from '../std/atomic-write
 import { hasCode } from '../std/dray-error.ts';
 import { randomHex } from '../std/rng.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
-import { PoolLayout, poolRecordName } from './pool-layout.ts';
+import { imageMarkName, PoolLayout, poolRecordName } from './pool-layout.ts';
 import { encodeRecord, type PoolRecord } from './pool-records.ts';
 import { Pool, type PoolParts } from './pool.ts';
 import { btrfsMagic } from './sync-moved.ts';
@@ -50,6 +50,9 @@ export async function createPool(
 async function refuseOthers({ root }: PoolLayout): Promise<void> {
   const names = await readdir(root);
   if (names.includes(poolRecordName)) throw new PoolError('pool-exists', `there is a pool in ${root} already`);
+  if (names.includes(imageMarkName)) {
+    throw new PoolError('pool-exists', `the pool in ${root} lies in an image, which is not mounted`);
+  }
   const other = names.find((name) => !harmless.has(name) && !name.startsWith(`${poolRecordName}.tmp.`));
   if (other !== undefined) throw new PoolError('pool-foreign', `${root} holds something else: ${other}`);
 }

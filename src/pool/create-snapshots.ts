@@ -38,6 +38,9 @@ export interface CreatedSnapshots {
   readonly frozenMs: number;
 }
 
+/** For what is done when the snapshots exist. */
+const setParentMsMax = 60_000;
+
 /** But for what only the clone that is done tells. */
 type UnseenRecord = Omit<SnapshotRecord, 'imageChanged'>;
 
@@ -150,20 +153,17 @@ async function publish(
     await completeGroup(pool.layout, intent, { mend: false });
   }
   for (const [position, { stillness }] of members.entries()) {
-    await setParent(pool, stillness.volume, { parent: records[position]!.id, signal });
+    await setParent(pool, stillness.volume, records[position]!.id);
   }
 }
 
 /**
- * Lineage only: a volume whose record is one snapshot behind is right in everything else. So a full disk at this moment
- * does not make a failure of snapshots that exist.
+ * Lineage only: a volume whose record is one snapshot behind is right in everything else. So neither a full disk at this
+ * moment nor an abort makes a failure of snapshots that exist.
  */
-async function setParent(
-  pool: Pool,
-  { name, record }: PoolVolume,
-  { parent, signal }: { readonly parent: string; readonly signal: AbortSignal },
-): Promise<void> {
+async function setParent(pool: Pool, { name, record }: PoolVolume, parent: string): Promise<void> {
   const path = pool.layout.volumeRecord(name);
+  const signal = AbortSignal.timeout(setParentMsMax);
   try {
     await atomicWrite(path, encodeRecord({ ...record, parent }), { rng: pool.rng, signal });
   } catch (error) {

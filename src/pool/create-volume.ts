@@ -90,7 +90,7 @@ export function checkVolumeSize(sizeBytes: number): void {
   throw new PoolError('pool-size', `a volume cannot have ${sizeBytes} bytes: it must be a multiple of 4096, and not 0`);
 }
 
-export function originOf({ volume, snapshot, record }: PoolSnapshot): NonNullable<VolumeRecord['clonedFrom']> {
+function originOf({ volume, snapshot, record }: PoolSnapshot): NonNullable<VolumeRecord['clonedFrom']> {
   return { volume, volumeId: record.volumeId, snapshot, snapshotId: record.id };
 }
 
@@ -104,11 +104,11 @@ export function newRecord(
   return { version: 1, id: randomHex(pool.rng, 16), created, ...parent, ...rest };
 }
 
-export function liveImage(staged: Staged): string {
+function liveImage(staged: Staged): string {
   return join(staged.path, 'live', imageName);
 }
 
-export async function makeLive(staged: Staged): Promise<string> {
+async function makeLive(staged: Staged): Promise<string> {
   const live = join(staged.path, 'live');
   await mkdir(live, { mode: 0o700 });
   await mkdir(join(staged.path, 'snapshots'), { mode: 0o700 });
@@ -116,7 +116,7 @@ export async function makeLive(staged: Staged): Promise<string> {
 }
 
 /** An image without data. */
-export async function makeImage(path: string, sizeBytes: number): Promise<void> {
+async function makeImage(path: string, sizeBytes: number): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
     try {

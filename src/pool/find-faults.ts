@@ -3,17 +3,17 @@
  * but the user's: a name alone does not make a volume of a folder.
  */
 import { lstatSync, readdirSync, statSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { hasCode } from '../std/dray-error.ts';
 import { toError } from '../std/to-error.ts';
 import { entriesOf } from './entries-of.ts';
-import { faultyGroups, planGroup } from './mend-group.ts';
+import { faultyGroups, type GroupPlan } from './mend-group.ts';
 import { PoolError } from './pool-error.ts';
-import { imageName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
+import { imageName, poolRecordName, snapshotRecordName, volumeRecordName } from './pool-layout.ts';
 import { isPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
 import { readRecord, snapshotRecordSchema, volumeRecordSchema } from './pool-records.ts';
-import type { Pool } from './pool.ts';
-import { isOfStaging } from './recover-staging.ts';
+import type { Pool, PoolSnapshot } from './pool.ts';
+import { isOfStaging, type InTheWay } from './recover-staging.ts';
 
 export interface Finding {
   /**
@@ -29,7 +29,7 @@ export interface Finding {
     | 'snapshot-image'
     | 'stray'
     | 'foreign';
-  /** Such as `data@monday`; of what is foreign its path in the pool. */
+  /** Such as `data@monday`; of what is stray or foreign its path in the pool. */
   readonly what: string;
   readonly path: string;
   readonly message: string;
@@ -40,31 +40,53 @@ export interface Finding {
   readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'newer' | 'none';
 }
 
+/** By volume, names of snapshots that were just found sound: they are not looked at again. */
+export type SoundSnapshots = ReadonlyMap<string, ReadonlySet<string>>;
+
 /** @throws {PoolError} `pool-io` */
-export function findFaults(pool: Pool): Finding[] {
-  const volumes = readdirSync(pool.layout.volumes).flatMap((name) => faultsOfVolume(pool, name));
-  return [...faultsOfStaging(pool), ...volumes];
+export function findFaults(pool: Pool, sound: SoundSnapshots = new Map()): Finding[] {
+  const volumes = readdirSync(pool.layout.volumes).flatMap((name) => faultsOfVolume(pool, name, sound.get(name)));
+  return [...strangersInRoot(pool), ...faultsOfStaging(pool), ...volumes];
+}
+
+/** `lost+found` is the file system's. */
+function strangersInRoot(pool: Pool): Finding[] {
+  const folders = [pool.layout.volumes, pool.layout.staging, 'lost+found'].map((path) => basename(path));
+  return strangersIn(pool, pool.layout.root, { folders, files: [basename(pool.layout.lock)], record: poolRecordName });
 }
 
 /** What keeps everybody from changing the pool, and what is foreign there. */
-export function faultsOfStaging(pool: Pool): Finding[] {
+function faultsOfStaging(pool: Pool): Finding[] {
   const { staging } = pool.layout;
-  if (!exists(staging)) {
-    return [{ kind: 'staging', what: 'staging', path: staging, message: `${staging} is gone`, remedy: 'mend' }];
-  }
-  const groups = faultyGroups(pool.layout).map(({ name, gone }): Finding => {
-    const path = join(staging, name);
-    const message = gone === undefined ? unreadable(pool, name) : `its snapshots of ${gone.join(', ')} have no volume`;
-    return { kind: 'group', what: name, path, message: `${path}: ${message}`, remedy: 'mend' };
-  });
   const others = entriesOf(staging).filter((name) => !isOfStaging(name));
-  return [...groups, ...others.flatMap((name) => foreign(pool, join(staging, name)))];
+  return [
+    ...obstacles(pool, { withoutFolder: !exists(staging), groups: faultyGroups(pool.layout) }),
+    ...others.flatMap((name) => foreign(pool, join(staging, name))),
+  ];
 }
 
-function unreadable({ layout }: Pool, group: string): string {
-  const { missing, places } = planGroup(layout, group);
+/** What is told of what was found, or has been dealt with. */
+export function obstacles({ layout: { staging } }: Pool, { withoutFolder, groups }: InTheWay): Finding[] {
+  const folder = { kind: 'staging', what: 'staging', path: staging, message: `${staging} is gone` } as const;
+  return [
+    ...(withoutFolder ? [{ ...folder, remedy: 'mend' } as const] : []),
+    ...groups.map(({ name, fault }): Finding => {
+      const path = join(staging, name);
+      const message =
+        'plan' in fault ? unreadable(fault.plan) : `its snapshots of ${fault.gone.join(', ')} have no volume`;
+      return { kind: 'group', what: name, path, message: `${path}: ${message}`, remedy: 'mend' };
+    }),
+  ];
+}
+
+function unreadable({ missing, places }: GroupPlan): string {
   const lost = missing.length === 0 ? '' : `, nor what it says of ${missing.join(', ')}: the group is not whole`;
   return `cannot be read${lost}; snapshots to put in place: ${places.length}`;
+}
+
+/** Of snapshots whose records were just read, the names of those whose images are there as well. */
+export function soundOf(snapshots: readonly PoolSnapshot[]): ReadonlySet<string> {
+  return new Set(snapshots.filter(({ image }) => isFile(image)).map(({ snapshot }) => snapshot));
 }
 
 /** Of what is in its folder, but for snapshots that were just found `sound`; none when there is no such volume. */
@@ -170,7 +192,7 @@ function strangersIn(pool: Pool, folder: string, { folders = [], files = [], rec
     if (files.includes(name) || name === record || (folders.includes(name) && isFolder(path))) return [];
     const isTemporary = record !== undefined && name.startsWith(`${record}.tmp.`) && /\.[0-9a-f]{16}$/.test(name);
     if (!isTemporary || !isFile(path)) return foreign(pool, path);
-    const what = relative(pool.layout.volumes, path);
+    const what = relative(pool.layout.root, path);
     return [{ kind: 'stray', what, path, message: `${path} was never finished`, remedy: 'remove' }];
   });
 }

@@ -55,14 +55,21 @@ export async function decideGroup(
 /**
  * Puts in place what is not yet; twice is as good as once. With `mend`, what was taken of a volume that is gone is left in
  * `staging`.
- * @throws {PoolError} `pool-damaged` without it; `pool-io`
+ * @returns the volumes that are gone
+ * @throws {PoolError} `pool-damaged` when it cannot be read, and without `mend` when a volume is gone; `pool-io`
  */
-export async function completeGroup(layout: PoolLayout, name: string, { mend }: MendOption): Promise<void> {
+export async function completeGroup(
+  layout: PoolLayout,
+  name: string,
+  { mend }: MendOption,
+): Promise<readonly string[]> {
   const path = join(layout.staging, name);
+  const gone: string[] = [];
   for (const { staged, volume, snapshot } of readMembers(path)) {
     const [from, to] = [join(layout.staging, staged), layout.snapshot(volume, snapshot)];
     if (!(await isThere(from))) continue;
     if (!(await isThere(dirname(to)))) {
+      gone.push(volume);
       if (mend) continue;
       throw new PoolError('pool-damaged', `${path} puts a snapshot in volume ${volume}, which is gone`);
     }
@@ -72,6 +79,7 @@ export async function completeGroup(layout: PoolLayout, name: string, { mend }: 
     await syncMoved(dirname(to));
   }
   await unlink(path);
+  return gone;
 }
 
 /** What is not there was put in its place before. A look that fails must not pass for that: the decision goes at the end. */

@@ -1,6 +1,6 @@
 /**
- * What stands still while an image is cloned. A mounted file system is frozen: its snapshot needs no journal to be
- * replayed. A device without one is flushed: the snapshot is what a loss of power would have left. A volume that is not
+ * What stands still while an image is cloned. A mounted file system is frozen: its snapshot is whole without its
+ * journal. A device without one is flushed: the snapshot is what a loss of power would have left. A volume that is not
  * attached stands still by itself. Everything that can be written out beforehand is, so that the time in which
  * applications wait is little more than that of the clones.
  */

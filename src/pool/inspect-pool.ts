@@ -1,6 +1,6 @@
 /** What a pool holds: the figures of `dray pool status` and `dray volume show`. Only maps are read, no data. */
 import { open } from 'node:fs/promises';
-import { extentFlags, goesOn, mapExtents, type MappedExtent } from '../kernel/extent-map.ts';
+import { extentFlags, goesOn, mapPages, type MappedExtent } from '../kernel/extent-map.ts';
 import { loopsOf } from '../kernel/loop-device.ts';
 import { withPoolErrors } from './pool-error.ts';
 import type { Pool } from './pool.ts';
@@ -13,7 +13,6 @@ interface SignalOption {
 
 /** More extents than this and every snapshot makes writers wait noticeably: about 14 µs for each on XFS. */
 export const fragmentedExtents = 2000;
-const extentsAtOnce = 4096;
 
 export interface ImageFigures {
   /** Those that lie one after the other on disk are one, also where only a part of it is shared. */
@@ -31,10 +30,8 @@ export async function imageFigures(path: string, { signal }: SignalOption): Prom
       const { size } = await file.stat();
       const figures = { extents: 0, uniqueBytes: 0, sharedBytes: 0 };
       let before: MappedExtent | undefined;
-      for (let offset = 0; offset < size;) {
-        const range = { offset, lengthBytes: size - offset };
-        const page = await mapExtents(file.fd, range, { extentsMax: extentsAtOnce, signal });
-        for (const one of page.extents) {
+      for await (const extents of mapPages(file.fd, { offset: 0, lengthBytes: size }, { signal })) {
+        for (const one of extents) {
           const { flags, lengthBytes } = one;
           if (before === undefined || !goesOn(before, one)) figures.extents += 1;
           before = one;
@@ -43,7 +40,6 @@ export async function imageFigures(path: string, { signal }: SignalOption): Prom
           if ((flags & extentFlags.shared) === 0) figures.uniqueBytes += lengthBytes;
           else figures.sharedBytes += lengthBytes;
         }
-        offset = page.coveredTo;
       }
       return figures;
     } finally {

@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { renameNew } from '../kernel/sys.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { entriesOf } from './entries-of.ts';
-import { groupPrefix, isGroup, readMembers } from './group-intent.ts';
+import { completeGroup, groupPrefix, isGroup, readMembers } from './group-intent.ts';
 import { imageName, snapshotRecordName, type PoolLayout } from './pool-layout.ts';
 import { isPoolName, timeName } from './pool-names.ts';
 import { readRecord, snapshotRecordSchema, volumeRecordSchema, type SnapshotRecord } from './pool-records.ts';
@@ -27,8 +27,8 @@ export interface GroupPlan {
 export interface FaultyGroup {
   /** Of the decision, in `staging`. */
   readonly name: string;
-  /** Volumes that it names and that are not there; undefined when it cannot be read. */
-  readonly gone: readonly string[] | undefined;
+  /** Volumes that it names and that are not there; or, when it cannot be read, what can be done. */
+  readonly fault: { readonly gone: readonly string[] } | { readonly plan: GroupPlan };
 }
 
 /** Decisions that nobody but `dray pool check` can complete. One that is completed meanwhile is none. */
@@ -43,9 +43,9 @@ export function faultyGroups(layout: PoolLayout): FaultyGroup[] {
             return existsSync(join(layout.staging, staged)) && !existsSync(layout.snapshots(volume));
           })
           .map(({ volume }) => volume);
-        return gone.length === 0 ? [] : [{ name, gone }];
+        return gone.length === 0 ? [] : [{ name, fault: { gone } }];
       } catch (error) {
-        if (hasCode(error, 'pool-damaged')) return [{ name, gone: undefined }];
+        if (hasCode(error, 'pool-damaged')) return [{ name, fault: { plan: planGroup(layout, name) } }];
         if (!existsSync(path)) return [];
         throw error;
       }
@@ -53,7 +53,7 @@ export function faultyGroups(layout: PoolLayout): FaultyGroup[] {
 }
 
 /** What can be done for the group, found without touching it. */
-export function planGroup(layout: PoolLayout, name: string): GroupPlan {
+function planGroup(layout: PoolLayout, name: string): GroupPlan {
   const id = name.slice(groupPrefix.length, -'.json'.length);
   const placed = placedOf(layout, id);
   const volumes = volumesById(layout);
@@ -75,13 +75,27 @@ export function planGroup(layout: PoolLayout, name: string): GroupPlan {
   return { missing, places: members.map(({ from, volume }) => ({ from, to: layout.snapshot(volume, snapshot) })) };
 }
 
-/** Under the pool's lock; the decision is gone when this resolves. Twice is as good as once. */
-export async function mendGroup(layout: PoolLayout, name: string): Promise<void> {
-  for (const { from, to } of planGroup(layout, name).places) {
+/** Under the pool's lock; the decision is gone when this resolves. Twice is as good as once. @returns what was done */
+async function mendGroup(layout: PoolLayout, name: string): Promise<GroupPlan> {
+  const plan = planGroup(layout, name);
+  for (const { from, to } of plan.places) {
     await renameNew(from, to);
     await syncMoved(dirname(to));
   }
   await unlink(join(layout.staging, name));
+  return plan;
+}
+
+/** Under the pool's lock: `completeGroup`, also where nobody else can. @returns what was wrong, undefined when nothing was */
+export async function settleGroup(layout: PoolLayout, name: string): Promise<FaultyGroup | undefined> {
+  try {
+    const gone = await completeGroup(layout, name, { mend: true });
+    return gone.length === 0 ? undefined : { name, fault: { gone } };
+  } catch (error) {
+    // Of a decision that cannot be read nothing was put in place.
+    if (!hasCode(error, 'pool-damaged')) throw error;
+    return { name, fault: { plan: await mendGroup(layout, name) } };
+  }
 }
 
 function stagedOf(layout: PoolLayout, id: string): { readonly from: string; readonly record: SnapshotRecord }[] {

@@ -4,22 +4,21 @@
  * over: a file that is there already is refused.
  */
 import { open, readFile, readdir, realpath, rm, stat, unlink } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { attachLoop, detachLoop, fileOfLoop, loopsOf } from '../kernel/loop-device.ts';
+import { dirname, join, relative, resolve } from 'node:path';
+import { attachLoop, detachLoop, fileOfLoop, loopsBelow, loopsOf } from '../kernel/loop-device.ts';
 import { mountFileSystem, unmountFileSystem } from '../kernel/mount.ts';
 import { deviceNumber, mountsOfDevice } from '../kernel/mounts.ts';
 import { atomicWrite, isErrno, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { createPool } from './create-pool.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
-import { poolRecordName } from './pool-layout.ts';
+import { imageMarkName, poolRecordName, PoolLayout } from './pool-layout.ts';
+import { snapshotName } from './pool-names.ts';
 import { Pool, type PoolParts } from './pool.ts';
 import { runMkfs } from './run-mkfs.ts';
 
 /** mkfs.xfs makes nothing smaller. */
 const imageBytesMin = 300 * 1024 * 1024;
-/** Under the mount: the image's path, in UTF-8. */
-const markName = '.dray-pool-image';
 
 interface SignalOption {
   readonly signal: AbortSignal;
@@ -37,7 +36,11 @@ export async function createImagePool(
   await withPoolErrors(`make ${root}`, async () => await makeDirectories(root, { mode: 0o700 }));
   const inside = await readdir(root);
   if (inside.includes(poolRecordName)) throw new PoolError('pool-exists', `there is a pool in ${root} already`);
-  if (inside.some((name) => name !== markName)) throw new PoolError('pool-foreign', `${root} is not empty`);
+  if (inside.some((name) => name !== imageMarkName)) throw new PoolError('pool-foreign', `${root} is not empty`);
+  const before = await readMark(root);
+  if (before !== undefined && before !== file && (await stat(before).catch(() => undefined)) !== undefined) {
+    throw new PoolError('pool-exists', `the pool in ${root} lies in ${before}, which is not mounted`);
+  }
   const [below, beside] = await Promise.all([realpath(root), realpath(dirname(file)).catch(() => dirname(file))]);
   if (`${beside}/`.startsWith(`${below}/`)) {
     throw new PoolError('pool-image', `the image ${file} would lie under its own mount, where nobody finds it`);
@@ -48,6 +51,7 @@ export async function createImagePool(
     await writeMark(root, file, { ...parts, signal });
     await mountImage(root, file, { signal });
   } catch (error) {
+    await writeMark(root, before, { ...parts, signal: AbortSignal.timeout(30_000) });
     await unlink(file);
     throw error;
   }
@@ -75,7 +79,7 @@ export async function openImagePool(
     throw new PoolError('pool-image', `the image ${named} of the pool in ${root} is gone`);
   }
   await withPoolErrors(`make ${root}`, async () => await makeDirectories(root, { mode: 0o700 }));
-  const foreign = (await readdir(root)).find((name) => name !== markName);
+  const foreign = (await readdir(root)).find((name) => name !== imageMarkName);
   if (foreign !== undefined) throw new PoolError('pool-foreign', `${root} holds something else: ${foreign}`);
   const before = await readMark(root);
   await writeMark(root, named, { ...parts, signal });
@@ -107,28 +111,42 @@ async function mountPool(root: string, image: string, parts: PoolParts, { signal
  *   such pool
  */
 export async function closeImagePool(path: string, parts: PoolParts, { signal }: SignalOption): Promise<string> {
-  const { layout } = Pool.open(path, parts);
+  const opened = Pool.open(path, parts).layout;
+  // As the kernel names it, also when a link led here.
+  const layout = new PoolLayout(await withPoolErrors(`find ${opened.root}`, async () => await realpath(opened.root)));
   const mounts = await mountsOfDevice(deviceNumber((await stat(layout.root)).dev));
   const device = mounts.find(({ mountPoint }) => mountPoint === layout.root)?.source;
   const image = device === undefined ? undefined : await fileOfLoop(device, { signal });
   if (device === undefined || image === undefined)
-    throw new PoolError('pool-image', `the pool in ${layout.root} does not lie in an image`);
+    throw new PoolError('pool-image', `the pool in ${layout.root} does not lie in an image: there is nothing to close`);
   try {
     await unmountFileSystem(layout.root);
     await detachLoop(device, { file: image, signal });
   } catch (error) {
     const busy = hasCode(error, 'mount-busy') || hasCode(error, 'kernel-busy');
-    throw new PoolError(busy ? 'pool-in-use' : 'pool-image', `close the pool in ${layout.root}`, { cause: error });
+    const users = busy ? await attachedIn(layout) : '';
+    throw new PoolError(busy ? 'pool-in-use' : 'pool-image', `close the pool in ${layout.root}${users}`, {
+      cause: error,
+    });
   }
   return image;
 }
 
+/** For a message: what of the pool is a device. */
+async function attachedIn({ volumes }: PoolLayout): Promise<string> {
+  const attached = (await loopsBelow(volumes)).map(({ path, file }) => {
+    const [volume = '', , snapshot = ''] = relative(volumes, dirname(file)).split('/');
+    return `${snapshot === '' ? `volume ${volume}` : snapshotName({ volume, snapshot })} is attached as ${path}`;
+  });
+  return attached.length === 0 ? '' : `: ${attached.join(', ')}`;
+}
+
 async function readMark(root: string): Promise<string | undefined> {
   try {
-    return await readFile(join(root, markName), 'utf8');
+    return await readFile(join(root, imageMarkName), 'utf8');
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
-    throw new PoolError('pool-image', `read ${join(root, markName)}`, { cause: error });
+    throw new PoolError('pool-image', `read ${join(root, imageMarkName)}`, { cause: error });
   }
 }
 
@@ -137,7 +155,7 @@ async function writeMark(
   image: string | undefined,
   { rng, signal }: PoolParts & SignalOption,
 ): Promise<void> {
-  const path = join(root, markName);
+  const path = join(root, imageMarkName);
   if (image === undefined) await rm(path, { force: true });
   else await atomicWrite(path, Buffer.from(image), { rng, signal });
 }

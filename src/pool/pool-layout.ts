@@ -4,11 +4,15 @@ export const poolRecordName = 'pool.json';
 export const imageName = 'image';
 export const volumeRecordName = 'volume.json';
 export const snapshotRecordName = 'snapshot.json';
+/** Under the mount of a pool in an image: the image's path, in UTF-8. */
+export const imageMarkName = '.dray-pool-image';
 
 /** Paths below one pool. Names were checked (`pool-names.ts`): none of them leads elsewhere. */
 export class PoolLayout {
   readonly root: string;
   readonly record: string;
+  /** Only where nothing is mounted: of a pool that lies in an image (`pool-image.ts`). */
+  readonly imageMark: string;
   /** Locked by whoever changes the pool. */
   readonly lock: string;
   readonly volumes: string;
@@ -19,6 +23,7 @@ export class PoolLayout {
   constructor(root: string) {
     this.root = root;
     this.record = `${root}/${poolRecordName}`;
+    this.imageMark = `${root}/${imageMarkName}`;
     this.lock = `${root}/lock`;
     this.volumes = `${root}/volumes`;
     this.staging = `${root}/staging`;

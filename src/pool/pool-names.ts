@@ -11,7 +11,8 @@ export function isPoolName(text: string): boolean {
 /** @throws {PoolError} `pool-name` */
 export function checkPoolName(text: string, what: 'volume' | 'snapshot'): string {
   if (isPoolName(text)) return text;
-  const rule = '1 to 63 letters, digits, points, dashes and underscores, beginning with a letter or digit';
+  const rule =
+    '1 to 63 letters, digits, points, dashes and underscores, beginning with a letter or digit and not ending with a point';
   throw new PoolError('pool-name', `"${text}" cannot be the name of a ${what}: ${rule}`);
 }
 

@@ -64,7 +64,11 @@ export class Pool {
   static open(path: string, parts: PoolParts): Pool {
     const layout = new PoolLayout(resolve(path));
     const record = readRecord(layout.record, poolRecordSchema);
-    if (record === undefined) throw new PoolError('pool-missing', `there is no pool in ${layout.root}`);
+    if (record === undefined) {
+      const isClosed = exists(layout.imageMark);
+      const closed = `the pool in ${layout.root} lies in an image, which is not mounted`;
+      throw new PoolError('pool-missing', isClosed ? closed : `there is no pool in ${layout.root}`);
+    }
     return new Pool(layout, record, parts);
   }
 

@@ -9,21 +9,26 @@ const leftOut: readonly string[] = ['pool-damaged', 'pool-version', 'pool-volume
 
 /** As `Pool.volumes`, without those that are damaged, or of a newer dray. */
 export function readableVolumes(pool: Pool): PoolVolume[] {
-  return namesIn(pool.layout.volumes).flatMap((name) => unlessDamaged(() => pool.volume(name)));
+  return namesIn(pool.layout.volumes).flatMap((name) => readableVolume(pool, name) ?? []);
+}
+
+/** As `Pool.findVolume`, undefined also for one that is damaged, or of a newer dray. */
+export function readableVolume(pool: Pool, name: string): PoolVolume | undefined {
+  return unlessDamaged(() => pool.volume(name));
 }
 
 /** As `Pool.snapshots`, without those that are damaged, or of a newer dray. */
 export function readableSnapshots(pool: Pool, volume: string): PoolSnapshot[] {
   const names = namesIn(pool.layout.snapshots(volume));
-  return oldestFirst(names.flatMap((name) => unlessDamaged(() => pool.snapshot(volume, name))));
+  return oldestFirst(names.flatMap((name) => unlessDamaged(() => pool.snapshot(volume, name)) ?? []));
 }
 
 /** One that has gone meanwhile is left out as well. */
-function unlessDamaged<T>(look: () => T): T[] {
+function unlessDamaged<T>(look: () => T): T | undefined {
   try {
-    return [look()];
+    return look();
   } catch (error) {
-    if (error instanceof PoolError && leftOut.includes(error.code)) return [];
+    if (error instanceof PoolError && leftOut.includes(error.code)) return undefined;
     throw error;
   }
 }

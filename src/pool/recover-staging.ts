@@ -4,6 +4,7 @@
  * everything else half-made is removed. Folders of an unfinished restore stay: the restore goes on from them
  * (`unfinished-restores.ts`). So does what has a name that no pool gives.
  */
+import { lstatSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { detachLoop, loopsOf } from '../kernel/loop-device.ts';
@@ -13,7 +14,7 @@ import { hasCode } from '../std/dray-error.ts';
 import { freezingPrefix, thawMarked } from './frozen-mark.ts';
 import { completeGroup, groupPrefix, isGroup } from './group-intent.ts';
 import { isFolderHeld } from './held-folder.ts';
-import { faultyGroups, mendGroup } from './mend-group.ts';
+import { settleGroup, type FaultyGroup } from './mend-group.ts';
 import { PoolError } from './pool-error.ts';
 import { imageName, type PoolLayout } from './pool-layout.ts';
 import { parseRestoreName } from './restore-name.ts';
@@ -26,6 +27,15 @@ const prefixes = [newPrefix, removedPrefix, groupPrefix, rewritePrefix, freezing
 export interface Leftovers {
   /** Folders and files that were removed, or completed in the case of groups. */
   readonly recovered: readonly string[];
+  /** With `mend`, what was dealt with. */
+  readonly inTheWay: InTheWay;
+}
+
+/** What keeps everybody from changing the pool. */
+export interface InTheWay {
+  /** The folder `staging` is gone. */
+  readonly withoutFolder: boolean;
+  readonly groups: readonly FaultyGroup[];
 }
 
 export interface RecoverOptions {
@@ -57,16 +67,18 @@ export async function isRewriting(
 
 /** @throws {PoolError} `pool-damaged` for a group that cannot be read or completed, or without the folder; `pool-io` */
 export async function recoverStaging(layout: PoolLayout, options: RecoverOptions): Promise<Leftovers> {
-  const names = await namesOf(layout, options);
-  const unreadable = options.mend ? faultyGroups(layout).filter(({ gone }) => gone === undefined) : [];
+  const found = await namesOf(layout, options);
+  const names = found ?? [];
   const recovered: string[] = [];
+  const groups: FaultyGroup[] = [];
   for (const name of names.filter(isGroup)) {
-    if (unreadable.some((group) => group.name === name)) await mendGroup(layout, name);
-    else await completeGroup(layout, name, options);
+    const faulty = options.mend ? await settleGroup(layout, name) : void (await completeGroup(layout, name, options));
+    if (faulty !== undefined) groups.push(faulty);
     recovered.push(name);
   }
   for (const name of names.filter((name) => isLeft(name) && !isGroup(name))) {
     const path = join(layout.staging, name);
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) continue; // A snapshot of a group, which is in its place now.
     if (name.startsWith(freezingPrefix) && name.endsWith('.json')) await thawMarked(path);
     if (await isRewriting(layout, name, options)) continue;
     if (!(await detachImage(join(path, 'live', imageName), options))) continue;
@@ -76,10 +88,11 @@ export async function recoverStaging(layout: PoolLayout, options: RecoverOptions
     });
     recovered.push(name);
   }
-  return { recovered };
+  return { recovered, inTheWay: { withoutFolder: found === undefined, groups } };
 }
 
-async function namesOf({ staging, root }: PoolLayout, { mend }: RecoverOptions): Promise<string[]> {
+/** undefined when the folder was gone, and is made now. */
+async function namesOf({ staging, root }: PoolLayout, { mend }: RecoverOptions): Promise<string[] | undefined> {
   try {
     return await readdir(staging);
   } catch (error) {
@@ -88,7 +101,7 @@ async function namesOf({ staging, root }: PoolLayout, { mend }: RecoverOptions):
   }
   await mkdir(staging, { mode: 0o700 });
   await syncDirectory(root);
-  return [];
+  return undefined;
 }
 
 /**

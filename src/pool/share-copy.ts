@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import type { FileHandle } from 'node:fs/promises';
 import { alignedBuffer } from '../kernel/aligned-memory.ts';
-import { extentFlags, goesOn, mapExtents, type MappedExtent } from '../kernel/extent-map.ts';
+import { extentFlags, goesOn, mapPages, type MappedExtent } from '../kernel/extent-map.ts';
 import { dedupeRange } from '../kernel/reflink.ts';
 import { extent, extentEnd, type Extent } from '../volume/extent.ts';
 import { coalesce } from '../volume/extents.ts';
@@ -14,7 +14,6 @@ import type { VolumeImages } from './volume-images.ts';
 
 /** What one write meanwhile keeps from being shared. */
 export const pieceBytes: number = 1024 * 1024;
-const extentsAtOnce = 4096;
 
 interface SignalOption {
   readonly signal: AbortSignal;
@@ -90,11 +89,8 @@ export class Sharing {
 
 export async function mapOf(file: FileHandle, stretch: Extent, { signal }: SignalOption): Promise<MappedExtent[]> {
   const found: MappedExtent[] = [];
-  for (let offset: number = stretch.offset; offset < extentEnd(stretch);) {
-    const range = { offset, lengthBytes: extentEnd(stretch) - offset };
-    const page = await mapExtents(file.fd, range, { extentsMax: extentsAtOnce, signal });
-    for (const one of page.extents) found.push(one);
-    offset = page.coveredTo;
+  for await (const extents of mapPages(file.fd, stretch, { signal })) {
+    for (const one of extents) found.push(one);
   }
   return found;
 }

@@ -172,9 +172,6 @@ class PoolBackup {
 }
 
 /** `POOL-ID@HOST:/VOLUME`: the same volume on whatever path its pool is mounted. */
-export function poolOrigin(
-  { pool, identity }: Pick<PoolBackupParts, 'pool' | 'identity'>,
-  volume: string,
-): SnapshotSource {
+function poolOrigin({ pool, identity }: Pick<PoolBackupParts, 'pool' | 'identity'>, volume: string): SnapshotSource {
   return { userName: pool.id, host: identity.host, path: `/${volume}` };
 }

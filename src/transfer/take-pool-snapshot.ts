@@ -78,10 +78,14 @@ export class SnapshotTaking implements AsyncDisposable {
     if (held === undefined) return;
     held.hold[Symbol.dispose]();
     if (this.#stays || held.wasNeeded) return;
+    await this.#takeBack(held.snapshot);
+  }
+
+  /** What cannot be taken back is as after a kill; the error that led here is the one to tell. */
+  async #takeBack(snapshot: PoolSnapshot): Promise<void> {
     const { repository } = this.#request;
     const signal = AbortSignal.timeout(withdrawMsMax);
-    // What cannot be taken back is as after a kill; the error that led here is the one to tell.
-    await withdrawNeed(this.#pool, held.snapshot, { repository, signal }).catch(() => {});
+    await withdrawNeed(this.#pool, snapshot, { repository, signal }).catch(() => {});
   }
 
   async #make(): Promise<Held> {
@@ -96,8 +100,14 @@ export class SnapshotTaking implements AsyncDisposable {
       signal,
     });
     const snapshot = snapshots[0]!;
-    const hold = await holdSnapshot(this.#pool, snapshot, { signal });
-    return { snapshot, isNew: true, frozenMs, hold, wasNeeded: false };
+    try {
+      const hold = await holdSnapshot(this.#pool, snapshot, { signal });
+      return { snapshot, isNew: true, frozenMs, hold, wasNeeded: false };
+    } catch (error) {
+      // Where it is missing, what has its name by now is somebody else's.
+      if (!hasCode(error, 'pool-snapshot-missing')) await this.#takeBack(snapshot);
+      throw error;
+    }
   }
 
   async #name(name: string): Promise<Held> {

@@ -40,6 +40,7 @@ describe('pool check', { skip: fileSystemsMissing('xfs') }, () => {
       await put(join(layout.snapshots('data'), '.hidden/image')),
       await put(join(layout.snapshots('data'), 'tue/anything')),
       await put(join(layout.snapshot('data', 'mon'), 'image.bak')),
+      await put(join(layout.root, 'notes')),
       await put(join(layout.staging, 'notes')),
       await put(join(layout.staging, 'restore-notes')),
     ];
@@ -129,14 +130,16 @@ describe('pool check of a group whose decision cannot be read', { skip: fileSyst
   test('completes it where all records are there; until then nobody changes the pool', async () => {
     await using small = await smallPool();
     const { pool } = small;
-    await tornGroup(pool);
+    const { intent } = await tornGroup(pool);
     await assert.rejects(takeSnapshots(pool, ['one@other']), (error) => hasCode(error, 'pool-damaged'));
     assert.equal((await readdir(pool.layout.staging)).length, 3);
     assert.deepEqual(
       findFaults(pool).map(({ kind, remedy }) => [kind, remedy]),
       [['group', 'mend']],
     );
-    assert.equal((await check(pool)).mended, 1);
+    const { mended, recovered } = await check(pool);
+    assert.equal(mended, 1);
+    assert.deepEqual(recovered, [basename(intent)], 'what was put in its place was not cleared away');
     const [one, two] = namesOf(pool);
     assert.match(one?.[0] ?? '', /^\d{8}T\d{6}Z$/);
     assert.deepEqual([one?.length, two], [1, one]);

@@ -69,6 +69,7 @@ test('volume commands > a volume is mounted, and its snapshots keep what it was'
   assert.equal(await readFile(join(view, 'a'), 'utf8'), 'first');
   const refused = await world.dray('snapshot', 'detach', 'data@mon');
   assert.deepEqual([refused.exitCode, refused.stdout], [5, '']);
+  assert.match(refused.stderr, new RegExp(`attached as ${old}, and in use: ${old} is mounted read-only at ${view}\\n`));
   run('umount', view);
   await told('snapshot', 'detach', 'data@mon');
   // By its file: the number of a device is anybody's again at once.
@@ -199,6 +200,8 @@ test('volume commands > what is mistyped is told by status and name', options, a
     [1, /there is a volume data already/, 'volume', 'create', 'data', '--size', '1M'],
     [2, /must be a multiple of 4096/, 'volume', 'create', 'new', '--size', '1000'],
     [2, /must be a multiple of 4096, and not 0/, 'volume', 'create', 'new', '--size', '0'],
+    // Of what mkfs prints, usage included, the first line: it says why.
+    [1, /mkfs\.ext4 failed on \S+: [^\n]+\n {2}next: /, 'volume', 'create', 'new', '--mkfs', 'ext4', '--size', '4K'],
     [3, /no file dat, nor such a volume in the pool/, 'backup', 'dat'],
     [1, /there is a pool in .* already/, 'pool', 'create', place.pool],
     [3, /there is no pool in/, 'pool', 'status', `${place.pool}/none`],

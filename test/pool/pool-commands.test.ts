@@ -1,7 +1,7 @@
 /** The commands that look after a pool, and what leads from it into a repository, with the real program. */
 import assert from 'node:assert/strict';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
@@ -36,7 +36,10 @@ test('pool commands > snapshots that backups need stay, until their repository i
   assert.match(refused.stderr, /data@mine is needed by: backup to \/backups\/a\n {2}next: .*--force/);
   const status = await json<{ readonly repositories: unknown }>('pool', 'status');
   assert.deepEqual(status.repositories, [{ repository, url: '/backups/a', snapshots: 2 }]);
-  assert.equal((await dray('pool', 'forget', '/backups/b')).exitCode, 3);
+  for (const none of ['/backups/b', 'abab', `${repository}ab`]) {
+    assert.equal((await dray('pool', 'forget', none)).exitCode, 3, none);
+  }
+  assert.equal((await json<unknown[]>('pool', 'forget', repository.slice(0, 12), '--dry-run')).length, 2);
   const planned = await json<unknown[]>('pool', 'forget', 'file:///backups/a', '--dry-run');
   assert.deepEqual(planned, [
     { snapshot: 'data@mine', removed: false, dryRun: true },
@@ -88,6 +91,9 @@ test(
     await writeFile(record, written);
 
     await rm(join(place.pool, 'volumes/other/snapshots/mon/image'));
+    for (const words of [['list'], ['show', 'other']]) {
+      assert.match((await dray('volume', ...words)).stderr, /warning: the image of other@mon is gone/);
+    }
     for (const args of [['--dry-run'], ['--remove-damaged', '--dry-run'], []]) {
       const { exitCode, stdout } = await dray('pool', 'check', ...args);
       assert.equal(exitCode, 4, args.join(' '));
@@ -138,7 +144,7 @@ test('pool commands > a pool in an image is there again after a reboot', options
   const plain = await dray('pool', 'create');
   assert.equal(plain.exitCode, 1);
   assert.match(plain.stderr, /cannot share blocks.*\n.*\n {2}next: .*dray pool create DIR --image FILE --size 50G/);
-  const made = await json<Record<string, unknown>>('pool', 'create', '--image', image, '--size', '320M');
+  const made = await json<Record<string, unknown>>('pool', 'create', '--image', relative('.', image), '--size', '320M');
   await using stack = new AsyncDisposableStack();
   const close = (): void => {
     run('umount', place.pool);
@@ -150,10 +156,30 @@ test('pool commands > a pool in an image is there again after a reboot', options
   const open = async (...args: readonly string[]): Promise<unknown> =>
     (await json<{ readonly mounted: boolean }>('pool', 'open', ...args)).mounted;
   assert.equal(await open(), false);
-  close();
+  await told('snapshot', 'create', 'data', '--name', 'mon');
+  const device = async (what: string, name: string): Promise<string> =>
+    (await told(what, 'attach', name, '-o', 'name')).trim();
+  const [live, old] = [await device('volume', 'data'), await device('snapshot', 'data@mon')];
+  const link = join(folder, 'link');
+  await symlink(place.pool, link);
+  const inUse = await dray('pool', 'close', link);
+  assert.equal(inUse.exitCode, 5);
+  for (const named of [`volume data is attached as ${live}`, `data@mon is attached as ${old}`]) {
+    assert(inUse.stderr.includes(named), inUse.stderr);
+  }
+  await told('volume', 'detach', 'data');
+  await told('snapshot', 'detach', 'data@mon');
+  assert.equal(await told('pool', 'close', link, '-o', 'name'), `${image}\n`);
   const gone = await dray('volume', 'list');
   assert.equal(gone.exitCode, 3);
-  assert.match(gone.stderr, /next: .*"dray pool open DIR"/);
+  assert.match(gone.stderr, /lies in an image, which is not mounted\n {2}next: .*"dray pool open DIR"/);
+  // Its place is not given to another pool.
+  const second = ['--image', join(folder, 'second.img'), '--size', '320M'];
+  for (const args of [[], second]) {
+    const over = await dray('pool', 'create', ...args);
+    assert.equal(over.exitCode, 1);
+    assert.match(over.stderr, /the pool in .* lies in .*, which is not mounted\n {2}next: .*"dray pool open DIR"/);
+  }
   assert.equal(await open(), true);
   assert.equal(await open(place.pool), false);
   assert.equal(await told('volume', 'list', '-o', 'name'), 'data\n');

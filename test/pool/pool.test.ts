@@ -339,13 +339,13 @@ describe('pool', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
     for (const name of [left, used]) await mkdir(join(pool.layout.staging, name));
     const path = join(pool.layout.staging, used);
     using _held = await FileLock.take(path, { mode: 'shared', waitMs: 0, clock: systemClock, signal });
-    const { leftovers } = await checkPool(pool, {
+    const { recovered } = await checkPool(pool, {
       dryRun: false,
       removeDamaged: false,
       removeUnfinished: false,
       signal,
     });
-    assert.deepEqual(leftovers, { recovered: [left] });
+    assert.deepEqual(recovered, [left]);
     assert.deepEqual(await readdir(pool.layout.staging), [used]);
   });
 

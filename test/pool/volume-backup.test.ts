@@ -281,6 +281,22 @@ describe('backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     assert.deepEqual(pool.snapshots('rivals'), []);
   });
 
+  test('a backup that is interrupted as soon as its snapshot is there takes it back', async () => {
+    await newVolume('brief', 16 * mib);
+    const interrupt = new AbortController();
+    const isTaken = (): boolean => pool.snapshots('brief').length > 0;
+    const monotonicMs = (): number => {
+      if (isTaken()) interrupt.abort(new Error('interrupted'));
+      return systemClock.monotonicMs();
+    };
+    const here = Pool.open(mounted.path, { ...parts, clock: { ...systemClock, monotonicMs } });
+    const request = { volume: 'brief', snapshot: undefined, repository: 'ab', url: 'there', freezeBoundMs: 5000 };
+    const call = { onWarning: () => undefined, signal: interrupt.signal };
+    await using taking = new SnapshotTaking(here, { ...request, ...call });
+    await assert.rejects(taking.taken(), /interrupted/);
+    assert.equal(isTaken(), false);
+  });
+
   test('a wrong password leaves no snapshot and no need', async () => {
     await newVolume('locked', 16 * mib);
     const wrong = join(folder.path, 'wrong');

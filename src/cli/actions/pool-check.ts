@@ -13,10 +13,11 @@ export const poolCheck: Action<PoolCheckOptions> = async (context, { directory, 
   const { signal, log } = context;
   const { dryRun } = options;
   const result = await checkPool(pool, { ...options, signal });
-  const { leftovers, restores, findings, mended } = result;
-  const remaining = (dryRun ? findings : findFaults(pool)).filter(isLost).length;
+  const { recovered, restores, findings, mended } = result;
+  // What was found is what is left, unless something was mended.
+  const remaining = (mended === 0 ? findings : findFaults(pool)).filter(isLost).length;
   const healthy = remaining === 0;
-  const value = { pool: pool.layout.root, dryRun, healthy, mended, remaining, ...leftovers, restores, findings };
+  const value = { pool: pool.layout.root, dryRun, healthy, mended, remaining, recovered, restores, findings };
   await context.output.record(value, {
     names: findings.map(({ path }) => path),
     fields: [
@@ -41,7 +42,7 @@ function isLost({ remedy }: Finding): boolean {
   return remedy === 'damaged' || remedy === 'stuck';
 }
 
-function clearedText({ leftovers: { recovered } }: CheckResult, { dryRun }: Asked): string {
+function clearedText({ recovered }: CheckResult, { dryRun }: Asked): string {
   if (recovered.length === 0) return 'nothing';
   return `${dryRun ? 'would be: ' : ''}${recovered.join(', ')}`;
 }

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { createPool } from '../../pool/create-pool.ts';
 import { createImagePool } from '../../pool/pool-image.ts';
 import type { Action } from '../command.ts';
@@ -6,9 +7,10 @@ import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import { poolParts } from './open-pool.ts';
 
-export const poolCreate: Action<PoolCreateOptions> = async (context, { directory, image }) => {
+export const poolCreate: Action<PoolCreateOptions> = async (context, { directory, image: named }) => {
   const { signal } = context;
   const path = context.poolPath(directory);
+  const image = named && { ...named, path: resolve(named.path) };
   const { layout, id } =
     image === undefined
       ? await createPool(path, poolParts(context), { signal })

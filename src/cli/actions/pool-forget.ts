@@ -11,6 +11,9 @@ import { CliError } from '../shell/cli-error.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { openPool } from './open-pool.ts';
 
+/** So many digits of an id, at least, are taken for its beginning. */
+const idDigitsMin = 8;
+
 export const poolForget: Action<PoolForgetOptions> = async (context, { repository: named, dryRun }) => {
   const pool = openPool(context);
   const repositories = repositoriesNamed(context, pool, named);
@@ -38,15 +41,19 @@ export const poolForget: Action<PoolForgetOptions> = async (context, { repositor
   return exitCodes.done;
 };
 
-/** By id, by the very text, or by the place that the text means: a repository that is gone has no other name. */
+/**
+ * By id, by the very text, or by the place that the text means: a repository that is gone has no other name. Else by the
+ * beginning of an id, as `dray pool status` shows it, where that is of one only.
+ */
 function repositoriesNamed(context: CliContext, pool: Pool, named: string): string[] {
   const place = placeOf(context, named);
-  return needingRepositories(pool)
-    .filter(
-      ({ repository, url }) =>
-        repository === named || url === named || (place !== undefined && place === placeOf(context, url)),
-    )
-    .map(({ repository }) => repository);
+  const all = needingRepositories(pool);
+  const meant = all.filter(
+    ({ repository, url }) =>
+      repository === named || url === named || (place !== undefined && place === placeOf(context, url)),
+  );
+  const begun = all.filter(({ repository }) => named.length >= idDigitsMin && repository.startsWith(named));
+  return (meant.length === 0 && begun.length === 1 ? begun : meant).map(({ repository }) => repository);
 }
 
 function placeOf({ s3Defaults }: CliContext, text: string): string | undefined {

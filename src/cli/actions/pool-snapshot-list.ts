@@ -3,6 +3,7 @@ import { describeNeed } from '../../pool/pool-records.ts';
 import { readableSnapshots } from '../../pool/readable.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
+import { shortTime } from '../shell/short-time.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { PoolSnapshotListOptions } from '../snapshot-list.ts';
 import { openPool, warnOfDamage } from './open-pool.ts';
@@ -19,7 +20,7 @@ export const poolSnapshotList: Action<PoolSnapshotListOptions> = async (context,
     name: ({ snapshot }) => snapshot,
     columns: [
       { header: 'SNAPSHOT', value: ({ snapshot }) => snapshot },
-      { header: 'TIME', value: ({ created }) => created.replace(/\.\d+Z$/, 'Z') },
+      { header: 'TIME', value: ({ created }) => shortTime(created) },
       {
         header: 'SIZE',
         value: ({ sizeBytes }) => (sizeBytes === undefined ? '-' : formatSize(sizeBytes)),
@@ -38,5 +39,5 @@ function notes({ madeBy, group, needs, sizeBytes }: PoolSnapshotRow): string {
     ...(madeBy === 'backup' ? ['by a backup'] : []),
     ...(group === undefined ? [] : [`with ${group.join(',')}`]),
     ...needs.map((need) => `needed by ${describeNeed(need)}`),
-  ].join(' ');
+  ].join('; ');
 }

@@ -27,7 +27,6 @@ export const poolSnapshotShow: Action<PoolSnapshotShowOptions> = async (
     ['Group', row.group?.join(', ')],
     ...row.needs.map((need): [string, string] => ['Needed by', `the next ${describeNeed(need)}`]),
   ];
-  const shown = fields.filter((field): field is [string, string] => field[1] !== undefined);
-  await context.output.record(value, { names: [row.snapshot], fields: shown });
+  await context.output.record(value, { names: [row.snapshot], fields });
   return exitCodes.done;
 };

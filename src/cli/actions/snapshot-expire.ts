@@ -4,6 +4,7 @@ import { listSnapshots, type Snapshot } from '../../repository/manifest/snapshot
 import { formatSource } from '../../repository/manifest/snapshot-source.ts';
 import { localOffsetSeconds } from '../../std/go-time.ts';
 import { exitCodes } from '../shell/exit-code.ts';
+import { shortTime } from '../shell/short-time.ts';
 import type { SnapshotExpireOptions } from '../snapshot-expire.ts';
 import { changeManifests } from './change-manifests.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
@@ -39,7 +40,7 @@ export const snapshotExpire: RepositoryAction<SnapshotExpireOptions> = async (co
     name: ({ id }) => id,
     columns: [
       { header: 'ID', value: ({ id }) => id.slice(0, 12) },
-      { header: 'TIME', value: ({ startTime }) => startTime.replace(/\.\d+Z$/, 'Z') },
+      { header: 'TIME', value: ({ startTime }) => shortTime(startTime) },
       { header: 'WHAT', value: (row) => (row.expired ? (options.dryRun ? 'would expire' : 'expired') : 'kept') },
       { header: 'WHY', value: ({ reasons, pins }) => [...reasons, ...pins.map((pin) => `pin:${pin}`)].join(' ') },
       { header: 'SOURCE', value: (row) => row.source },

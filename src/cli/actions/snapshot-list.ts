@@ -3,10 +3,12 @@ import { resolve } from 'node:path';
 import { listSnapshots, userTagPrefix, type Snapshot } from '../../repository/manifest/snapshot.ts';
 import { canonicalNbdUrl, isNbdUrl, parseNbdUrl } from '../../nbd/nbd-url.ts';
 import { formatSource, parseSource, type SnapshotSource } from '../../repository/manifest/snapshot-source.ts';
+import { isPoolName } from '../../pool/pool-names.ts';
 import { decodeVolumeTags } from '../../repository/tree/volume-tags.ts';
 import { formatGoTime } from '../../std/go-time.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
+import { shortTime } from '../shell/short-time.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { SnapshotListOptions } from '../snapshot-list.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
@@ -23,11 +25,12 @@ export const snapshotList: RepositoryAction<SnapshotListOptions> = async (contex
       (options.incomplete || incomplete === undefined) &&
       wanted.every(([key, value]) => tags[userTagPrefix + key] === value || tags[key] === value),
   );
+  if (snapshots.length === 0 && source !== undefined) sayNone(context, options.source ?? '', source);
   await context.output.list(rows.map(describeSnapshot), {
     name: ({ id }) => id,
     columns: [
       { header: 'ID', value: ({ id }) => id.slice(0, 12) },
-      { header: 'TIME', value: ({ startTime }) => startTime.replace(/\.\d+Z$/, 'Z') },
+      { header: 'TIME', value: ({ startTime }) => shortTime(startTime) },
       { header: 'KIND', value: ({ kind }) => kind },
       { header: 'SIZE', value: ({ sizeBytes }) => formatSize(sizeBytes), align: 'right' },
       { header: 'CHANGES', value: ({ rung }) => rung ?? '-' },
@@ -37,6 +40,13 @@ export const snapshotList: RepositoryAction<SnapshotListOptions> = async (contex
   });
   return exitCodes.done;
 };
+
+/** A volume's name is a path here, which is easily forgotten. */
+function sayNone(context: CliContext, text: string, source: SnapshotSource): void {
+  const mayBeVolume = context.poolNamed && isPoolName(text);
+  const instead = mayBeVolume ? `; "dray snapshot list --volume ${text}" lists what the pool has of a volume` : '';
+  context.log.info(`there is no snapshot of ${formatSource(source)}${instead}`);
+}
 
 /** The stable fields of a snapshot in JSON. */
 export interface SnapshotRow {

@@ -8,6 +8,7 @@ import { formatGoTime } from '../../std/go-time.ts';
 import { posixMode } from '../../transfer/entry-attributes.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { printable } from '../shell/printable.ts';
+import { shortTime } from '../shell/short-time.ts';
 import type { SnapshotLsOptions } from '../snapshot-ls.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
 
@@ -93,6 +94,6 @@ const letters = { file: '-', folder: 'd', link: 'l', other: '?' } as const;
 function longLine(row: EntryRow): string {
   const { type, mode, uid, gid, sizeBytes, modified } = row;
   const owner = `${uid}:${gid}`.padEnd(11);
-  const time = modified.replace(/(\.\d+)?Z$/, 'Z');
+  const time = shortTime(modified);
   return `${letters[type]}${mode}  ${owner}  ${String(sizeBytes).padStart(14)}  ${time}  ${lineName(row)}`;
 }

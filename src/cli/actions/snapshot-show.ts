@@ -26,7 +26,6 @@ export const snapshotShow: RepositoryAction<SnapshotShowOptions> = async (contex
     ['Pins', row.pins.join(', ') || undefined],
     ...Object.entries(row.tags).map(([key, value]): [string, string] => [`Tag ${key}`, value]),
   ];
-  const shown = fields.filter((field): field is [string, string] => field[1] !== undefined);
-  await context.output.record(row, { names: [row.id], fields: shown });
+  await context.output.record(row, { names: [row.id], fields });
   return exitCodes.done;
 };

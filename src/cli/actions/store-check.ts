@@ -56,7 +56,7 @@ export const storeCheck: Action<StoreCheckOptions> = async (context, { url }) =>
     names: broken.map(({ promise }) => promise),
     fields: [
       ['Store', value.store],
-      ['Clock', `${(clockSkewMs / 1000).toFixed(1)} s from this machine's`],
+      ['Clock', `${secondsText(clockSkewMs)} s from this machine's`],
       ['Object lock', locks ? 'works: repositories can be immutable' : `none: ${reason}`],
       ...broken.flatMap(({ promise, reason = '', without = '' }): [string, string][] => [
         ['Broken', `${promise}: ${reason}`],
@@ -107,4 +107,9 @@ function firstLine(error: Error): string {
       ? `${error.message}: ${error.cause.message}`
       : error.message;
   return text.split('\n')[0] ?? '';
+}
+
+/** To a tenth, and never a zero with a sign. */
+function secondsText(ms: number): string {
+  return (Math.round(ms / 100) / 10 + 0).toFixed(1);
 }

@@ -1,7 +1,7 @@
 import { imageFigures } from '../../pool/inspect-pool.ts';
 import { deleteVolume } from '../../pool/delete-volume.ts';
 import { namesIn } from '../../pool/pool.ts';
-import { readableVolumes } from '../../pool/readable.ts';
+import { readableVolume } from '../../pool/readable.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
@@ -11,7 +11,7 @@ import { openPool } from './open-pool.ts';
 export const volumeDelete: Action<VolumeDeleteOptions> = async (context, { name, ...options }) => {
   const pool = openPool(context);
   // Of a lost volume its snapshots may be left, to be deleted with what is left of it.
-  const volume = readableVolumes(pool).find((each) => each.name === name);
+  const volume = readableVolume(pool, name);
   const snapshots = namesIn(pool.layout.snapshots(name));
   const uniqueBytes = volume === undefined ? 0 : (await imageFigures(volume.image, context)).uniqueBytes;
   await deleteVolume(pool, name, { ...options, signal: context.signal });

@@ -1,4 +1,4 @@
-import { findFaults } from '../../pool/find-faults.ts';
+import { findFaults, soundOf } from '../../pool/find-faults.ts';
 import { readableSnapshots, readableVolumes } from '../../pool/readable.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
@@ -14,11 +14,13 @@ interface Row extends VolumeRow {
 export const volumeList: Action<VolumeListOptions> = async (context) => {
   const pool = openPool(context);
   const rows: Row[] = [];
+  const sound = new Map<string, ReadonlySet<string>>();
   for (const volume of readableVolumes(pool)) {
-    const snapshots = readableSnapshots(pool, volume.name).length;
-    rows.push({ ...(await describeVolume(volume, context)), snapshots });
+    const snapshots = readableSnapshots(pool, volume.name);
+    sound.set(volume.name, soundOf(snapshots));
+    rows.push({ ...(await describeVolume(volume, context)), snapshots: snapshots.length });
   }
-  warnOfDamage(context, findFaults(pool));
+  warnOfDamage(context, findFaults(pool, sound));
   await context.output.list(rows, {
     name: ({ name }) => name,
     columns: [

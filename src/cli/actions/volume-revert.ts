@@ -19,12 +19,14 @@ import { dropping, openPool } from './open-pool.ts';
 export const volumeRevert: Action<VolumeRevertOptions> = async (context, { to, force, dryRun }) => {
   const pool = openPool(context);
   let unsaved = { bytes: 0, text: '' };
+  let newer: readonly PoolSnapshot[] = [];
   const approve = async (volume: PoolVolume): Promise<void> => {
+    // Under the lock as well: once it is done nothing that others do makes a failure of it.
+    newer = newerThan(pool, pool.snapshot(to.volume, to.snapshot));
     unsaved = await findUnsaved(pool, volume, context);
     if (unsaved.bytes > 0 && !force && !dryRun) throw new CliError('revert-unsaved', unsaved.text);
   };
   await revertVolume(pool, to, { approve, dryRun, ...dropping(context) });
-  const newer = newerThan(pool, pool.snapshot(to.volume, to.snapshot));
   if (unsaved.bytes > 0) context.log.warn(`${unsaved.text}${dryRun ? '' : ', and is lost now'}`);
   const value = {
     volume: to.volume,

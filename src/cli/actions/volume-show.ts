@@ -1,4 +1,4 @@
-import { faultsOfVolume } from '../../pool/find-faults.ts';
+import { faultsOfVolume, soundOf } from '../../pool/find-faults.ts';
 import { fragmentedExtents, imageFigures } from '../../pool/inspect-pool.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
 import { readableSnapshots } from '../../pool/readable.ts';
@@ -15,7 +15,7 @@ export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) =
   const row = await describeVolume(volume, context);
   const { extents, uniqueBytes, sharedBytes } = await imageFigures(volume.image, context);
   const snapshots = readableSnapshots(pool, name);
-  warnOfDamage(context, faultsOfVolume(pool, name));
+  warnOfDamage(context, faultsOfVolume(pool, name, soundOf(snapshots)));
   const parent = snapshots.find(({ record }) => record.id === row.parent)?.snapshot;
   const fragmented = extents > fragmentedExtents;
   const value = {
@@ -41,7 +41,6 @@ export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) =
     ['Restored from', row.restoredFrom],
     ['Snapshots', value.snapshots.join(', ') || 'none'],
   ];
-  const shown = fields.filter((field): field is [string, string] => field[1] !== undefined);
-  await context.output.record(value, { names: [name], fields: shown });
+  await context.output.record(value, { names: [name], fields });
   return exitCodes.done;
 };

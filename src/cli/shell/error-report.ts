@@ -51,7 +51,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'Use a bucket that was made with object lock, or a repository without a retention; "dray store check" tells what a bucket can do.',
   'blob-unavailable': 'The store did not answer in time: check the disk or the network, then run the command again.',
 
-  'volume-not-found': 'Check the path.',
+  'volume-not-found': 'Check the path; for a volume of a pool, name the pool with --pool (or DRAY_POOL).',
   'volume-denied': 'Reading and writing devices usually needs root: run the command with sudo.',
   'volume-kind': 'Give an image file or a block device.',
   'volume-range': 'The volume is shorter than expected; check that it is the right one.',
@@ -124,13 +124,14 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-foreign': 'Choose an empty or new folder; nothing was changed there.',
   'pool-foreign-file':
     'Move it out of the folders of the pool; nothing was changed. "dray pool check --dry-run" names all of it.',
-  'pool-exists': 'Use it as it is, or choose another place.',
+  'pool-exists': 'Use it as it is ("dray pool open DIR" mounts the image of one), or choose another place.',
   'pool-version': 'Use a newer dray: it has made or changed this pool.',
   'pool-reflink':
     'Choose a folder on XFS (mkfs.xfs -m reflink=1) or btrfs, or make it in an image: dray pool create DIR --image FILE --size 50G',
   'pool-image':
     'Check where the image is: "dray pool open DIR --image FILE" opens one that was moved. Mounting needs root.',
-  'pool-mkfs': 'Install what makes this file system: the package xfsprogs for XFS, e2fsprogs for ext4.',
+  'pool-mkfs':
+    'Install what makes this file system where it is missing (the package xfsprogs for XFS, e2fsprogs for ext4); otherwise mend what it says.',
   'pool-damaged': '"dray pool check --dry-run" names all that is damaged; "dray pool check" mends what can be mended.',
   'pool-busy': 'Wait until it has ended, and run the command again; a process that was killed holds nothing.',
   'pool-io': 'Look at "dmesg": the system says there what went wrong. Devices, mounts and images need root.',
@@ -140,9 +141,10 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-no-space':
     'Delete snapshots that are not needed ("dray snapshot delete VOLUME@NAME"), or give the file system of the pool more room.',
   'pool-name': 'Names are as data-1; a snapshot is named VOLUME@NAME, as data-1@monday.',
-  'pool-size': 'Write a whole number of 4096 bytes, such as 10G.',
+  'pool-size': 'Write a multiple of 4096 bytes, such as 10G; for the image of a pool at least 300M.',
   'pool-volume-missing': '"dray volume list" shows what there is.',
-  'pool-volume-exists': 'Choose another name, or delete that one first with "dray volume delete".',
+  'pool-volume-exists':
+    'Choose another name, or delete that one first with "dray volume delete"; a restore puts its content in place with --overwrite.',
   'pool-snapshot-missing': '"dray snapshot list --volume NAME" shows what there is.',
   'pool-snapshot-exists': 'Choose another name, or leave --name out: the time is taken then.',
   'pool-in-use':

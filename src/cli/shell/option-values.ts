@@ -91,7 +91,10 @@ export function isPoolSnapshot(text: string): boolean {
 export const poolSnapshot: (text: string) => SnapshotName = adapt(parseSnapshotName);
 
 /** An argument that names a volume of the pool. */
-export const volumeName: (text: string) => string = adapt((text) => checkPoolName(text, 'volume'));
+export const volumeName: (text: string) => string = adapt((text) => {
+  if (!isPoolSnapshot(text)) return checkPoolName(text, 'volume');
+  throw new CliError('usage', `"${text}" names a snapshot; a volume is meant here, as "${text.split('@')[0]}".`);
+});
 
 /** As `volumeName`, for an argument that may be given several times; a name that is given twice counts once. */
 export const volumeNames = (text: string, others: readonly string[] = []): readonly string[] => [

@@ -33,8 +33,8 @@ export interface StreamView<Row> {
 export interface RecordView {
   /** What `-o name` prints: the ids or paths that the command made or shows, one a line. */
   readonly names: readonly string[];
-  /** Label and text, in the order of the table. */
-  readonly fields: readonly (readonly [label: string, text: string])[];
+  /** Label and text, in the order of the table; what is undefined is left out. */
+  readonly fields: readonly (readonly [label: string, text: string | undefined])[];
 }
 
 /** A list of thousands is a few writes, and no text of all of it. */
@@ -154,7 +154,8 @@ function tableText<Row>(rows: readonly Row[], columns: readonly Column<Row>[], c
   return [bold(header, color), ...cells.map(line), ''].join('\n');
 }
 
-function recordText(fields: RecordView['fields'], color: boolean): string {
+function recordText(view: RecordView['fields'], color: boolean): string {
+  const fields = view.flatMap(([label, text]) => (text === undefined ? [] : [[label, text] as const]));
   const width = fields.reduce((widest, [label]) => Math.max(widest, lengthOf(label)), 0);
   return fields.map(([label, text]) => `${bold(pad(label, width), color)}  ${printable(text)}\n`).join('');
 }

@@ -60,7 +60,7 @@ async function checkTwice(pool: Pool): Promise<void> {
   assert.deepEqual(lost, [], 'something is half or damaged');
   assert.deepEqual(findFaults(pool), []);
   const again = await checkPool(pool, options);
-  assert.deepEqual([again.findings, again.leftovers.recovered, again.mended], [[], [], 0], 'a second check found more');
+  assert.deepEqual([again.findings, again.recovered, again.mended], [[], [], 0], 'a second check found more');
   assert.deepEqual(await readdir(pool.layout.staging), []);
 }
 
