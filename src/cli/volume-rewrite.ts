@@ -4,7 +4,7 @@ import type { CliContext } from './shell/cli-context.ts';
 import { countOption, volumeNames } from './shell/option-values.ts';
 
 export interface VolumeRewriteOptions {
-  /** `undefined`: all volumes of the pool. */
+  /** `undefined`: all volumes of the pool, but for clones and what they were made of. */
   readonly names: readonly string[] | undefined;
   /** Look again every ten seconds, until interrupted. */
   readonly watch: boolean;
@@ -23,9 +23,14 @@ export function registerVolumeRewrite(
     .description(
       'Gathers the blocks of fragmented volumes, while they are used: the more extents a volume has, the longer each snapshot\n' +
         'makes its writers wait. Nothing of it counts as changed for the next backup. With --watch it goes on for ever, looking\n' +
-        'every ten seconds: run it as a service.',
+        'every ten seconds: run it as a service. A clone, or what it was made of, has blocks of its own when it was gathered,\n' +
+        'which takes room: such volumes are gathered only when they are named.',
     )
-    .argument('[volume...]', 'volumes of the pool (default: all that are fragmented)', volumeNames)
+    .argument(
+      '[volume...]',
+      'volumes of the pool (default: all that are fragmented, but for clones and what they were made of)',
+      volumeNames,
+    )
     .option('--watch', 'go on, and look every ten seconds')
     .addOption(countOption('--max-extents <n>', 'leave volumes of fewer extents alone', { min: 1 }))
     .addHelpText('after', examples('dray volume rewrite data', 'dray volume rewrite --watch --pool /var/lib/pool'))

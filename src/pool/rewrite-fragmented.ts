@@ -1,7 +1,7 @@
 /** Volumes that have become fragmented, gathered one after the other: what a watch over a pool does again and again. */
 import { hasCode } from '../std/dray-error.ts';
 import { imageFigures } from './inspect-pool.ts';
-import type { Pool } from './pool.ts';
+import type { Pool, PoolVolume } from './pool.ts';
 import { readableVolumes } from './readable.ts';
 import { rewriteVolume, type RewriteOptions, type RewriteResult } from './rewrite-volume.ts';
 
@@ -14,7 +14,7 @@ export interface Rewritten extends RewriteResult {
 }
 
 export interface RewriteFragmentedOptions extends RewriteOptions {
-  /** Absent: all of the pool. */
+  /** Absent: all of the pool, but for clones and what they were made of. */
   readonly volumes: readonly string[] | undefined;
   /** A volume of more extents than this is gathered. */
   readonly extentsMax: number;
@@ -25,7 +25,7 @@ export async function* rewriteFragmented(
   pool: Pool,
   { volumes, extentsMax, ...options }: RewriteFragmentedOptions,
 ): AsyncGenerator<Rewritten, void, undefined> {
-  const names = volumes ?? readableVolumes(pool).map(({ name }) => name);
+  const names = volumes ?? withoutRelatives(readableVolumes(pool)).map(({ name }) => name);
   for (const volume of names) {
     try {
       const extentsBefore = await extentsOf(pool, volume, options);
@@ -38,6 +38,12 @@ export async function* rewriteFragmented(
       if (volumes !== undefined || !isPassedOver) throw error;
     }
   }
+}
+
+/** Volumes that share blocks with no other one: gathered, each of those would take room for all of its blocks. */
+function withoutRelatives(volumes: readonly PoolVolume[]): PoolVolume[] {
+  const origins = new Set(volumes.map(({ record }) => record.clonedFrom?.volumeId));
+  return volumes.filter(({ record }) => record.clonedFrom === undefined && !origins.has(record.id));
 }
 
 /** @throws {PoolError} `pool-volume-missing`, also when it goes away while it is looked at */

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { comparePoolSnapshots } from '../../src/changes/pool-changes.ts';
 import { checkPool } from '../../src/pool/check-pool.ts';
+import { cloneVolume } from '../../src/pool/create-volume.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { deleteVolume } from '../../src/pool/delete-volume.ts';
 import { imageFigures } from '../../src/pool/inspect-pool.ts';
@@ -97,6 +98,26 @@ describe('rewriting', { skip: fileSystemsMissing('xfs') }, () => {
     // A device that does not exist: opening it fails, where that of a pipe would never end.
     run('mknod', pool.layout.snapshotImage('data', 'none'), 'c', '0', '0');
     assert.ok((await rewrite(pool)).gatheredBytes > 0);
+  });
+
+  test('a clone, and what it was made of, are gathered only when they are named', async () => {
+    await using small = await smallPool(1024 * mib);
+    const { pool } = small;
+    await scattered(pool);
+    const from = { volume: 'data', snapshot: 'first' };
+    await cloneVolume(pool, { from, name: 'copy', onDropped: () => undefined, signal });
+    const clone = pool.layout.image('copy');
+    for (const offset of blocks) await writeAt(clone, offset, systemRng.bytes(blockBytes));
+    const gathered = async (volumes: readonly string[] | undefined): Promise<string[]> => {
+      const options = { volumes, extentsMax: 10, onProgress: () => undefined, signal };
+      return (await Array.fromAsync(rewriteFragmented(pool, options))).map(({ volume }) => volume);
+    };
+    assert.deepEqual(await gathered(undefined), []);
+    assert.deepEqual(await gathered(['copy', 'data']), ['copy', 'data']);
+    await deleteVolume(pool, 'copy', { withSnapshots: true, force: false, signal });
+    await takeSnapshots(pool, ['data@second']);
+    for (const offset of blocks) await writeAt(pool.layout.image('data'), offset, systemRng.bytes(blockBytes));
+    assert.deepEqual(await gathered(undefined), ['data']);
   });
 
   test('of all volumes, one that is deleted meanwhile is passed over', async () => {
