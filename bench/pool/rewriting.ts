@@ -5,6 +5,7 @@
 import { open } from 'node:fs/promises';
 
 import { countExtents } from '../../src/kernel/extent-map.ts';
+import { imageFigures } from '../../src/pool/inspect-pool.ts';
 import { Pool } from '../../src/pool/pool.ts';
 import { rewriteVolume } from '../../src/pool/rewrite-volume.ts';
 import { systemClock } from '../../src/std/clock.ts';
@@ -95,11 +96,11 @@ async function keepGathered(
   }: { readonly extentsGood: number; readonly everyMs: number; readonly signal: AbortSignal },
 ): Promise<void> {
   const opened = Pool.open(pool.path, { clock: systemClock, rng: systemRng });
-  await using live = await open(pool.imageOf('data'), 'r');
+  const image = pool.imageOf('data');
   try {
     while (true) {
       await systemClock.sleep(everyMs, { signal });
-      if ((await countExtents(live.fd)) <= extentsGood) continue;
+      if ((await imageFigures(image, { signal })).extents <= extentsGood) continue;
       done.begun += 1;
       const startedMs = systemClock.monotonicMs();
       const { gatheredBytes, busyBytes } = await rewriteVolume(opened, 'data', { onProgress: () => {}, signal });
