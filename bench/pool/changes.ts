@@ -5,7 +5,7 @@
 import { open } from 'node:fs/promises';
 
 import { keystream } from '../../src/cli/actions/tour-image.ts';
-import { countExtents, extentsPerPageMax, mapExtents } from '../../src/kernel/extent-map.ts';
+import { countExtents, mapPages } from '../../src/kernel/extent-map.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { seededRng } from '../../src/std/rng.ts';
 import { atMost } from '../bars.ts';
@@ -169,11 +169,8 @@ async function compare(
 async function readMap(path: string, signal: AbortSignal): Promise<void> {
   await using image = await open(path, 'r');
   const { size } = await image.stat();
-  for (let offset = 0; offset < size;) {
-    const range = { offset, lengthBytes: size - offset };
-    const { coveredTo } = await mapExtents(image.fd, range, { extentsMax: extentsPerPageMax, signal });
-    offset = coveredTo;
-  }
+  const pages = mapPages(image.fd, { offset: 0, lengthBytes: size }, { signal });
+  while ((await pages.next()).done !== true);
 }
 
 /** Both are sorted. @returns all that is reported, bytes */

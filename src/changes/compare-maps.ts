@@ -8,7 +8,7 @@
  */
 import assert from 'node:assert/strict';
 
-import { extentFlags, type MappedExtent } from '../kernel/extent-map.ts';
+import { extentFlags, harmlessFlags, type MappedExtent } from '../kernel/extent-map.ts';
 
 /** The unit of sharing. On a file system with smaller blocks more counts as changed. */
 export const blockBytes = 4096;
@@ -91,11 +91,8 @@ class MapWalk {
   }
 }
 
-/** Flags that say nothing of where the bytes are. SHARED is not "unchanged": a third file may share the block. */
-const harmless = extentFlags.last | extentFlags.merged | extentFlags.shared;
-
 function placeOf({ logical, physical, lengthBytes, flags }: MappedExtent): number {
-  const telling = flags & ~harmless;
+  const telling = flags & ~harmlessFlags;
   if (telling === extentFlags.unwritten) return zeros;
   // No file keeps data at address 0; a file system that says so does not know.
   const isPlain = telling === 0 && physical > 0;

@@ -12,7 +12,7 @@ const FIEMAP_FLAG_SYNC = 1;
 const headerBytes = 32;
 const extentBytes = 56;
 /** The most extents of one page: its buffer takes 448 KiB, the call some 25 ms. */
-export const extentsPerPageMax = 8192;
+const extentsPerPageMax = 8192;
 /** Of those who go through all of a map. */
 const extentsPerPage = 4096;
 
@@ -68,8 +68,11 @@ export async function mapExtents(
   return decodePage(answer, range);
 }
 
-/** Flags that tell nothing of where an extent lies, or what is in it. */
-const besides = extentFlags.last | extentFlags.shared | extentFlags.merged;
+/**
+ * Flags that say nothing of where the bytes of an extent are, or whether there are any. `shared` is not "unchanged": a third
+ * file may share the block.
+ */
+export const harmlessFlags: number = extentFlags.last | extentFlags.merged | extentFlags.shared;
 
 /**
  * Whether an extent goes on where the one before it ends, in the file and on disk. The file system keeps them as one, and
@@ -78,7 +81,7 @@ const besides = extentFlags.last | extentFlags.shared | extentFlags.merged;
 export function goesOn(before: MappedExtent, { logical, physical, flags }: MappedExtent): boolean {
   const { lengthBytes } = before;
   const isNext = before.logical + lengthBytes === logical && before.physical + lengthBytes === physical;
-  return isNext && ((before.flags ^ flags) & ~besides) === 0;
+  return isNext && ((before.flags ^ flags) & ~harmlessFlags) === 0;
 }
 
 /** All extents of a range, a page at a time, each as it was at its own moment. @throws {KernelError} as `mapExtents` */

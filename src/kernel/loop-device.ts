@@ -120,9 +120,8 @@ export async function loopsOf(
 ): Promise<readonly LoopDevice[]> {
   await using backing = await open(file, constants.O_RDONLY);
   signal.throwIfAborted();
-  const names = (await readdir('/sys/block')).filter((name) => name.startsWith('loop') && isAttached(name));
   // All at once: a machine may have dozens of others.
-  const devices = await Promise.all(names.map(async (name) => await deviceOf(name, backing)));
+  const devices = await Promise.all((await attachedNames()).map(async (name) => await deviceOf(name, backing)));
   return devices.filter((device) => device !== undefined);
 }
 
@@ -148,7 +147,7 @@ export async function fileOfLoop(
 
 /** The devices of files below a folder, by the names that these have: for messages. @param folder absolute, without links */
 export async function loopsBelow(folder: string): Promise<readonly { readonly path: string; readonly file: string }[]> {
-  const names = (await readdir('/sys/block')).filter((name) => name.startsWith('loop'));
+  const names = await attachedNames();
   const loops = await Promise.all(names.map(async (name) => ({ path: `/dev/${name}`, file: await namedFile(name) })));
   return loops.flatMap(({ path, file }) => (file?.startsWith(`${folder}/`) === true ? [{ path, file }] : []));
 }
@@ -296,6 +295,10 @@ async function untilGone(
     await clock.sleep(detachPauseMs, { signal });
   }
   throw new KernelError(`detach ${path}, which does not end`, 'EBUSY');
+}
+
+async function attachedNames(): Promise<string[]> {
+  return (await readdir('/sys/block')).filter((name) => name.startsWith('loop') && isAttached(name));
 }
 
 function isAttached(name: string): boolean {

@@ -72,8 +72,12 @@ export async function recoverStaging(layout: PoolLayout, options: RecoverOptions
   const recovered: string[] = [];
   const groups: FaultyGroup[] = [];
   for (const name of names.filter(isGroup)) {
-    const faulty = options.mend ? await settleGroup(layout, name) : void (await completeGroup(layout, name, options));
-    if (faulty !== undefined) groups.push(faulty);
+    if (options.mend) {
+      const faulty = await settleGroup(layout, name);
+      if (faulty !== undefined) groups.push(faulty);
+    } else {
+      await completeGroup(layout, name, options);
+    }
     recovered.push(name);
   }
   for (const name of names.filter((name) => isLeft(name) && !isGroup(name))) {

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import type { FileHandle } from 'node:fs/promises';
 import { alignedBuffer } from '../kernel/aligned-memory.ts';
-import { extentFlags, goesOn, mapPages, type MappedExtent } from '../kernel/extent-map.ts';
+import { goesOn, harmlessFlags, mapPages, type MappedExtent } from '../kernel/extent-map.ts';
 import { dedupeRange } from '../kernel/reflink.ts';
 import { extent, extentEnd, type Extent } from '../volume/extent.ts';
 import { coalesce } from '../volume/extents.ts';
@@ -102,8 +102,7 @@ export function placesOf(map: readonly MappedExtent[]): number {
 
 /** Nothing but what tells nothing about the bytes. */
 export function isPlain({ flags }: MappedExtent): boolean {
-  const { last, shared, merged } = extentFlags;
-  return (flags & ~(last | shared | merged)) === 0;
+  return (flags & ~harmlessFlags) === 0;
 }
 
 /** Where both files have the same blocks. */

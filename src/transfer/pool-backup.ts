@@ -58,8 +58,7 @@ export async function backupVolume(parts: PoolBackupParts, request: PoolBackupRe
   const before = await repository.manifests.load({ signal });
   const taken = await taking.taken();
   const run = new PoolBackup(parts, request, taken);
-  const set = await run.current(before);
-  const interrupted = taken.isNew ? await run.interrupted(set) : undefined;
+  const { set, interrupted } = await run.look(before);
   const completed = interrupted && (await run.complete(interrupted, set));
   return await taking.whileStored(async () => await run.store(completed === undefined ? set : undefined, completed));
 }
@@ -78,26 +77,30 @@ class PoolBackup {
   }
 
   /**
-   * The manifests, read anew when another run has left a newer snapshot than they know of: it may have been killed, and it
-   * may have ended since they were read, and removed the base that they name.
+   * What other runs of this volume and repository have left. The manifests are read anew when there is a newer snapshot than
+   * they know of: its run may have been killed, and it may have ended since they were read, and removed the base that they name.
    */
-  async current(set: ManifestSet): Promise<ManifestSet> {
+  async look(
+    before: ManifestSet,
+  ): Promise<{ readonly set: ManifestSet; readonly interrupted: PoolSnapshot | undefined }> {
     const { repository } = this.#parts;
     const { signal } = this.#request;
     const newest = this.#left().at(-1);
-    if (newest === undefined || this.#storedIn(set).has(newest.record.id)) return set;
+    // What is older than one that is stored is not gone on with.
+    if (newest === undefined || this.#storedIn(before).has(newest.record.id)) {
+      return { set: before, interrupted: undefined };
+    }
     await repository.index.refresh({ signal });
-    return await repository.manifests.load({ signal });
+    const set = await repository.manifests.load({ signal });
+    return { set, interrupted: this.#taken.isNew ? await this.#interrupted(set) : undefined };
   }
 
-  /** The newest snapshot that a killed run of this volume and repository has left, and that is newer than what is stored. */
-  async interrupted(set: ManifestSet): Promise<PoolSnapshot | undefined> {
+  /** The newest snapshot that a killed run has left, and that is newer than what is stored. */
+  async #interrupted(set: ManifestSet): Promise<PoolSnapshot | undefined> {
     const { pool } = this.#parts;
     const { signal } = this.#request;
-    const left = this.#left();
-    if (left.length === 0) return undefined;
     const stored = this.#storedIn(set);
-    for (const snapshot of left.toReversed()) {
+    for (const snapshot of this.#left().toReversed()) {
       if (stored.has(snapshot.record.id)) return undefined;
       if (await isUnheld(pool, snapshot, { signal })) return snapshot;
     }
