@@ -5,7 +5,7 @@
  * last close. Numbers and shapes from linux/loop.h.
  */
 import { execFile } from 'node:child_process';
-import { constants, existsSync } from 'node:fs';
+import { constants, existsSync, type BigIntStats } from 'node:fs';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -118,20 +118,46 @@ export async function loopsOf(
   file: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<readonly LoopDevice[]> {
+  // Held open: nothing else is given its inode meanwhile.
   await using backing = await open(file, constants.O_RDONLY);
+  const wanted = await backing.stat({ bigint: true });
+  const loops = await devicesWhere((info) => isOf(info, wanted), { signal });
+  return loops.map(({ device }) => device);
+}
+
+/** Says which devices are of a file. */
+export type DevicesOf = (file: string) => Promise<readonly LoopDevice[]>;
+
+/** As `loopsOf`, for whoever asks of many files: each device is looked at once, now. */
+export async function attachedLoops({ signal }: { readonly signal: AbortSignal }): Promise<DevicesOf> {
+  const loops = await devicesWhere(() => true, { signal });
+  return async (file) => {
+    const wanted = await stat(file, { bigint: true });
+    return loops.filter(({ info }) => isOf(info, wanted)).map(({ device }) => device);
+  };
+}
+
+interface Found {
+  readonly device: LoopDevice;
+  readonly info: Buffer;
+}
+
+async function devicesWhere(
+  isWanted: (info: Buffer) => boolean,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<readonly Found[]> {
   signal.throwIfAborted();
   // All at once: a machine may have dozens of others.
-  const devices = await Promise.all((await attachedNames()).map(async (name) => await deviceOf(name, backing)));
+  const devices = await Promise.all((await attachedNames()).map(async (name) => await deviceWhere(name, isWanted)));
   return devices.filter((device) => device !== undefined);
 }
 
-/** The device of this name, when it is of this file. */
-async function deviceOf(name: string, backing: FileHandle): Promise<LoopDevice | undefined> {
+async function deviceWhere(name: string, isWanted: (info: Buffer) => boolean): Promise<Found | undefined> {
   const path = `/dev/${name}`;
   await makeNode(name);
   await using device = await openUnlessGoing(path);
   const info = device && loopInfo(device);
-  return info && (await isBackedBy(info, backing)) ? await describe(path, device, info) : undefined;
+  return info && isWanted(info) ? { device: await describe(path, device, info), info } : undefined;
 }
 
 /** The file that a loop device is of; undefined for other devices, and for a file that has lost its name. */
@@ -222,7 +248,10 @@ function loopInfo(device: FileHandle): Buffer | undefined {
 }
 
 async function isBackedBy(info: Buffer, file: FileHandle): Promise<boolean> {
-  const { dev, ino } = await file.stat({ bigint: true });
+  return isOf(info, await file.stat({ bigint: true }));
+}
+
+function isOf(info: Buffer, { dev, ino }: Pick<BigIntStats, 'dev' | 'ino'>): boolean {
   return info.readBigUInt64LE(0) === dev && info.readBigUInt64LE(8) === ino;
 }
 

@@ -13,6 +13,7 @@ import { imageName, poolRecordName, snapshotRecordName, volumeRecordName } from 
 import { isPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
 import { readRecord, snapshotRecordSchema, volumeRecordSchema } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
+import type { VolumeContents } from './readable.ts';
 import { isOfStaging, type InTheWay } from './recover-staging.ts';
 
 export interface Finding {
@@ -40,12 +41,24 @@ export interface Finding {
   readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'newer' | 'none';
 }
 
-/** By volume, names of snapshots that were just found sound: they are not looked at again. */
-export type SoundSnapshots = ReadonlyMap<string, ReadonlySet<string>>;
+export interface SoundSnapshots {
+  /** Names of snapshots that were just found sound: their records and images are not looked at again. */
+  readonly sound?: ReadonlySet<string> | undefined;
+  /** Whether what else lies in their folders is looked for: yes unless told. */
+  readonly inSound?: boolean | undefined;
+}
 
 /** @throws {PoolError} `pool-io` */
-export function findFaults(pool: Pool, sound: SoundSnapshots = new Map()): Finding[] {
-  const volumes = readdirSync(pool.layout.volumes).flatMap((name) => faultsOfVolume(pool, name, sound.get(name)));
+export function findFaults(
+  pool: Pool,
+  {
+    sound,
+    inSound,
+  }: Pick<SoundSnapshots, 'inSound'> & { readonly sound?: ReadonlyMap<string, ReadonlySet<string>> } = {},
+): Finding[] {
+  const volumes = readdirSync(pool.layout.volumes).flatMap((name) =>
+    faultsOfVolume(pool, name, { sound: sound?.get(name), inSound }),
+  );
   return [...strangersInRoot(pool), ...faultsOfStaging(pool), ...volumes];
 }
 
@@ -89,16 +102,26 @@ export function soundOf(snapshots: readonly PoolSnapshot[]): ReadonlySet<string>
   return new Set(snapshots.filter(({ image }) => isFile(image)).map(({ snapshot }) => snapshot));
 }
 
-/** Of what is in its folder, but for snapshots that were just found `sound`; none when there is no such volume. */
-export function faultsOfVolume(pool: Pool, name: string, sound: ReadonlySet<string> = new Set()): Finding[] {
+/** As `soundOf`, by volume. */
+export function soundIn(contents: readonly VolumeContents[]): ReadonlyMap<string, ReadonlySet<string>> {
+  return new Map(contents.map(({ volume, snapshots }) => [volume.name, soundOf(snapshots)]));
+}
+
+/** Of what is in its folder; none when there is no such volume. */
+export function faultsOfVolume(
+  pool: Pool,
+  name: string,
+  { sound = new Set(), inSound = true }: SoundSnapshots = {},
+): Finding[] {
   const { layout } = pool;
   const home = layout.volume(name);
   const folders = [layout.live(name), layout.snapshots(name)];
   if (!isPoolName(name) || !isFolder(home) || !folders.some(isFolder)) return foreign(pool, home);
   const others = [...strangersIn(pool, home, { folders: ['live', 'snapshots'] }), ...strangersInLive(pool, name)];
-  const snapshots = entriesOf(layout.snapshots(name))
-    .filter((snapshot) => !sound.has(snapshot))
-    .flatMap((snapshot) => faultsOfSnapshot(pool, { volume: name, snapshot }));
+  const snapshots = entriesOf(layout.snapshots(name)).flatMap((snapshot) => {
+    if (!sound.has(snapshot)) return faultsOfSnapshot(pool, { volume: name, snapshot });
+    return inSound ? strangersInSnapshot(pool, { volume: name, snapshot }) : [];
+  });
   return [...faultsOfLive(pool, name, [...others, ...snapshots]), ...others, ...snapshots];
 }
 

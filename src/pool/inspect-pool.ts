@@ -1,10 +1,10 @@
 /** What a pool holds: the figures of `dray pool status` and `dray volume show`. Only maps are read, no data. */
 import { open } from 'node:fs/promises';
 import { extentFlags, goesOn, mapPages, type MappedExtent } from '../kernel/extent-map.ts';
-import { loopsOf } from '../kernel/loop-device.ts';
+import { attachedLoops } from '../kernel/loop-device.ts';
 import { withPoolErrors } from './pool-error.ts';
 import type { Pool } from './pool.ts';
-import { readableSnapshots, readableVolumes } from './readable.ts';
+import type { VolumeContents } from './readable.ts';
 import { roomOf, type Room } from './room.ts';
 
 interface SignalOption {
@@ -64,21 +64,26 @@ export interface PoolFigures {
 }
 
 /** Of what can be read; `findFaults` names the rest. */
-export async function poolFigures(pool: Pool, { signal }: SignalOption): Promise<PoolFigures> {
-  const volumes = readableVolumes(pool);
+export async function poolFigures(
+  pool: Pool,
+  contents: readonly VolumeContents[],
+  { signal }: SignalOption,
+): Promise<PoolFigures> {
+  const devicesOf = await attachedLoops({ signal });
   const sums = { logicalBytes: 0, uniqueBytes: 0, sharedBytes: 0, snapshotBytes: 0, snapshots: 0, attached: 0 };
   const fragmented: { volume: string; extents: number }[] = [];
-  for (const { name, image, sizeBytes } of volumes) {
+  for (const { volume, snapshots } of contents) {
+    const { name, image, sizeBytes } = volume;
     const figures = await imageFigures(image, { signal });
     sums.logicalBytes += sizeBytes;
     sums.uniqueBytes += figures.uniqueBytes;
     sums.sharedBytes += figures.sharedBytes;
     if (figures.extents > fragmentedExtents) fragmented.push({ volume: name, extents: figures.extents });
-    if ((await loopsOf(image, { signal })).length > 0) sums.attached += 1;
-    for (const snapshot of readableSnapshots(pool, name)) {
-      sums.snapshots += 1;
+    sums.snapshots += snapshots.length;
+    if ((await devicesOf(image)).length > 0) sums.attached += 1;
+    for (const snapshot of snapshots) {
       sums.snapshotBytes += (await imageFigures(snapshot.image, { signal })).uniqueBytes;
     }
   }
-  return { room: await roomOf(pool), volumes: volumes.length, ...sums, fragmented };
+  return { room: await roomOf(pool), volumes: contents.length, ...sums, fragmented };
 }

@@ -8,7 +8,7 @@ import { claimSnapshot, isHeldBack, outOfSightUnlessHeldBack } from './delete-sn
 import type { SnapshotName } from './pool-names.ts';
 import { encodeRecord, type Need, type SnapshotRecord } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
-import { readableSnapshots, readableVolumes } from './readable.ts';
+import { readableSnapshots, type VolumeContents } from './readable.ts';
 import { removeTree } from './staging.ts';
 
 interface SignalOption {
@@ -25,10 +25,10 @@ export interface ReleasedSnapshot {
   readonly removed: boolean;
 }
 
-/** Who needs snapshots of this pool. */
-export function needingRepositories(pool: Pool): NeedingRepository[] {
+/** Who needs snapshots of a pool. */
+export function needingRepositories(contents: readonly VolumeContents[]): NeedingRepository[] {
   const found = new Map<string, NeedingRepository>();
-  for (const { record } of readableVolumes(pool).flatMap(({ name }) => readableSnapshots(pool, name))) {
+  for (const { record } of contents.flatMap(({ snapshots }) => snapshots)) {
     for (const { repository, url } of record.needs) {
       const snapshots = (found.get(repository)?.snapshots ?? 0) + 1;
       found.set(repository, { repository, url, snapshots });

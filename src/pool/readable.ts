@@ -23,6 +23,16 @@ export function readableSnapshots(pool: Pool, volume: string): PoolSnapshot[] {
   return oldestFirst(names.flatMap((name) => unlessDamaged(() => pool.snapshot(volume, name)) ?? []));
 }
 
+export interface VolumeContents {
+  readonly volume: PoolVolume;
+  readonly snapshots: readonly PoolSnapshot[];
+}
+
+/** All of a pool that can be read, each record once. */
+export function readableContents(pool: Pool): VolumeContents[] {
+  return readableVolumes(pool).map((volume) => ({ volume, snapshots: readableSnapshots(pool, volume.name) }));
+}
+
 /** One that has gone meanwhile is left out as well. */
 function unlessDamaged<T>(look: () => T): T | undefined {
   try {

@@ -223,6 +223,33 @@ test('pool commands > an image that is none of the pool changes nothing', option
   assert.equal((await json<{ readonly mounted: boolean }>('pool', 'open')).mounted, true);
 });
 
+test(
+  'pool commands > each volume is listed with its own device, and status names what lies in a sound snapshot',
+  options,
+  async () => {
+    await using world = await withVolume();
+    const { told, json, place } = world;
+    for (const name of ['idle', 'other']) await told('volume', 'create', name, '--size', '8M');
+    const device = async (name: string, ...more: string[]): Promise<string> =>
+      (await told('volume', 'attach', name, ...more, '-o', 'name')).trim();
+    const [data, other] = [await device('data'), await device('other', '--read-only')];
+    const listed = await json<readonly Record<string, unknown>[]>('volume', 'list');
+    assert.deepEqual(
+      listed.map(({ name, device: its, readOnly }) => [name, its, readOnly]),
+      [
+        ['data', data, false],
+        ['idle', undefined, undefined],
+        ['other', other, true],
+      ],
+    );
+    await told('snapshot', 'create', 'idle', '--name', 'mon');
+    const notes = join(place.pool, 'volumes/idle/snapshots/mon/notes');
+    await writeFile(notes, 'mine');
+    const status = await json<{ attached: number; healthy: boolean; findings: { path: string }[] }>('pool', 'status');
+    assert.deepEqual([status.attached, status.healthy, status.findings.map(({ path }) => path)], [2, true, [notes]]);
+  },
+);
+
 test('pool commands > the list of changes between two snapshots is one that a backup takes', options, async () => {
   await using world = await withVolume();
   const { told, json, folder } = world;

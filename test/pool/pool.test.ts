@@ -18,6 +18,7 @@ import { deleteVolume } from '../../src/pool/delete-volume.ts';
 import { holdSnapshot } from '../../src/pool/hold-image.ts';
 import { imageChangeTime } from '../../src/pool/image-changed.ts';
 import { imageFigures, poolFigures } from '../../src/pool/inspect-pool.ts';
+import { readableContents } from '../../src/pool/readable.ts';
 import type { Pool, PoolSnapshot } from '../../src/pool/pool.ts';
 import { resizeVolume } from '../../src/pool/resize-volume.ts';
 import { revertVolume } from '../../src/pool/revert-volume.ts';
@@ -325,7 +326,7 @@ describe('pool', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
     await write(pool.volume('data').image, 0, Buffer.alloc(4 * mib, 7));
     await snapshot(pool, 'data', 'a');
     await write(pool.volume('data').image, 0, Buffer.alloc(mib, 8));
-    const figures = await poolFigures(pool, { signal });
+    const figures = await poolFigures(pool, readableContents(pool), { signal });
     assert.equal(figures.sharedBytes, 3 * mib);
     assert.ok(figures.uniqueBytes >= mib && figures.uniqueBytes < 2 * mib, String(figures.uniqueBytes));
     assert.ok(figures.snapshotBytes >= mib && figures.snapshotBytes < 2 * mib, String(figures.snapshotBytes));

@@ -2,7 +2,7 @@ import { describeLocation, parseRepositoryUrl } from '../../blobs/location.ts';
 import { needingRepositories, releaseNeeds, type ReleasedSnapshot } from '../../pool/needs.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
 import type { Pool } from '../../pool/pool.ts';
-import { readableVolumes } from '../../pool/readable.ts';
+import { readableContents, readableVolumes } from '../../pool/readable.ts';
 import { hasCode } from '../../std/dray-error.ts';
 import type { Action } from '../command.ts';
 import type { PoolForgetOptions } from '../pool-forget.ts';
@@ -47,7 +47,7 @@ export const poolForget: Action<PoolForgetOptions> = async (context, { repositor
  */
 function repositoriesNamed(context: CliContext, pool: Pool, named: string): string[] {
   const place = placeOf(context, named);
-  const all = needingRepositories(pool);
+  const all = needingRepositories(readableContents(pool));
   const meant = all.filter(
     ({ repository, url }) =>
       repository === named || url === named || (place !== undefined && place === placeOf(context, url)),

@@ -15,7 +15,7 @@ export const poolSnapshotList: Action<PoolSnapshotListOptions> = async (context,
   if (snapshots.length === 0) pool.volume(volume);
   const rows = snapshots.map(describePoolSnapshot);
   const sound = rows.filter(({ sizeBytes }) => sizeBytes !== undefined).map(({ name }) => name);
-  warnOfDamage(context, faultsOfVolume(pool, volume, new Set(sound)));
+  warnOfDamage(context, faultsOfVolume(pool, volume, { sound: new Set(sound), inSound: false }));
   await context.output.list(rows, {
     name: ({ snapshot }) => snapshot,
     columns: [

@@ -1,6 +1,7 @@
-import { findFaults, type Finding } from '../../pool/find-faults.ts';
+import { findFaults, soundIn, type Finding } from '../../pool/find-faults.ts';
 import { poolFigures, type PoolFigures } from '../../pool/inspect-pool.ts';
 import { needingRepositories } from '../../pool/needs.ts';
+import { readableContents } from '../../pool/readable.ts';
 import { unfinishedRestores } from '../../pool/unfinished-restores.ts';
 import type { Action } from '../command.ts';
 import type { PoolStatusOptions } from '../pool-status.ts';
@@ -11,11 +12,12 @@ import { unfinishedFields } from './unfinished-rows.ts';
 
 export const poolStatus: Action<PoolStatusOptions> = async (context, { directory }) => {
   const pool = openPool(context, directory);
-  const { room, fragmented, ...figures } = await poolFigures(pool, context);
-  const findings = findFaults(pool);
+  const contents = readableContents(pool);
+  const { room, fragmented, ...figures } = await poolFigures(pool, contents, context);
+  const findings = findFaults(pool, { sound: soundIn(contents) });
   const faults = findings.filter(({ remedy }) => remedy !== 'none');
   const restores = await unfinishedRestores(pool, context);
-  const repositories = needingRepositories(pool);
+  const repositories = needingRepositories(contents);
   const value = {
     pool: pool.layout.root,
     id: pool.id,

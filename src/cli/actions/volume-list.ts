@@ -1,5 +1,6 @@
-import { findFaults, soundOf } from '../../pool/find-faults.ts';
-import { readableSnapshots, readableVolumes } from '../../pool/readable.ts';
+import { attachedLoops } from '../../kernel/loop-device.ts';
+import { findFaults, soundIn } from '../../pool/find-faults.ts';
+import { readableContents } from '../../pool/readable.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
@@ -14,13 +15,12 @@ interface Row extends VolumeRow {
 export const volumeList: Action<VolumeListOptions> = async (context) => {
   const pool = openPool(context);
   const rows: Row[] = [];
-  const sound = new Map<string, ReadonlySet<string>>();
-  for (const volume of readableVolumes(pool)) {
-    const snapshots = readableSnapshots(pool, volume.name);
-    sound.set(volume.name, soundOf(snapshots));
-    rows.push({ ...(await describeVolume(volume, context)), snapshots: snapshots.length });
+  const contents = readableContents(pool);
+  const devicesOf = await attachedLoops(context);
+  for (const { volume, snapshots } of contents) {
+    rows.push({ ...(await describeVolume(volume, devicesOf)), snapshots: snapshots.length });
   }
-  warnOfDamage(context, findFaults(pool, sound));
+  warnOfDamage(context, findFaults(pool, { sound: soundIn(contents), inSound: false }));
   await context.output.list(rows, {
     name: ({ name }) => name,
     columns: [

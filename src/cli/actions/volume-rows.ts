@@ -1,5 +1,5 @@
 /** Volumes in the form that all their commands print: stable fields for programs, lines for people. */
-import { loopsOf } from '../../kernel/loop-device.ts';
+import { loopsOf, type DevicesOf } from '../../kernel/loop-device.ts';
 import { withPoolErrors } from '../../pool/pool-error.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
 import type { PoolVolume } from '../../pool/pool.ts';
@@ -27,12 +27,9 @@ export interface VolumeRow {
 
 export async function describeVolume(
   { name, record, sizeBytes, allocatedBytes, image }: PoolVolume,
-  { signal }: { readonly signal: AbortSignal },
+  devicesOf: DevicesOf,
 ): Promise<VolumeRow> {
-  const [device] = await withPoolErrors(
-    `look for the device of volume ${name}`,
-    async () => await loopsOf(image, { signal }),
-  );
+  const [device] = await withPoolErrors(`look for the device of volume ${name}`, async () => await devicesOf(image));
   const { id, created, sectorBytes, parent, clonedFrom, restoredFrom } = record;
   return {
     name,
@@ -51,7 +48,7 @@ export async function describeVolume(
 
 /** What a command says that has made or changed a volume. */
 export async function printVolume(context: CliContext, volume: PoolVolume): Promise<void> {
-  const row = await describeVolume(volume, context);
+  const row = await describeVolume(volume, async (image) => await loopsOf(image, context));
   await context.output.record(row, {
     names: [row.name],
     fields: [

@@ -1,3 +1,4 @@
+import { loopsOf } from '../../kernel/loop-device.ts';
 import { faultsOfVolume, soundOf } from '../../pool/find-faults.ts';
 import { fragmentedExtents, imageFigures } from '../../pool/inspect-pool.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
@@ -12,10 +13,10 @@ import { describeVolume, deviceText, sizeText } from './volume-rows.ts';
 export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) => {
   const pool = openPool(context);
   const volume = pool.volume(name);
-  const row = await describeVolume(volume, context);
+  const row = await describeVolume(volume, async (image) => await loopsOf(image, context));
   const { extents, uniqueBytes, sharedBytes } = await imageFigures(volume.image, context);
   const snapshots = readableSnapshots(pool, name);
-  warnOfDamage(context, faultsOfVolume(pool, name, soundOf(snapshots)));
+  warnOfDamage(context, faultsOfVolume(pool, name, { sound: soundOf(snapshots), inSound: false }));
   const parent = snapshots.find(({ record }) => record.id === row.parent)?.snapshot;
   const fragmented = extents > fragmentedExtents;
   const value = {
