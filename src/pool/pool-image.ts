@@ -5,12 +5,14 @@
  */
 import { open, readFile, readdir, realpath, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
-import { attachLoop, detachLoop, fileOfLoop, loopsBelow, loopsOf } from '../kernel/loop-device.ts';
-import { mountFileSystem, unmountFileSystem } from '../kernel/mount.ts';
+import { detachLoop, fileOfLoop, loopsBelow } from '../kernel/loop-device.ts';
+import { unmountFileSystem } from '../kernel/mount.ts';
 import { deviceNumber, mountsOfDevice } from '../kernel/mounts.ts';
 import { atomicWrite, isErrno, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
+import { allOrNothing } from './all-or-nothing.ts';
 import { createPool } from './create-pool.ts';
+import { mountImage } from './mounted-image.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
 import { imageMarkName, poolRecordName, PoolLayout } from './pool-layout.ts';
 import { snapshotName } from './pool-names.ts';
@@ -45,17 +47,15 @@ export async function createImagePool(
   if (`${beside}/`.startsWith(`${below}/`)) {
     throw new PoolError('pool-image', `the image ${file} would lie under its own mount, where nobody finds it`);
   }
-  await makeImageFile(file, sizeBytes);
-  try {
+  return await allOrNothing(async (onFailure) => {
+    await makeImageFile(file, sizeBytes);
+    onFailure(async () => await unlink(file));
     await runMkfs('xfs', ['-m', 'reflink=1', file], { signal });
+    onFailure(async () => await takeBackMark(root, before, parts));
     await writeMark(root, file, { ...parts, signal });
-    await mountImage(root, file, { signal });
-  } catch (error) {
-    await writeMark(root, before, { ...parts, signal: AbortSignal.timeout(30_000) });
-    await unlink(file);
-    throw error;
-  }
-  return await createPool(root, parts, { signal });
+    await mountImage(root, file, { onFailure, signal });
+    return await createPool(root, parts, { signal });
+  });
 }
 
 /**
@@ -82,26 +82,13 @@ export async function openImagePool(
   const foreign = (await readdir(root)).find((name) => name !== imageMarkName);
   if (foreign !== undefined) throw new PoolError('pool-foreign', `${root} holds something else: ${foreign}`);
   const before = await readMark(root);
-  await writeMark(root, named, { ...parts, signal });
-  try {
-    return { pool: await mountPool(root, named, parts, { signal }), mounted: true };
-  } catch (error) {
+  return await allOrNothing(async (onFailure) => {
     // What was known of the pool is known as before, also after an abort.
-    await writeMark(root, before, { ...parts, signal: AbortSignal.timeout(30_000) });
-    throw error;
-  }
-}
-
-/** An image that holds no pool does not stay mounted. */
-async function mountPool(root: string, image: string, parts: PoolParts, { signal }: SignalOption): Promise<Pool> {
-  const { device, attached } = await mountImage(root, image, { signal });
-  try {
-    return Pool.open(root, parts);
-  } catch (error) {
-    await unmountFileSystem(root);
-    if (attached) await detachLoop(device, { signal: AbortSignal.timeout(30_000) });
-    throw error;
-  }
+    onFailure(async () => await takeBackMark(root, before, parts));
+    await writeMark(root, named, { ...parts, signal });
+    await mountImage(root, named, { onFailure, signal });
+    return { pool: Pool.open(root, parts), mounted: true };
+  });
 }
 
 /**
@@ -156,42 +143,34 @@ async function writeMark(
   { rng, signal }: PoolParts & SignalOption,
 ): Promise<void> {
   const path = join(root, imageMarkName);
-  if (image === undefined) await rm(path, { force: true });
-  else await atomicWrite(path, Buffer.from(image), { rng, signal });
+  await withPoolErrors(`write ${path}`, async () => {
+    if (image === undefined) await rm(path, { force: true });
+    else await atomicWrite(path, Buffer.from(image), { rng, signal });
+  });
 }
 
+/** Nothing is written where nothing was: the folder may be one that cannot be written to. */
+async function takeBackMark(root: string, before: string | undefined, parts: PoolParts): Promise<void> {
+  if ((await readMark(root)) !== before)
+    await writeMark(root, before, { ...parts, signal: AbortSignal.timeout(30_000) });
+}
+
+/** One that cannot have this size is not left. */
 async function makeImageFile(path: string, sizeBytes: number): Promise<void> {
   try {
     const file = await open(path, 'wx', 0o600);
     try {
       await file.truncate(sizeBytes);
       await file.sync();
+      await syncDirectory(dirname(path));
+    } catch (error) {
+      await unlink(path);
+      throw error;
     } finally {
       await file.close();
     }
-    await syncDirectory(dirname(path));
   } catch (error) {
     if (isErrno(error, 'EEXIST')) throw new PoolError('pool-image', `${path} exists`);
     throw new PoolError('pool-io', `make ${path}`, { cause: error });
   }
-}
-
-/** With 512-byte sectors: mkfs.xfs on a plain file stands on these. */
-async function mountImage(
-  root: string,
-  path: string,
-  { signal }: SignalOption,
-): Promise<{ readonly device: string; readonly attached: boolean }> {
-  const { device, present } = await withPoolErrors(`attach ${path}`, async () => {
-    const file = await realpath(path);
-    const [present] = await loopsOf(file, { signal });
-    return { device: present ?? (await attachLoop(file, { readOnly: false, sectorBytes: 512, signal })), present };
-  });
-  try {
-    await mountFileSystem(device.path, root, { type: 'xfs', options: [], signal });
-  } catch (error) {
-    if (present === undefined) await detachLoop(device.path, { signal: AbortSignal.timeout(30_000) });
-    throw new PoolError('pool-image', `mount ${path} on ${root}`, { cause: error });
-  }
-  return { device: device.path, attached: present === undefined };
 }
