@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { atomicWrite, syncDirectory } from '../std/atomic-write.ts';
-import { findFaults, hasSnapshots, isFolder, obstacles, type Finding } from './find-faults.ts';
+import { findFaults, hasSnapshots, obstacles, type Finding } from './find-faults.ts';
 import { guessSnapshot, guessVolume } from './guess-records.ts';
 import { encodeRecord, type SnapshotRecord, type VolumeRecord } from './pool-records.ts';
 import { namesIn, type Pool } from './pool.ts';
@@ -34,7 +34,7 @@ export interface CheckOptions {
   readonly signal: AbortSignal;
 }
 
-const staysAsItIs: readonly Finding['remedy'][] = ['none', 'stuck', 'newer'];
+const staysAsItIs: readonly Finding['remedy'][] = ['none', 'stuck', 'cleared', 'newer'];
 
 /** @throws {PoolError} `pool-busy`, `pool-io` */
 export async function checkPool(pool: Pool, options: CheckOptions): Promise<CheckResult> {
@@ -116,6 +116,6 @@ async function mend(pool: Pool, finding: Finding, { signal }: { readonly signal:
 /** Its snapshots are what is left of a volume then: they stay, can be cloned, and go with `deleteVolume`. */
 async function removeVolumeImage(pool: Pool, volume: string): Promise<void> {
   const { layout } = pool;
-  if (!hasSnapshots(pool, volume)) return await removeTree(await takeOut(pool, layout.volume(volume)));
-  if (isFolder(layout.live(volume))) await removeTree(await takeOut(pool, layout.live(volume)));
+  const goes = hasSnapshots(pool, volume) ? layout.live(volume) : layout.volume(volume);
+  await removeTree(await takeOut(pool, goes));
 }

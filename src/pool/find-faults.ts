@@ -36,9 +36,9 @@ export interface Finding {
   readonly message: string;
   /**
    * `mend`: by making it again. `remove`: a file that nothing needs. `damaged`: data is lost. `stuck`: as well, but what is
-   * left of it holds something foreign. `newer`: a newer dray wrote it, and can read it. `none`: it stays as it is.
+   * left of it holds something foreign. `cleared`: as well, and nothing is left of it to remove. `newer`: a newer dray wrote it, and can read it. `none`: it stays as it is.
    */
-  readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'newer' | 'none';
+  readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'cleared' | 'newer' | 'none';
 }
 
 export interface SoundSnapshots {
@@ -133,7 +133,8 @@ function faultsOfLive(pool: Pool, name: string, others: readonly Finding[]): Fin
     const left = isAlone ? '' : '; its snapshots are left';
     const message = `the image of volume ${name} is gone${left}`;
     const goes = isAlone ? layout.volume(name) : layout.live(name);
-    return [{ kind: 'volume-image', what: name, path: layout.live(name), message, ...damaged(goes, others) }];
+    const remedy = isAlone || isFolder(layout.live(name)) ? damaged(goes, others) : 'cleared';
+    return [{ kind: 'volume-image', what: name, path: layout.live(name), message, remedy }];
   }
   const fault = recordFault(path, volumeRecordSchema);
   return fault === undefined ? [] : [{ kind: 'volume-record', what: name, path, ...fault }];
@@ -148,7 +149,7 @@ function faultsOfSnapshot(pool: Pool, named: SnapshotName): Finding[] {
   const others = strangersInSnapshot(pool, named);
   if (!isFile(layout.snapshotImage(volume, name))) {
     const message = `the image of ${what} is gone`;
-    return [{ kind: 'snapshot-image', what, path: folder, message, ...damaged(folder, others) }, ...others];
+    return [{ kind: 'snapshot-image', what, path: folder, message, remedy: damaged(folder, others) }, ...others];
   }
   const path = layout.snapshotRecord(volume, name);
   const fault = recordFault(path, snapshotRecordSchema);
@@ -184,9 +185,9 @@ function isSnapshot({ layout }: Pool, volume: string, name: string): boolean {
 }
 
 /** Nothing foreign goes along with what is removed. */
-function damaged(goes: string, others: readonly Finding[]): Pick<Finding, 'remedy'> {
+function damaged(goes: string, others: readonly Finding[]): Finding['remedy'] {
   const holds = others.some(({ kind, path }) => kind === 'foreign' && path.startsWith(`${goes}/`));
-  return { remedy: holds ? 'stuck' : 'damaged' };
+  return holds ? 'stuck' : 'damaged';
 }
 
 function recordFault(

@@ -105,11 +105,22 @@ test(
 
     // Of a volume that is lost, snapshots are left: told until they are deleted, and good for a clone.
     await rm(join(place.pool, 'volumes/other/live/image'));
-    for (let times = 0; times < 2; times += 1) {
-      const { exitCode, stdout } = await dray('pool', 'check', '--remove-damaged');
-      assert.equal(exitCode, 4);
-      assert.match(stdout, /the image of volume other is gone; its snapshots are left/);
+    const rounds = [
+      { mended: 1, remedy: 'damaged' },
+      { mended: 0, remedy: 'cleared' },
+    ];
+    for (const { mended, remedy } of rounds) {
+      const { exitCode, stdout } = await dray('pool', 'check', '--remove-damaged', '-o', 'json');
+      const checked = JSON.parse(stdout) as { mended: number; remaining: number; findings: Record<string, unknown>[] };
+      assert.deepEqual([exitCode, checked.mended, checked.remaining], [4, mended, 1]);
+      const [finding] = checked.findings;
+      assert.deepEqual(
+        [finding?.['message'], finding?.['remedy']],
+        ['the image of volume other is gone; its snapshots are left', remedy],
+      );
     }
+    const dry = await dray('pool', 'check', '--remove-damaged', '--dry-run');
+    assert.match(dry.stdout, /its snapshots are left: damaged, and what was left of it is removed/);
     await told('volume', 'clone', 'other@tue', 'again');
     assert.equal((await dray('volume', 'delete', 'other')).exitCode, 1);
     await told('volume', 'delete', 'other', '--with-snapshots');

@@ -39,7 +39,7 @@ export const poolCheck: Action<PoolCheckOptions> = async (context, { directory, 
 };
 
 function isLost({ remedy }: Finding): boolean {
-  return remedy === 'damaged' || remedy === 'stuck';
+  return remedy === 'damaged' || remedy === 'stuck' || remedy === 'cleared';
 }
 
 function clearedText({ recovered }: CheckResult, { dryRun }: Asked): string {
@@ -58,6 +58,8 @@ function whatIsDone({ remedy, kind }: Finding, { dryRun, removeDamaged }: Asked)
       return removeDamaged ? `${would}removed` : 'damaged';
     case 'stuck':
       return 'damaged, and stays while it holds what is not of this pool';
+    case 'cleared':
+      return 'damaged, and what was left of it is removed';
     case 'newer':
       return 'left to a newer dray, which can read it';
     case 'none':
