@@ -1,6 +1,7 @@
 /** Other sizes. A shrink throws data away, so it is told twice, and only for a volume that nobody uses. */
 import { truncate } from 'node:fs/promises';
 import { loopsOf, refreshLoop } from '../kernel/loop-device.ts';
+import { sizeText } from '../std/format-size.ts';
 import { checkVolumeSize } from './create-volume.ts';
 import { claimImage } from './hold-image.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
@@ -27,7 +28,8 @@ export async function resizeVolume(pool: Pool, name: string, options: ResizeOpti
       const { image, sizeBytes: before } = pool.volume(name);
       if (sizeBytes < before) {
         if (!shrink || !force) {
-          throw new PoolError('pool-shrink', `volume ${name} has ${before} bytes: ${sizeBytes} would cut its end off`);
+          const [has, asked] = [before, sizeBytes].map(sizeText);
+          throw new PoolError('pool-shrink', `volume ${name} has ${has}: ${asked} would cut its end off`);
         }
         using _claim = await claimImage(pool, { image, what: `volume ${name}` }, { signal });
         await cut(name, image, sizeBytes);

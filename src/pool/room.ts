@@ -4,6 +4,7 @@
  * reads everything, and says why. What users made themselves is never removed.
  */
 import { statfs } from 'node:fs/promises';
+import { formatSize } from '../std/format-size.ts';
 import { dropBase } from './delete-snapshot.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
 import { snapshotName } from './pool-names.ts';
@@ -41,7 +42,7 @@ export async function requireRoom(
   if (room.availableBytes < room.reserveBytes / 2) await dropBases(pool, { onDropped, signal });
   const { availableBytes, reserveBytes } = await roomOf(pool);
   if (availableBytes >= reserveBytes) return;
-  const [left, kept] = [availableBytes, reserveBytes].map((bytes) => `${Math.floor(bytes / 1024 ** 2)} MiB`);
+  const [left, kept] = [availableBytes, reserveBytes].map(formatSize);
   throw new PoolError('pool-reserve', `${doing}: ${left} are left in the pool, and ${kept} are kept for its volumes`);
 }
 

@@ -154,7 +154,8 @@ test('volume commands > a size changes, and a smaller one must be said twice', o
   for (const args of [[], ['--shrink']]) {
     const { exitCode, stderr } = await dray('volume', 'resize', 'data', '--size', '16M', ...args);
     assert.equal(exitCode, 1);
-    assert.match(stderr, /would cut its end off\n {2}next: .*--shrink --force/);
+    const sizes = 'has 64 MiB \\(67108864 bytes\\): 16 MiB \\(16777216 bytes\\)';
+    assert.match(stderr, new RegExp(`${sizes} would cut its end off\n {2}next: .*--shrink --force`));
   }
   await told('volume', 'resize', 'data', '--size', '48M', '--shrink', '--force');
   const { sizeBytes } = await json<{ readonly sizeBytes: number }>('volume', 'show', 'data');

@@ -3,6 +3,7 @@ import { loopsOf, type DevicesOf } from '../../kernel/loop-device.ts';
 import { withPoolErrors } from '../../pool/pool-error.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
 import type { PoolVolume } from '../../pool/pool.ts';
+import { sizeText } from '../../std/format-size.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { formatSize } from '../shell/sizes.ts';
 
@@ -58,10 +59,6 @@ export async function printVolume(context: CliContext, volume: PoolVolume): Prom
       ['Device', deviceText(row)],
     ],
   });
-}
-
-export function sizeText(bytes: number): string {
-  return `${formatSize(bytes)} (${bytes} bytes)`;
 }
 
 export function deviceText({ device, readOnly }: VolumeRow): string {

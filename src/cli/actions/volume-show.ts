@@ -3,12 +3,13 @@ import { faultsOfVolume, soundOf } from '../../pool/find-faults.ts';
 import { fragmentedExtents, imageFigures } from '../../pool/inspect-pool.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
 import { readableSnapshots } from '../../pool/readable.ts';
+import { sizeText } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { formatSize } from '../shell/sizes.ts';
 import type { VolumeShowOptions } from '../volume-show.ts';
 import { openPool, warnOfDamage } from './open-pool.ts';
-import { describeVolume, deviceText, sizeText } from './volume-rows.ts';
+import { describeVolume, deviceText } from './volume-rows.ts';
 
 export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) => {
   const pool = openPool(context);

@@ -2,7 +2,10 @@
  * How people write and read amounts. `K M G T P` and `Ki Mi Gi Ti Pi` (with or without a final `B` after the `i`) are powers of
  * 1024; `KB MB GB TB PB` are powers of 1000. Printed sizes are always powers of 1024 and say so.
  */
+import { formatSize } from '../../std/format-size.ts';
 import { CliError } from './cli-error.ts';
+
+export { formatSize };
 
 const sizePattern = /^(\d{1,16}(?:\.\d{1,6})?)\s*(?:([KMGTP])(i?)(B?)|B)?$/i;
 const prefixes = 'KMGTP';
@@ -39,19 +42,6 @@ export function parsePercent(text: string): number {
   return percent / 100;
 }
 
-/** `0 B`, `1023 B`, `1.5 KiB`, `128 GiB`: at least three significant digits. */
-export function formatSize(bytes: number): string {
-  if (bytes < 1024) return `${Math.floor(bytes)} B`;
-  let value = bytes;
-  let power = 0;
-  // 1023.5 and more would be printed as 1024 of the smaller unit.
-  while (value >= 1023.5 && power < prefixes.length) {
-    value /= 1024;
-    power += 1;
-  }
-  return `${digits3(value)} ${prefixes[power - 1]}iB`;
-}
-
 export function formatRate(bytesPerSecond: number): string {
   return `${formatSize(bytesPerSecond)}/s`;
 }
@@ -65,11 +55,6 @@ export function formatDuration(ms: number): string {
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
   const minutes = Math.round(seconds / 60);
   return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
-}
-
-function digits3(value: number): string {
-  const text = value < 9.995 ? value.toFixed(2) : value < 99.95 ? value.toFixed(1) : value.toFixed(0);
-  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
 }
 
 function two(value: number): string {
