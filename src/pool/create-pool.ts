@@ -10,7 +10,7 @@ import { KernelError } from '../kernel/sys.ts';
 import { atomicWrite, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { randomHex } from '../std/rng.ts';
-import { PoolError, withPoolErrors } from './pool-error.ts';
+import { closedText, PoolError, withPoolErrors } from './pool-error.ts';
 import { imageMarkName, PoolLayout, poolRecordName } from './pool-layout.ts';
 import { encodeRecord, type PoolRecord } from './pool-records.ts';
 import { Pool, type PoolParts } from './pool.ts';
@@ -50,9 +50,7 @@ export async function createPool(
 async function refuseOthers({ root }: PoolLayout): Promise<void> {
   const names = await readdir(root);
   if (names.includes(poolRecordName)) throw new PoolError('pool-exists', `there is a pool in ${root} already`);
-  if (names.includes(imageMarkName)) {
-    throw new PoolError('pool-exists', `the pool in ${root} lies in an image, which is not mounted`);
-  }
+  if (names.includes(imageMarkName)) throw new PoolError('pool-exists', closedText(root));
   const other = names.find((name) => !harmless.has(name) && !name.startsWith(`${poolRecordName}.tmp.`));
   if (other !== undefined) throw new PoolError('pool-foreign', `${root} holds something else: ${other}`);
 }

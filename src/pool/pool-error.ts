@@ -39,6 +39,11 @@ export class PoolError extends DrayError<
   | 'pool-freeze'
 > {}
 
+/** Of a pool whose folder has only the mark of its image. */
+export function closedText(root: string, image: string = 'an image'): string {
+  return `the pool in ${root} lies in ${image}, which is not mounted`;
+}
+
 /** Runs `work`; what the system refuses becomes a PoolError that says what was attempted. */
 export async function withPoolErrors<T>(doing: string, work: () => Promise<T>): Promise<T> {
   try {

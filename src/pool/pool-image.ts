@@ -13,7 +13,7 @@ import { hasCode } from '../std/dray-error.ts';
 import { allOrNothing } from './all-or-nothing.ts';
 import { createPool } from './create-pool.ts';
 import { mountImage } from './mounted-image.ts';
-import { PoolError, withPoolErrors } from './pool-error.ts';
+import { closedText, PoolError, withPoolErrors } from './pool-error.ts';
 import { imageMarkName, poolRecordName, PoolLayout } from './pool-layout.ts';
 import { snapshotName } from './pool-names.ts';
 import { Pool, type PoolParts } from './pool.ts';
@@ -41,7 +41,7 @@ export async function createImagePool(
   if (inside.some((name) => name !== imageMarkName)) throw new PoolError('pool-foreign', `${root} is not empty`);
   const before = await readMark(root);
   if (before !== undefined && before !== file && (await stat(before).catch(() => undefined)) !== undefined) {
-    throw new PoolError('pool-exists', `the pool in ${root} lies in ${before}, which is not mounted`);
+    throw new PoolError('pool-exists', closedText(root, before));
   }
   const [below, beside] = await Promise.all([realpath(root), realpath(dirname(file)).catch(() => dirname(file))]);
   if (`${beside}/`.startsWith(`${below}/`)) {

@@ -11,7 +11,7 @@ import { isErrno } from '../std/atomic-write.ts';
 import type { Clock } from '../std/clock.ts';
 import { hasCode } from '../std/dray-error.ts';
 import type { Rng } from '../std/rng.ts';
-import { PoolError, withPoolErrors } from './pool-error.ts';
+import { closedText, PoolError, withPoolErrors } from './pool-error.ts';
 import { PoolLayout } from './pool-layout.ts';
 import { isPoolName, type SnapshotName } from './pool-names.ts';
 import {
@@ -66,8 +66,7 @@ export class Pool {
     const record = readRecord(layout.record, poolRecordSchema);
     if (record === undefined) {
       const isClosed = exists(layout.imageMark);
-      const closed = `the pool in ${layout.root} lies in an image, which is not mounted`;
-      throw new PoolError('pool-missing', isClosed ? closed : `there is no pool in ${layout.root}`);
+      throw new PoolError('pool-missing', isClosed ? closedText(layout.root) : `there is no pool in ${layout.root}`);
     }
     return new Pool(layout, record, parts);
   }
