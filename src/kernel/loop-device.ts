@@ -5,14 +5,15 @@
  * last close. Numbers and shapes from linux/loop.h.
  */
 import { execFile } from 'node:child_process';
-import { constants, existsSync, type BigIntStats } from 'node:fs';
-import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { constants, type BigIntStats } from 'node:fs';
+import { open, readFile, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import { isErrno } from '../std/atomic-write.ts';
 import { systemClock, type Clock } from '../std/clock.ts';
 import { deviceBlockBytes, deviceSizeBytes } from './block-device.ts';
+import { attachedLoopNames, fileNameOfLoop, isLoopAttached } from './loop-files.ts';
 import { deviceNumber } from './mounts.ts';
 import { ioctl, ioctlAsync, KernelError } from './sys.ts';
 
@@ -148,7 +149,7 @@ async function devicesWhere(
 ): Promise<readonly Found[]> {
   signal.throwIfAborted();
   // All at once: a machine may have dozens of others.
-  const devices = await Promise.all((await attachedNames()).map(async (name) => await deviceWhere(name, isWanted)));
+  const devices = await Promise.all((await attachedLoopNames()).map(async (name) => await deviceWhere(name, isWanted)));
   return devices.filter((device) => device !== undefined);
 }
 
@@ -165,7 +166,7 @@ export async function fileOfLoop(
   path: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<string | undefined> {
-  const file = await namedFile(basename(path));
+  const file = await fileNameOfLoop(basename(path));
   if (file === undefined || (await stat(file).catch(() => undefined)) === undefined) return undefined;
   const devices = await loopsOf(file, { signal });
   return devices.some((device) => device.path === path) ? file : undefined;
@@ -173,15 +174,11 @@ export async function fileOfLoop(
 
 /** The devices of files below a folder, by the names that these have: for messages. @param folder absolute, without links */
 export async function loopsBelow(folder: string): Promise<readonly { readonly path: string; readonly file: string }[]> {
-  const names = await attachedNames();
-  const loops = await Promise.all(names.map(async (name) => ({ path: `/dev/${name}`, file: await namedFile(name) })));
+  const names = await attachedLoopNames();
+  const loops = await Promise.all(
+    names.map(async (name) => ({ path: `/dev/${name}`, file: await fileNameOfLoop(name) })),
+  );
   return loops.flatMap(({ path, file }) => (file?.startsWith(`${folder}/`) === true ? [{ path, file }] : []));
-}
-
-/** The name that the kernel has for the file of a device; undefined for one that is attached to nothing. */
-async function namedFile(name: string): Promise<string | undefined> {
-  const named = await readFile(`/sys/class/block/${name}/loop/backing_file`, 'utf8').catch(() => undefined);
-  return named?.replace(/\n$/, '');
 }
 
 /** Gives the device the size that its file has now. @throws {KernelError} */
@@ -315,7 +312,7 @@ async function untilGone(
 ): Promise<void> {
   const name = path.slice('/dev/'.length);
   for (let tries = 0; tries < detachTriesMax; tries += 1) {
-    if (!isAttached(name)) return;
+    if (!isLoopAttached(name)) return;
     {
       await using device = await openUnlessGoing(path);
       const now = device && loopInfo(device);
@@ -324,12 +321,4 @@ async function untilGone(
     await clock.sleep(detachPauseMs, { signal });
   }
   throw new KernelError(`detach ${path}, which does not end`, 'EBUSY');
-}
-
-async function attachedNames(): Promise<string[]> {
-  return (await readdir('/sys/block')).filter((name) => name.startsWith('loop') && isAttached(name));
-}
-
-function isAttached(name: string): boolean {
-  return existsSync(`/sys/block/${name}/loop/backing_file`);
 }

@@ -7,6 +7,7 @@ import { constants, type Stats } from 'node:fs';
 import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isErrno } from '../std/atomic-write.ts';
+import { attachedLoopNames, fileNameOfLoop } from './loop-files.ts';
 
 export interface Mount {
   /** `major:minor` of the file system's device; a virtual one for btrfs. */
@@ -170,10 +171,8 @@ async function usesOfDevice(name: string | undefined, world: World, depth: numbe
 
 async function usesOfBackingFile(path: string, world: World, depth = 0): Promise<DeviceUse[]> {
   const uses: DeviceUse[] = [];
-  for (const name of await listNames('/sys/class/block')) {
-    if (!name.startsWith('loop')) continue;
-    const backing = await readText(join('/sys/class/block', name, 'loop/backing_file'));
-    if (backing.replace(/\n$/, '') !== path) continue;
+  for (const name of await attachedLoopNames().catch(() => [])) {
+    if ((await fileNameOfLoop(name)) !== path) continue;
     uses.push(
       { kind: 'loop', writable: false, reason: `attached as /dev/${name}` },
       ...(await usesOfDevice(name, world, depth + 1)),
