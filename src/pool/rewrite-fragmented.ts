@@ -1,4 +1,4 @@
-/** Volumes that have become fragmented, gathered one after the other: what a watch over a pool does again and again. */
+/** Volumes that have become fragmented, gathered one after the other. */
 import { hasCode } from '../std/dray-error.ts';
 import { imageFigures } from './inspect-pool.ts';
 import type { Pool, PoolVolume } from './pool.ts';
@@ -18,15 +18,18 @@ export interface RewriteFragmentedOptions extends RewriteOptions {
   readonly volumes: readonly string[] | undefined;
   /** A volume of more extents than this is gathered. */
   readonly extentsMax: number;
+  /** Not even looked at. */
+  readonly isLeftOut?: (volume: string) => boolean;
 }
 
 /** Of all, those that are damaged, or go away meanwhile, are passed over. @throws {PoolError} of a volume that was named */
 export async function* rewriteFragmented(
   pool: Pool,
-  { volumes, extentsMax, ...options }: RewriteFragmentedOptions,
+  { volumes, extentsMax, isLeftOut, ...options }: RewriteFragmentedOptions,
 ): AsyncGenerator<Rewritten, void, undefined> {
   const names = volumes ?? withoutRelatives(readableVolumes(pool)).map(({ name }) => name);
   for (const volume of names) {
+    if (isLeftOut?.(volume) === true) continue;
     try {
       const extentsBefore = await extentsOf(pool, volume, options);
       if (extentsBefore <= extentsMax) continue;
