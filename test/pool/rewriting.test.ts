@@ -196,10 +196,19 @@ describe('rewriting', { skip: fileSystemsMissing('xfs') }, () => {
     };
     assert.deepEqual(await gathered(undefined), []);
     assert.deepEqual(await gathered(['copy', 'data']), ['copy', 'data']);
+    await takeSnapshots(pool, ['copy@later']);
+    const later = { volume: 'copy', snapshot: 'later' };
+    await cloneVolume(pool, { from: later, name: 'third', onDropped: () => undefined, signal });
+    const scatter = async (name: string): Promise<void> => {
+      await takeSnapshots(pool, [`${name}@anew`]);
+      for (const offset of blocks) await writeAt(pool.layout.image(name), offset, systemRng.bytes(blockBytes));
+    };
+    for (const name of ['data', 'third']) await scatter(name);
+    // What ties these two together is gone.
     await deleteVolume(pool, 'copy', { withSnapshots: true, force: false, signal });
-    await takeSnapshots(pool, ['data@second']);
-    for (const offset of blocks) await writeAt(pool.layout.image('data'), offset, systemRng.bytes(blockBytes));
-    assert.deepEqual(await gathered(undefined), ['data']);
+    assert.deepEqual(await gathered(undefined), []);
+    await deleteVolume(pool, 'data', { withSnapshots: true, force: false, signal });
+    assert.deepEqual(await gathered(undefined), ['third']);
   });
 
   test('of all volumes, one that is deleted meanwhile is passed over', async () => {
