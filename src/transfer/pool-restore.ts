@@ -17,7 +17,7 @@ import type { SectorBytes, VolumeRecord } from '../pool/pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from '../pool/pool.ts';
 import { parseRestoreName, restoreName } from '../pool/restore-name.ts';
 import { requireRoom } from '../pool/room.ts';
-import { removeTree, Staged, syncFile } from '../pool/staging.ts';
+import { removeTree, Staged, syncFile, takeOut } from '../pool/staging.ts';
 import { syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { restore, type RestoreParts, type RestoreRequest, type RestoreResult } from './restore.ts';
@@ -70,9 +70,9 @@ export async function restoreVolume(
   await removeOthers(live);
   await padToBlocks(image);
   const record = recordOf(pool, request, present);
-  await pool.change(async () => await putInPlace(pool, folder, { request, record, replaces: present !== undefined }), {
-    signal,
-  });
+  const replaces = present !== undefined;
+  const gone = await pool.change(async () => await putInPlace(pool, folder, { request, record, replaces }), { signal });
+  if (gone !== undefined) await removeTree(gone);
   const counts = result?.counts ?? { doneBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, zeroBytes: 0 };
   return {
     target: pool.layout.image(name),
@@ -163,6 +163,7 @@ function recordOf(
   return { ...present.record, restoredFrom };
 }
 
+/** Under the pool's lock. @returns the folder in `staging` that is left of what was replaced */
 async function putInPlace(
   pool: Pool,
   folder: string,
@@ -171,16 +172,26 @@ async function putInPlace(
     record,
     replaces,
   }: { readonly request: PoolRestoreRequest; readonly record: VolumeRecord; readonly replaces: boolean },
-): Promise<void> {
+): Promise<string | undefined> {
   const { name, signal } = request;
   const staged = Staged.at(folder);
-  if (!replaces) return await publishVolume(pool, staged, { name, record, signal });
+  if (!replaces) {
+    await publishVolume(pool, staged, { name, record, signal });
+    return undefined;
+  }
   const { image } = pool.volume(name);
   using _claim = await claimImage(pool, { image, what: `volume ${name}` }, { signal });
   refuseForeign(`volume ${name}`, strangersInLive(pool, name));
   await staged.writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
-  await staged.exchange({ inside: 'live', path: pool.layout.live(name) });
-  await removeTree(folder);
+  // Under the name of the restore the old content would be taken for what is to be put in place, by the next run.
+  const gone = await takeOut(pool, folder);
+  try {
+    await Staged.at(gone).exchange({ inside: 'live', path: pool.layout.live(name) });
+  } catch (error) {
+    await rename(gone, folder);
+    throw error;
+  }
+  return gone;
 }
 
 async function isThere(path: string): Promise<boolean> {
