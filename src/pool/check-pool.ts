@@ -9,7 +9,7 @@ import { findFaults, hasSnapshots, obstacles, type Finding } from './find-faults
 import { guessSnapshot, guessVolume } from './guess-records.ts';
 import { encodeRecord, type SnapshotRecord, type VolumeRecord } from './pool-records.ts';
 import { namesIn, type Pool } from './pool.ts';
-import { isLeft, isRewriting, type Leftovers } from './recover-staging.ts';
+import { isHeld, isLeft, type Leftovers } from './recover-staging.ts';
 import { removeTree, takeOut } from './staging.ts';
 import { takeOutUnfinished, unfinishedRestores, type UnfinishedRestore } from './unfinished-restores.ts';
 
@@ -70,7 +70,7 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
 async function wouldRecover(pool: Pool, { signal }: Pick<CheckOptions, 'signal'>): Promise<string[]> {
   const recovered: string[] = [];
   for (const name of namesIn(pool.layout.staging).filter(isLeft)) {
-    if (!(await isRewriting(pool.layout, name, { clock: pool.clock, signal }))) recovered.push(name);
+    if (!(await isHeld(pool.layout, name, { clock: pool.clock, signal }))) recovered.push(name);
   }
   return recovered;
 }

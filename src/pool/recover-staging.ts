@@ -50,18 +50,17 @@ export function isOfStaging(name: string): boolean {
   return isLeft(name) || parseRestoreName(name) !== undefined;
 }
 
-/** Names of what nobody alive needs, unless he has it locked (`isRewriting`). */
+/** Names of what nobody alive needs, unless he has it locked (`isHeld`). */
 export function isLeft(name: string): boolean {
   return prefixes.some((prefix) => name.startsWith(prefix));
 }
 
-/** Whether it is the folder of a rewriting that goes on. */
-export async function isRewriting(
+/** Whether it is the folder of a rewriting that goes on, or somebody is removing it. */
+export async function isHeld(
   layout: PoolLayout,
   name: string,
   { clock, signal }: Pick<RecoverOptions, 'clock' | 'signal'>,
 ): Promise<boolean> {
-  if (!name.startsWith(rewritePrefix)) return false;
   return await isFolderHeld(join(layout.staging, name), { by: 'shared', clock, signal });
 }
 
@@ -84,7 +83,7 @@ export async function recoverStaging(layout: PoolLayout, options: RecoverOptions
     const path = join(layout.staging, name);
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined) continue; // A snapshot of a group, which is in its place now.
     if (name.startsWith(freezingPrefix) && name.endsWith('.json')) await thawMarked(path);
-    if (await isRewriting(layout, name, options)) continue;
+    if (await isHeld(layout, name, options)) continue;
     if (!(await detachImage(join(path, 'live', imageName), options))) continue;
     await removeTree(path).catch(async (error: unknown) => {
       if (!isErrno(error, 'ENOTDIR')) throw error;

@@ -9,7 +9,7 @@ import type { SnapshotName } from './pool-names.ts';
 import type { VolumeRecord } from './pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from './pool.ts';
 import { requireRoom } from './room.ts';
-import { Staged } from './staging.ts';
+import { removeTree, Staged } from './staging.ts';
 
 export interface RevertOptions {
   /**
@@ -32,7 +32,7 @@ export async function revertVolume(
   { volume: name, snapshot }: SnapshotName,
   { approve, dryRun = false, onDropped, signal }: RevertOptions,
 ): Promise<PoolVolume> {
-  return await pool.change(
+  const { reverted, gone } = await pool.change(
     async () => {
       const volume = pool.volume(name);
       const source = pool.snapshot(name, snapshot);
@@ -40,7 +40,7 @@ export async function revertVolume(
       using _claim = await claimImage(pool, { image: volume.image, what: `volume ${name}` }, { signal });
       refuseForeign(`volume ${name}`, strangersInLive(pool, name));
       await approve?.(volume);
-      if (dryRun) return volume;
+      if (dryRun) return { reverted: volume, gone: undefined };
       await requireRoom(pool, { doing: `revert ${name}`, onDropped, signal });
       await using staged = await Staged.make(pool);
       const live = join(staged.path, 'live');
@@ -49,8 +49,12 @@ export async function revertVolume(
       const record: VolumeRecord = { ...volume.record, parent: source.record.id };
       await staged.writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
       await staged.exchange({ inside: 'live', path: pool.layout.live(name) });
-      return pool.volume(name);
+      // The old content is in there now.
+      staged.leave();
+      return { reverted: pool.volume(name), gone: staged.path };
     },
     { signal },
   );
+  if (gone !== undefined) await removeTree(gone);
+  return reverted;
 }

@@ -6,7 +6,7 @@
  */
 import { lstat, mkdir, open, readdir, rename, rm, truncate } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { renameExchange, renameNew } from '../kernel/sys.ts';
+import { lockNow, renameExchange, renameNew } from '../kernel/sys.ts';
 import { atomicWrite, isErrno, syncDirectory } from '../std/atomic-write.ts';
 import { randomHex } from '../std/rng.ts';
 import { PoolError, poolError, withPoolErrors } from './pool-error.ts';
@@ -76,7 +76,7 @@ export class Staged implements AsyncDisposable {
     await syncMoved(dirname(path), this.path);
   }
 
-  /** Its place was given by others. */
+  /** Its place was given by others, or it is removed later. */
   leave(): void {
     this.#placed = true;
   }
@@ -99,15 +99,29 @@ export async function takeOut(pool: Pool, path: string): Promise<string> {
 }
 
 /**
- * Removes a folder of staging. Images are cut to nothing first: XFS gives the blocks of an unlinked file back later, those
+ * Removes a folder of staging; whoever finds it there meanwhile leaves it to us (`isHeld`). Images are cut to nothing first: XFS gives the blocks of an unlinked file back later, those
  * of a shorter one at once. One that has another name elsewhere, or is a link, only loses this name: what it holds is not
  * the pool's alone. Another process may be removing the same.
  */
 export async function removeTree(path: string): Promise<void> {
+  const folder = await open(path, 'r').catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  });
+  try {
+    // One that we have locked otherwise is left to us as well.
+    if (folder !== undefined) lockNow(folder.fd, 'shared');
+    await removeAll(path);
+  } finally {
+    await folder?.close();
+  }
+}
+
+async function removeAll(path: string): Promise<void> {
   try {
     for (const entry of await readdir(path, { withFileTypes: true })) {
       const inside = join(path, entry.name);
-      if (entry.isDirectory()) await removeTree(inside);
+      if (entry.isDirectory()) await removeAll(inside);
       else if (entry.name === imageName && (await isOnlyOurs(inside))) await truncate(inside, 0);
     }
   } catch (error) {

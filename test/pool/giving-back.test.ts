@@ -1,0 +1,106 @@
+/**
+ * The blocks of what was deleted or replaced are given back after the pool's lock is: others change the pool meanwhile. A
+ * lease on the image makes that last: the kernel lets nobody write to it, or cut it, before the holder has agreed.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, test } from 'node:test';
+import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
+import type { Pool } from '../../src/pool/pool.ts';
+import { revertVolume } from '../../src/pool/revert-volume.ts';
+import { systemRng } from '../../src/std/rng.ts';
+import { run } from '../kernel/loop-device.ts';
+import { fileSystemsMissing } from '../support/file-system.ts';
+import { imageOf, withVolume } from './pool-place.ts';
+import { makeVolume, signal, smallPool, takeSnapshots } from './small-pool.ts';
+
+const mib = 1024 * 1024;
+
+interface Lease extends AsyncDisposable {
+  /** Somebody wants to write to the file, and waits. */
+  readonly wanted: () => Promise<void>;
+}
+
+/** A read lease (F_SETLEASE 1024, F_RDLCK 0), in another process. */
+async function lease(path: string): Promise<Lease> {
+  const script = `$| = 1; open(F, '<', $ARGV[0]) or die; $SIG{IO} = sub { print "wanted\\n" };
+    defined(fcntl(F, 1024, 0)) or die "lease: $!"; print "leased\\n"; while (defined(my $line = <STDIN>) || $!{EINTR}) {}`;
+  const child = spawn('perl', ['-MErrno', '-e', script, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const closed = once(child, 'close');
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async (): Promise<void> => {
+    if ((await lines.next()).done === true) throw new Error('the holder of the lease has ended');
+  };
+  await next();
+  return {
+    wanted: next,
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGKILL');
+      await closed;
+    },
+  };
+}
+
+const removals: readonly {
+  readonly what: string;
+  readonly image: (pool: Pool) => string;
+  readonly run: (pool: Pool) => Promise<unknown>;
+}[] = [
+  {
+    what: 'the old content of a volume that is reverted',
+    image: (pool) => pool.volume('data').image,
+    run: async (pool) =>
+      await revertVolume(pool, { volume: 'data', snapshot: 'mon' }, { onDropped: () => undefined, signal }),
+  },
+  {
+    what: 'a snapshot that is deleted',
+    image: (pool) => pool.snapshot('data', 'tue').image,
+    run: async (pool) => await deleteSnapshot(pool, { volume: 'data', snapshot: 'tue' }, { force: false, signal }),
+  },
+];
+
+describe('giving blocks back', { skip: fileSystemsMissing('xfs', 'ext4') }, () => {
+  for (const { what, image, run: remove } of removals) {
+    test(`lets others change the pool meanwhile > ${what}`, async () => {
+      await using small = await smallPool();
+      const { pool } = small;
+      for (const name of ['data', 'other']) await makeVolume(pool, name);
+      for (const name of ['mon', 'tue']) await takeSnapshots(pool, [`data@${name}`]);
+      let isOver = false;
+      let removing: Promise<unknown>;
+      {
+        await using held = await lease(image(pool));
+        removing = remove(pool).then(() => (isOver = true));
+        await held.wanted();
+        await takeSnapshots(pool, ['other@mon']);
+        assert.equal(isOver, false, 'others had to wait for it');
+        assert.equal((await readdir(pool.layout.staging)).length, 1);
+      }
+      await removing;
+      assert.deepEqual(await readdir(pool.layout.staging), []);
+    });
+  }
+
+  test('leaves nothing of a volume that is restored over which the next run takes for what it has restored', async () => {
+    await using world = await withVolume();
+    const { told, dray, place, folder } = world;
+    await told('repository', 'create');
+    const source = join(folder, 'source.img');
+    await writeFile(source, systemRng.bytes(16 * mib));
+    const id = (await told('backup', source, '-o', 'name')).trim();
+    const image = join(place.pool, 'volumes/data/live/image');
+    // What is to go stays, as if the program had been killed before it went.
+    run('chattr', '+i', image);
+    const first = await dray('restore', id, 'data', '--overwrite');
+    const [left = ''] = await readdir(join(place.pool, 'staging'));
+    run('chattr', '-i', join(place.pool, 'staging', left, 'live/image'));
+    assert.equal(first.exitCode, 1, first.stderr);
+    await told('restore', id, 'data', '--overwrite');
+    assert((await imageOf(world, 'data/live')).equals(await readFile(source)));
+    assert.deepEqual(await readdir(join(place.pool, 'staging')), []);
+  });
+});
