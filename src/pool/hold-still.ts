@@ -4,10 +4,8 @@
  * attached stands still by itself. Everything that can be written out beforehand is, so that the time in which
  * applications wait is little more than that of the clones.
  */
-import { open } from 'node:fs/promises';
 import { flushDevice, loopsOf, type LoopDevice } from '../kernel/loop-device.ts';
 import { FreezeError, FreezeGuard } from '../kernel/freeze-guard.ts';
-import { syncFileSystem } from '../kernel/folder-calls.ts';
 import { cloneFile } from '../kernel/reflink.ts';
 import { mountsOfDevice, visibleUsesOf } from '../kernel/mounts.ts';
 import { markFrozen } from './frozen-mark.ts';
@@ -15,6 +13,7 @@ import { PoolError, withPoolErrors } from './pool-error.ts';
 import type { Consistency } from './pool-records.ts';
 import type { Pool, PoolVolume } from './pool.ts';
 import { syncFile } from './staging.ts';
+import { syncFileSystemOf } from './sync-moved.ts';
 
 export interface Stillness {
   readonly volume: PoolVolume;
@@ -123,18 +122,9 @@ export async function cloneStill(
 async function writeOut(stillnesses: readonly Stillness[]): Promise<void> {
   for (const { mountPoint, device, volume } of stillnesses) {
     await withPoolErrors(`write out volume ${volume.name}`, async () => {
-      if (mountPoint !== undefined) await syncMount(mountPoint);
+      if (mountPoint !== undefined) await syncFileSystemOf(mountPoint);
       if (device !== undefined) await flushDevice(device);
       await syncFile(volume.image);
     });
-  }
-}
-
-async function syncMount(mountPoint: string): Promise<void> {
-  const folder = await open(mountPoint, 'r');
-  try {
-    await syncFileSystem(folder.fd);
-  } finally {
-    await folder.close();
   }
 }

@@ -9,7 +9,7 @@ import { dropBase } from './delete-snapshot.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
 import { snapshotName } from './pool-names.ts';
 import { oldestFirst, type Pool, type PoolSnapshot } from './pool.ts';
-import { readableSnapshots, readableVolumes } from './readable.ts';
+import { readableContents } from './readable.ts';
 
 export interface Room {
   readonly totalBytes: number;
@@ -51,7 +51,7 @@ async function dropBases(
   pool: Pool,
   { onDropped, signal }: { onDropped: (snapshot: PoolSnapshot) => void; signal: AbortSignal },
 ): Promise<void> {
-  const snapshots = readableVolumes(pool).flatMap(({ name }) => readableSnapshots(pool, name));
+  const snapshots = readableContents(pool).flatMap(({ snapshots: its }) => its);
   const bases = oldestFirst(snapshots.filter(({ record }) => record.madeBy === 'backup'));
   for (const base of bases) {
     const { availableBytes, reserveBytes } = await roomOf(pool);

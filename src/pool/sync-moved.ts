@@ -18,7 +18,12 @@ export async function syncMoved(...parents: readonly [string, ...string[]]): Pro
     for (const parent of parents) await syncDirectory(parent);
     return;
   }
-  const folder = await open(first, 'r');
+  await syncFileSystemOf(first);
+}
+
+/** All that was written to the file system that a folder lies on is on disk when this resolves. Throws the system's error. */
+export async function syncFileSystemOf(path: string): Promise<void> {
+  const folder = await open(path, 'r');
   try {
     await syncFileSystem(folder.fd);
   } finally {
