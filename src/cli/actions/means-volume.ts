@@ -14,13 +14,14 @@ const fileEnding = /\.[A-Za-z][A-Za-z0-9]{1,4}$/;
  * is everything where no pool is named. With `--pool` on the command line all else is a volume. Where only the environment
  * names a pool, a file that is here is meant before a volume that is not, and what could be either is refused.
  * @param isNew the volume may be one that is to be made
+ * @param mayBeGone what is neither a volume nor a file is the path of a file that is gone; so it is where the pool is not open
  * @throws {CliError} `name-ambiguous` when there is a file of that name as well, or a new name that ends like a file's
  * @throws {PoolError} `pool-volume-missing` when there is neither; `pool-name` for what `--pool` says is a volume and cannot be one
  */
 export async function meansVolume(
   context: CliContext,
   word: string,
-  { isNew = false }: { readonly isNew?: boolean } = {},
+  { isNew = false, mayBeGone = false }: { readonly isNew?: boolean; readonly mayBeGone?: boolean } = {},
 ): Promise<boolean> {
   if (!context.poolNamed || word.includes('/')) return false;
   const [volume = '', ...rest] = word.split('@');
@@ -34,9 +35,9 @@ export async function meansVolume(
     () => true,
     () => false,
   );
-  const known = isKnown(context, volume, { mayBeMissing: isFile });
+  const known = isKnown(context, volume, { mayBeMissing: isFile || mayBeGone });
   if (known && isFile) refuseAmbiguous(context, word, `there is a volume ${volume} and a file ${word}`);
-  if (known || isFile) return known;
+  if (known || isFile || mayBeGone) return known;
   if (rest.length === 1) return true;
   if (!isNew) {
     throw new PoolError('pool-volume-missing', `there is no file ${word}, nor such a volume in the pool`);
