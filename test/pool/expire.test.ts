@@ -1,6 +1,6 @@
 /** Snapshots that are no longer kept, with the real program on a real file system that shares blocks. */
 import assert from 'node:assert/strict';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { FileLock } from '../../src/kernel/lock-file.ts';
@@ -255,6 +255,33 @@ test('expiry > volumes of a pool are told from sources of a repository', options
     [logsGone],
   );
   assert((await left(world)).includes(kept));
+});
+
+test('expiry > nothing goes of what is damaged, which hides nothing else', options, async () => {
+  await using world = await withVolume();
+  const { told, dray, place } = world;
+  await told('volume', 'create', 'logs', '--size', '8M');
+  await told('repository', 'create');
+  const stored = await backedUp(world, 'data');
+  for (const volume of ['data', 'logs']) for (const hour of [1, 2, 3]) await taken(world, hour, { volume });
+  const ofData = await left(world);
+  await writeFile(join(place.pool, 'volumes/data/live/volume.json'), '{');
+  await rm(join(folderOf({ place }, 'logs@20310402T030000Z'), 'image'));
+  const keep = ['--keep-latest', '1', '-o', 'json'];
+  const named = await dray('snapshot', 'expire', 'logs', 'data', ...keep);
+  assert.deepEqual([named.exitCode, named.stdout], [4, '']);
+  const { exitCode, stdout, stderr } = await dray('snapshot', 'expire', '--pool', place.pool, ...keep);
+  assert.equal(exitCode, 0, stderr);
+  assert.match(stderr, /warning: .*data\/live\/volume\.json is not JSON/);
+  assert.match(stderr, /warning: the image of logs@20310402T030000Z is gone/);
+  assert.deepEqual(whatOf(JSON.parse(stdout) as Row[]), [
+    ['logs@20310402T030000Z', 'lost'],
+    ['logs@20310402T020000Z', 'latest-1'],
+    ['logs@20310402T010000Z', 'expired'],
+  ]);
+  assert.deepEqual(await left(world), ofData);
+  // What the repository has of it is to be found the more.
+  assert.equal((await told('snapshot', 'list', 'data', '-o', 'name')).trim(), stored);
 });
 
 async function backedUp({ told }: PoolPlace, volume: string): Promise<string> {
