@@ -40,7 +40,6 @@ export async function deleteEach(
       continue;
     }
     try {
-      signal.throwIfAborted();
       await deleteSnapshot(pool, snapshot, { force, dryRun, id: snapshot.record.id, signal });
       deletions.push({ snapshot, outcome: 'deleted' });
     } catch (error) {

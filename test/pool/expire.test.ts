@@ -204,6 +204,8 @@ test('expiry > volumes of a pool are told from sources of a repository', options
     (await told('snapshot', 'list', ...words, '-o', 'name')).trim().split('\n');
   assert.deepEqual(await listed('data'), stored);
   assert.deepEqual(await listed('logs', '--pool', place.pool), ['']);
+  // Nor is a file that is gone no source.
+  assert.deepEqual(await listed('gone.img'), ['']);
   const here = { ...place, cwd: join(folder, 'here') };
   for (const command of ['list', 'expire']) {
     const { exitCode, stderr } = await runDray(here, ['snapshot', command, 'data']);
@@ -268,7 +270,7 @@ test('expiry > nothing goes of what is damaged, which hides nothing else', optio
   await writeFile(join(place.pool, 'volumes/data/live/volume.json'), '{');
   await rm(join(folderOf({ place }, 'logs@20310402T030000Z'), 'image'));
   const keep = ['--keep-latest', '1', '-o', 'json'];
-  const named = await dray('snapshot', 'expire', 'logs', 'data', ...keep);
+  const named = await dray('snapshot', 'expire', 'logs', 'data', '--pool', place.pool, ...keep);
   assert.deepEqual([named.exitCode, named.stdout], [4, '']);
   const { exitCode, stdout, stderr } = await dray('snapshot', 'expire', '--pool', place.pool, ...keep);
   assert.equal(exitCode, 0, stderr);
