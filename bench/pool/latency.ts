@@ -1,7 +1,8 @@
 /**
- * What an application notices of snapshots, apart from the moment in which it is frozen: the same load without any, with
- * one a second, with one in ten seconds, and with the least that anybody could do a second (freeze, reflink, thaw), in
- * turns. A request that overlaps a freeze is left out. The command says how long it froze and a moment within (the
+ * What an application notices of snapshots, apart from the moment in which it is frozen: in one long run of the same load
+ * windows of a few seconds without any, with one a second, with one in ten seconds, and with the least that anybody could
+ * do a second (freeze, reflink, thaw), in turns, so that a machine that gets slower does so for all of them. All requests of
+ * a kind are one sample. A request that overlaps a freeze is left out. The command says how long it froze and a moment within (the
  * snapshot's time), so what may have been frozen is at most twice as long, around that moment.
  */
 import { execFile } from 'node:child_process';
@@ -9,9 +10,9 @@ import { mkdir, readdir, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { PoolLayout } from '../../src/pool/pool-layout.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { atMost } from '../bars.ts';
-import { median } from '../samples.ts';
 import { markdownTable } from '../table.ts';
 import { settle } from '../workspace.ts';
 import { BenchPool } from './bench-pool.ts';
@@ -27,15 +28,12 @@ const ratioMax = 1.2;
 
 const kinds = ['without snapshots', 'one in ten seconds', 'one a second', 'a bare reflink a second'] as const;
 
-interface Phase {
-  readonly kind: (typeof kinds)[number];
-  readonly requests: number;
-  readonly leftOut: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  /** Of all requests, those of freezes too. */
-  readonly longestMs: number;
-  readonly snapshots: number;
+type Kind = (typeof kinds)[number];
+
+/** A stretch of the load, in which snapshots of one kind were taken. */
+interface Window extends Span {
+  readonly kind: Kind;
+  readonly frozen: readonly Span[];
 }
 
 interface Span {
@@ -58,40 +56,37 @@ async function measureLatency(bench: PoolBench): Promise<PoolFindings> {
   const size = { pagesBytes: (small ? 64 : 512) * mib, pagesPerSecond: 400 };
   const load: Load = { folder, ...size, pages: 'randrw', logBytesPerSecond: 0 };
   layOut(load);
-  const phases: Phase[] = [];
-  for (let round = 0; round < (small ? 1 : bench.rounds * 2); round++) {
+  const windows: Window[] = [];
+  await using running = await startLoad(load, workspace);
+  for (let round = 0; round < (small ? 1 : bench.rounds * 4); round++) {
     for (const kind of round % 2 === 0 ? kinds : kinds.toReversed()) {
-      // Each begins with a volume in few extents: what the runs before have left would be reflinked with it.
+      // Each begins with a volume in few extents: what the windows before have left would be reflinked with it.
       await pool.run('volume', 'rewrite', 'data');
       settle();
-      phases.push(await runPhase(bench, pool, { kind, load, folder, seconds: small ? 4 : 20 }));
+      windows.push(await runWindow(pool, { kind, folder, seconds: small ? 4 : 10, signal }));
+      await removeSnapshots(pool);
     }
   }
-  const p99Of = (kind: Phase['kind']): number =>
-    median(phases.filter((phase) => phase.kind === kind).map(({ p99Ms }) => p99Ms));
+  const found = findingsOf(windows, await running.stop());
+  const p99Of = (kind: Kind): number => found.find((one) => one.kind === kind)!.p99Ms;
   const bar = `p99 outside the freeze ≤ ${ratioMax}× of no snapshots`;
   const bars = (['one in ten seconds', 'one a second'] as const).map((kind) =>
     atMost(`Snapshots, ${kind}`, bar, ratioMax, p99Of(kind) / p99Of('without snapshots')),
   );
-  return { bars, how, tables: tableOf(phases) };
+  return { bars, how, tables: tableOf(found) };
 }
 
-interface PhaseOptions {
-  readonly kind: Phase['kind'];
-  readonly load: Load;
+interface WindowOptions {
+  readonly kind: Kind;
   /** Where the volume is mounted. */
   readonly folder: string;
   readonly seconds: number;
+  readonly signal: AbortSignal;
 }
 
-async function runPhase(
-  { workspace, signal }: PoolBench,
-  pool: BenchPool,
-  { kind, load, folder, seconds }: PhaseOptions,
-): Promise<Phase> {
-  await using running = await startLoad(load, workspace);
+async function runWindow(pool: BenchPool, { kind, folder, seconds, signal }: WindowOptions): Promise<Window> {
   const frozen: Span[] = [];
-  const names: string[] = [];
+  const fromMs = Date.now();
   for (let second = 0; second < seconds; second++) {
     const next = systemClock.sleep(1000, { signal });
     const name = `second-${second}`;
@@ -101,26 +96,54 @@ async function runPhase(
       const { created, frozenMs } = await pool.snapshot('data', name);
       const withinMs = Date.parse(created);
       frozen.push({ fromMs: withinMs - frozenMs - slackMs, toMs: withinMs + frozenMs + slackMs });
-      names.push(`data@${name}`);
     }
     await next;
   }
-  const requests = await running.stop();
-  if (names.length > 0) await pool.run('snapshot', 'delete', ...names);
-  await removeBare(pool);
-  const outside = requests.filter((request) => !frozen.some((span) => overlaps(request, span)));
-  const sorted = outside.map(({ latencyMs }) => latencyMs).sort((a, b) => a - b);
-  const phase: Phase = {
-    kind,
-    requests: requests.length,
-    leftOut: requests.length - outside.length,
-    p50Ms: at(sorted, 0.5),
-    p99Ms: at(sorted, 0.99),
-    longestMs: requests.reduce((longest, { latencyMs }) => Math.max(longest, latencyMs), 0),
-    snapshots: frozen.length,
-  };
-  console.log(JSON.stringify(phase));
-  return phase;
+  return { kind, frozen, fromMs, toMs: Date.now() };
+}
+
+interface Finding {
+  readonly kind: Kind;
+  readonly windows: number;
+  readonly snapshots: number;
+  readonly requests: number;
+  readonly leftOut: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** Of each window by itself. */
+  readonly p99sMs: readonly number[];
+  /** Of all requests, those of freezes too. */
+  readonly longestMs: number;
+}
+
+function findingsOf(windows: readonly Window[], requests: readonly Request[]): Finding[] {
+  return kinds.map((kind) => {
+    const own = windows.filter((window) => window.kind === kind);
+    const within = own.map((window) => requests.filter(({ endedMs }) => isWithin(endedMs, window)));
+    const outside = own.map(({ frozen }, number) =>
+      within[number]!.filter((request) => !frozen.some((span) => overlaps(request, span)))
+        .map(({ latencyMs }) => latencyMs)
+        .sort((a, b) => a - b),
+    );
+    const all = outside.flat().sort((a, b) => a - b);
+    const finding = {
+      kind,
+      windows: own.length,
+      snapshots: own.reduce((sum, { frozen }) => sum + frozen.length, 0),
+      requests: within.flat().length,
+      leftOut: within.flat().length - all.length,
+      p50Ms: at(all, 0.5),
+      p99Ms: at(all, 0.99),
+      p99sMs: outside.map((sorted) => at(sorted, 0.99)),
+      longestMs: within.flat().reduce((longest, { latencyMs }) => Math.max(longest, latencyMs), 0),
+    };
+    console.log(JSON.stringify(finding));
+    return finding;
+  });
+}
+
+function isWithin(ms: number, { fromMs, toMs }: Span): boolean {
+  return ms >= fromMs && ms < toMs;
 }
 
 /** Freeze, reflink, thaw, and nothing else: neither durable nor safe. */
@@ -136,8 +159,10 @@ async function bareSnapshot(pool: BenchPool, folder: string, name: string): Prom
   return { fromMs, toMs: Date.now() + slackMs };
 }
 
-/** Cut first: XFS frees the blocks of what is only unlinked in the background, beside the next run. */
-async function removeBare(pool: BenchPool): Promise<void> {
+async function removeSnapshots(pool: BenchPool): Promise<void> {
+  const taken = await readdir(new PoolLayout(pool.path).snapshots('data'));
+  if (taken.length > 0) await pool.run('snapshot', 'delete', ...taken.map((name) => `data@${name}`));
+  // Cut first: XFS frees the blocks of what is only unlinked in the background, beside the next window.
   await mkdir(bareFolder(pool), { recursive: true });
   for (const name of await readdir(bareFolder(pool))) await truncate(join(bareFolder(pool), name));
   await rm(bareFolder(pool), { recursive: true });
@@ -155,19 +180,21 @@ function at(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-function tableOf(phases: readonly Phase[]): string {
-  return markdownTable(phases, [
-    { header: 'Run', value: ({ kind }) => kind },
+function tableOf(found: readonly Finding[]): string {
+  return markdownTable(found, [
+    { header: 'Windows', value: ({ kind, windows }) => `${windows} ${kind}` },
     { header: 'Snapshots', value: ({ snapshots }) => String(snapshots), align: 'right' },
     { header: 'Requests', value: ({ requests }) => String(requests), align: 'right' },
     { header: 'Left out', value: ({ leftOut }) => String(leftOut), align: 'right' },
     { header: 'p50 ms', value: ({ p50Ms }) => p50Ms.toFixed(2), align: 'right' },
     { header: 'p99 ms', value: ({ p99Ms }) => p99Ms.toFixed(2), align: 'right' },
+    { header: 'Least of a window', value: ({ p99sMs }) => Math.min(...p99sMs).toFixed(2), align: 'right' },
+    { header: 'Most', value: ({ p99sMs }) => Math.max(...p99sMs).toFixed(2), align: 'right' },
     { header: 'Longest of all', value: ({ longestMs }) => longestMs.toFixed(0), align: 'right' },
   ]);
 }
 
-const how = `An ext4 in a volume of 2 GiB; fio reads and overwrites 400 random pages of 4 KiB a second in a file of 512 MiB, one at a time, for
-20 seconds; without snapshots, with one in ten seconds, with one a second (\`dray snapshot create\`, a process of its own each), and with the least
-that anybody could do each second (\`fsfreeze\`, \`cp --reflink\`, \`fsfreeze\`: nothing of it is durable, and nobody would thaw it); all are deleted
-afterwards, and the volume is gathered before each run; in turns, twice as often as rounds. Requests that overlap a freeze are left out. The medians of the p99 are compared.`;
+const how = `An ext4 in a volume of 2 GiB; fio reads and overwrites 400 random pages of 4 KiB a second in a file of 512 MiB, one at a time, without
+an end; in it windows of 10 seconds without snapshots, with one, with one a second (\`dray snapshot create\`, a process of its own each), and with the least
+that anybody could do each second (\`fsfreeze\`, \`cp --reflink\`, \`fsfreeze\`: nothing of it is durable, and nobody would thaw it), in turns; all are deleted
+after the window, and the volume is gathered before it. Requests that overlap a freeze are left out. The p99 of all requests of a kind are compared.`;

@@ -23,8 +23,9 @@ export function registerVolumeRewrite(
     .description(
       'Gathers the blocks of fragmented volumes, while they are used: the more extents a volume has, the longer each snapshot\n' +
         'makes its writers wait. Nothing of it counts as changed for the next backup. With --watch it goes on for ever, looking\n' +
-        'every ten seconds: run it as a service. A clone, or what it was made of, has blocks of its own when it was gathered,\n' +
-        'which takes room: such volumes are gathered only when they are named.',
+        'every ten seconds: run it as a service. What is written to faster than it can be gathered is left alone for a while,\n' +
+        'longer each time. A clone, or what it was made of, has blocks of its own when it was gathered, which takes room:\n' +
+        'such volumes are gathered only when they are named.',
     )
     .argument(
       '[volume...]',

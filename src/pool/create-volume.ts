@@ -76,7 +76,8 @@ export async function cloneVolume(
       await using staged = await Staged.make(pool);
       await makeLive(staged);
       await cloneImage(source.image, liveImage(staged));
-      const record = newRecord(pool, { sectorBytes: source.record.sectorBytes, clonedFrom: originOf(source) });
+      const family = familyOf(pool.volume(from.volume));
+      const record = newRecord(pool, { sectorBytes: source.record.sectorBytes, clonedFrom: originOf(source), family });
       await publishVolume(pool, staged, { name, record, signal });
       return pool.volume(name);
     },
@@ -90,13 +91,18 @@ export function checkVolumeSize(sizeBytes: number): void {
   throw new PoolError('pool-size', `a volume cannot have ${sizeBytes} bytes: it must be a multiple of 4096, and not 0`);
 }
 
+/** The same for a volume and all that was cloned of it, and of those. */
+export function familyOf({ record }: PoolVolume): string {
+  return record.family ?? record.id;
+}
+
 function originOf({ volume, snapshot, record }: PoolSnapshot): NonNullable<VolumeRecord['clonedFrom']> {
   return { volume, volumeId: record.volumeId, snapshot, snapshotId: record.id };
 }
 
 export function newRecord(
   pool: Pool,
-  rest: Pick<VolumeRecord, 'sectorBytes' | 'clonedFrom' | 'restoredFrom'>,
+  rest: Pick<VolumeRecord, 'sectorBytes' | 'clonedFrom' | 'family' | 'restoredFrom'>,
 ): VolumeRecord {
   const created = new Date(pool.clock.nowMs()).toISOString();
   const { clonedFrom } = rest;

@@ -39,6 +39,8 @@ export interface VolumeRecord {
   /** Id of the snapshot that the present content descends from: the last one taken, or the one reverted to. */
   readonly parent?: string | undefined;
   readonly clonedFrom?: PoolOrigin | undefined;
+  /** Of a clone: id of the volume that the first clone of its line was made of. Those of one family share blocks. */
+  readonly family?: string | undefined;
   /** Id of the repository's snapshot that it was restored from. */
   readonly restoredFrom?: string | undefined;
 }
@@ -103,6 +105,7 @@ export const volumeRecordSchema: v.GenericSchema<unknown, VolumeRecord> = v.loos
   sectorBytes,
   parent: v.optional(id),
   clonedFrom: v.optional(origin),
+  family: v.optional(id),
   restoredFrom: v.optional(v.pipe(v.string(), v.maxLength(128))),
 });
 

@@ -1,5 +1,6 @@
-/** Volumes that have become fragmented, gathered one after the other: what a watch over a pool does again and again. */
+/** Volumes that have become fragmented, gathered one after the other. */
 import { hasCode } from '../std/dray-error.ts';
+import { familyOf } from './create-volume.ts';
 import { imageFigures } from './inspect-pool.ts';
 import type { Pool, PoolVolume } from './pool.ts';
 import { readableVolumes } from './readable.ts';
@@ -14,19 +15,22 @@ export interface Rewritten extends RewriteResult {
 }
 
 export interface RewriteFragmentedOptions extends RewriteOptions {
-  /** Absent: all of the pool, but for clones and what they were made of. */
+  /** Absent: all of the pool, but for those that share blocks with each other (clones, and what they were made of). */
   readonly volumes: readonly string[] | undefined;
   /** A volume of more extents than this is gathered. */
   readonly extentsMax: number;
+  /** Not even looked at. */
+  readonly isLeftOut?: (volume: string) => boolean;
 }
 
 /** Of all, those that are damaged, or go away meanwhile, are passed over. @throws {PoolError} of a volume that was named */
 export async function* rewriteFragmented(
   pool: Pool,
-  { volumes, extentsMax, ...options }: RewriteFragmentedOptions,
+  { volumes, extentsMax, isLeftOut, ...options }: RewriteFragmentedOptions,
 ): AsyncGenerator<Rewritten, void, undefined> {
   const names = volumes ?? withoutRelatives(readableVolumes(pool)).map(({ name }) => name);
   for (const volume of names) {
+    if (isLeftOut?.(volume) === true) continue;
     try {
       const extentsBefore = await extentsOf(pool, volume, options);
       if (extentsBefore <= extentsMax) continue;
@@ -42,8 +46,8 @@ export async function* rewriteFragmented(
 
 /** Volumes that share blocks with no other one: gathered, each of those would take room for all of its blocks. */
 function withoutRelatives(volumes: readonly PoolVolume[]): PoolVolume[] {
-  const origins = new Set(volumes.map(({ record }) => record.clonedFrom?.volumeId));
-  return volumes.filter(({ record }) => record.clonedFrom === undefined && !origins.has(record.id));
+  const families = Map.groupBy(volumes, familyOf);
+  return volumes.filter((volume) => families.get(familyOf(volume))?.length === 1);
 }
 
 /** @throws {PoolError} `pool-volume-missing`, also when it goes away while it is looked at */

@@ -1,10 +1,9 @@
 /**
- * A fragmented volume gathered into long extents while it is used, without a change appearing in its history. A stretch
- * is copied into one contiguous piece of a file of its own; then the volume and its snapshots are let share that copy
- * (`share-copy.ts`). That is done under the pool's lock, a moment at a time: no snapshot is taken between the volume's turn
- * and its snapshots', and what somebody wants to remove, he only has to wait for. What was written meanwhile stays as it
- * is. A kill at any point leaves a volume that is partly gathered; the piece of it that was on its way, 1 MiB, may count as
- * changed since a snapshot then.
+ * A fragmented volume gathered into long extents while it is used, without a change appearing in its history. For each
+ * stretch one contiguous piece of a file of its own is reserved; a little at a time is copied there, and the volume and its
+ * snapshots are let share the copy (`share-copy.ts`) before anybody writes much to what was copied. A kill at any point
+ * leaves a volume that is partly gathered; the piece of it that was on its way, 1 MiB at most, may count as changed since
+ * a snapshot then.
  */
 import assert from 'node:assert/strict';
 import { mkdir, open, unlink, type FileHandle } from 'node:fs/promises';
@@ -20,7 +19,7 @@ import { imageName } from './pool-layout.ts';
 import type { Pool } from './pool.ts';
 import { rewritePrefix } from './recover-staging.ts';
 import { roomOf } from './room.ts';
-import { isPlain, mapOf, pieceBytes, placesOf, Sharing } from './share-copy.ts';
+import { addShared, cutUp, isPlain, mapOf, placesOf, Sharing, type Shared } from './share-copy.ts';
 import { removeTree } from './staging.ts';
 import { VolumeImages } from './volume-images.ts';
 
@@ -29,11 +28,7 @@ export interface RewriteOptions {
   readonly signal: AbortSignal;
 }
 
-export interface RewriteResult {
-  /** Bytes that lie together now. */
-  readonly gatheredBytes: number;
-  /** Bytes that were written to meanwhile, and stay where they are. */
-  readonly busyBytes: number;
+export interface RewriteResult extends Shared {
   /** There was no room for a copy: the rest was left. */
   readonly stoppedForRoom: boolean;
 }
@@ -45,9 +40,8 @@ const stretchesWanted = 1024;
 /** A stretch that a copy would save fewer extents than this is left alone: one that was gathered is not gathered again. */
 const savedExtentsMin = 4;
 const copyBytes = 4 * 1024 * 1024;
-/** For so long others have to wait for the pool's lock, and then are given time to take it. */
-const lockedMs = 500;
-const othersMs = 60;
+/** Copied and made durable together, and then shared at once: what is written in between stays where it is. */
+const togetherBytes = 16 * 1024 * 1024;
 
 /** One that is removed, or replaced, meanwhile is left as it is then. @throws {PoolError} `pool-volume-missing`, `pool-io` */
 export async function rewriteVolume(
@@ -65,22 +59,21 @@ export async function rewriteVolume(
     stretchBytesMax,
     Math.max(stretchBytesMin, 2 ** Math.ceil(Math.log2(sizeBytes / stretchesWanted))),
   );
-  const result = { gatheredBytes: 0, busyBytes: 0, stoppedForRoom: false };
+  let shared: Shared = { gatheredBytes: 0, busyBytes: 0 };
   for (let offset = 0; offset < sizeBytes; offset += step) {
     signal.throwIfAborted();
-    if (images.sizeNow() === undefined) return result;
+    if (images.sizeNow() === undefined) break;
     onProgress(offset, sizeBytes);
     const stretch = extent(offset, Math.min(step, sizeBytes - offset));
     const { availableBytes, reserveBytes } = await roomOf(pool);
-    if (availableBytes < reserveBytes + stretch.lengthBytes) return { ...result, stoppedForRoom: true };
+    if (availableBytes < reserveBytes + stretch.lengthBytes) return { ...shared, stoppedForRoom: true };
     const done = await withPoolErrors(
       `rewrite ${offset}+${stretch.lengthBytes} of volume ${name}`,
       async () => await gather(pool, { images, copyPath: join(folder, imageName) }, stretch, { signal }),
     );
-    result.gatheredBytes += done.gatheredBytes;
-    result.busyBytes += done.busyBytes;
+    shared = addShared(shared, done);
   }
-  return result;
+  return { ...shared, stoppedForRoom: false };
 }
 
 /** Under the pool's lock, so that nobody takes it for something that was left. */
@@ -89,20 +82,18 @@ async function makeHeld(pool: Pool, folder: string, signal: AbortSignal): Promis
   return await FileLock.take(folder, { mode: 'shared', waitMs: 0, create: false, clock: pool.clock, signal });
 }
 
-type Gathered = Pick<RewriteResult, 'gatheredBytes' | 'busyBytes'>;
-
 async function gather(
   pool: Pool,
   { images, copyPath }: { readonly images: VolumeImages; readonly copyPath: string },
   stretch: Extent,
   { signal }: { readonly signal: AbortSignal },
-): Promise<Gathered> {
-  const result = { gatheredBytes: 0, busyBytes: 0 };
+): Promise<Shared> {
+  let shared: Shared = { gatheredBytes: 0, busyBytes: 0 };
   const map = (await mapOf(images.live, stretch, { signal })).filter(isPlain);
   const data = [...coalesce(map.map(({ logical, lengthBytes }) => extent(logical, lengthBytes)))];
   // Holes stay: what lies between two of them is an extent of its own.
   const placesMax = placesOf(map) - savedExtentsMin;
-  if (data.length > placesMax) return result;
+  if (data.length > placesMax) return shared;
   const copy = await open(copyPath, 'wx+', 0o600);
   try {
     for (const { offset, lengthBytes } of data) {
@@ -110,28 +101,13 @@ async function gather(
     }
     // Where free space is as scattered, nothing is won.
     const room = extent(0, stretch.lengthBytes);
-    if (placesOf(await mapOf(copy, room, { signal })) > placesMax) return result;
-    await copyData(images.live, copy, { data, from: stretch.offset, signal });
-    const pieces = data.flatMap((range) => cutUp(range, pieceBytes));
-    const sharing = new Sharing(images, { copy, from: stretch.offset });
-    for (let done = 0; done < pieces.length;) {
-      if (done > 0) await pool.clock.sleep(othersMs, { signal });
-      done += await pool.change(
-        async () => {
-          const untilMs = pool.clock.monotonicMs() + lockedMs;
-          let count = 0;
-          for await (const { piece, same } of sharing.share(pieces.slice(done), { signal })) {
-            if (same) result.gatheredBytes += piece.lengthBytes;
-            else result.busyBytes += piece.lengthBytes;
-            count += 1;
-            if (pool.clock.monotonicMs() >= untilMs) break;
-          }
-          return count;
-        },
-        { signal },
-      );
+    if (placesOf(await mapOf(copy, room, { signal })) > placesMax) return shared;
+    const sharing = new Sharing(pool, images, { copy, from: stretch.offset });
+    for (const ranges of batches(data, togetherBytes)) {
+      await copyData(images.live, copy, { ranges, from: stretch.offset, signal });
+      shared = addShared(shared, await sharing.share(ranges, { signal }));
     }
-    return result;
+    return shared;
   } finally {
     // Cut first: XFS gives back the blocks of a file that is only unlinked when it likes.
     await copy.truncate(0);
@@ -140,14 +116,14 @@ async function gather(
   }
 }
 
-/** Fills the copy. Durable before anybody shares it. */
+/** Fills a part of the copy. Durable before anybody shares it. */
 async function copyData(
   live: FileHandle,
   copy: FileHandle,
-  { data, from, signal }: { readonly data: readonly Extent[]; readonly from: number; readonly signal: AbortSignal },
+  { ranges, from, signal }: { readonly ranges: readonly Extent[]; readonly from: number; readonly signal: AbortSignal },
 ): Promise<void> {
   const buffer = alignedBuffer(copyBytes);
-  for (const { offset, lengthBytes } of data.flatMap((range) => cutUp(range, copyBytes))) {
+  for (const { offset, lengthBytes } of ranges.flatMap((range) => cutUp(range, copyBytes))) {
     signal.throwIfAborted();
     const { bytesRead } = await live.read(buffer, 0, lengthBytes, offset);
     const { bytesWritten } = await copy.write(buffer, 0, bytesRead, offset - from);
@@ -157,10 +133,17 @@ async function copyData(
   await copy.sync();
 }
 
-function cutUp({ offset, lengthBytes }: Extent, most: number): Extent[] {
-  const pieces: Extent[] = [];
-  for (let done = 0; done < lengthBytes; done += most) {
-    pieces.push(extent(offset + done, Math.min(most, lengthBytes - done)));
+/** The same ranges in their order, cut, so many together that they hold no more than `mostBytes`. */
+function* batches(ranges: readonly Extent[], mostBytes: number): Generator<Extent[], void, undefined> {
+  let batch: Extent[] = [];
+  let bytes = 0;
+  for (const range of ranges.flatMap((whole) => cutUp(whole, mostBytes))) {
+    if (bytes + range.lengthBytes > mostBytes) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(range);
+    bytes += range.lengthBytes;
   }
-  return pieces;
+  if (batch.length > 0) yield batch;
 }

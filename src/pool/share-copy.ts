@@ -1,7 +1,8 @@
 /**
  * A volume, and those of its snapshots that had the same blocks, given the same copy. The file system itself is asked
  * (FIDEDUPERANGE), and does it only where, under its own locks, both hold the same bytes. As snapshots get what the volume
- * gets, a comparison of extents finds them equal, as before.
+ * gets, a comparison of extents finds them equal, as before. That is done under the pool's lock, a moment at a time: no
+ * snapshot is taken between the volume's turn and its snapshots', and what somebody wants to remove, he only has to wait for.
  */
 import assert from 'node:assert/strict';
 import type { FileHandle } from 'node:fs/promises';
@@ -10,10 +11,17 @@ import { goesOn, harmlessFlags, mapPages, type MappedExtent } from '../kernel/ex
 import { dedupeRange } from '../kernel/reflink.ts';
 import { extent, extentEnd, type Extent } from '../volume/extent.ts';
 import { coalesce } from '../volume/extents.ts';
+import type { Pool } from './pool.ts';
 import type { VolumeImages } from './volume-images.ts';
 
 /** What one write meanwhile keeps from being shared. */
-export const pieceBytes: number = 1024 * 1024;
+const pieceBytesMax = 1024 * 1024;
+/** Where there are more snapshots pieces are smaller, so that one does not hold the lock for long. */
+const pieceBytesMin = 64 * 1024;
+const snapshotsOfLargest = 32;
+/** For so long others have to wait for the pool's lock, and then are given time to take it. */
+const lockedMs = 500;
+const othersMs = 60;
 
 interface SignalOption {
   readonly signal: AbortSignal;
@@ -26,30 +34,59 @@ export interface CopiedPart {
   readonly from: number;
 }
 
-export interface SharedPiece {
-  readonly piece: Extent;
-  /** Otherwise the volume holds other bytes by now, or is gone. */
-  readonly same: boolean;
+export interface Shared {
+  /** Bytes that lie together now. */
+  readonly gatheredBytes: number;
+  /** Bytes that were written to meanwhile, and stay where they are. */
+  readonly busyBytes: number;
 }
 
 export class Sharing {
+  readonly #pool: Pool;
   readonly #images: VolumeImages;
   readonly #copied: CopiedPart;
-  readonly #read = alignedBuffer(pieceBytes);
+  readonly #read = alignedBuffer(pieceBytesMax);
+  /** Since others had time to take the lock. */
+  #lockedForMs = 0;
 
-  constructor(images: VolumeImages, copied: CopiedPart) {
+  constructor(pool: Pool, images: VolumeImages, copied: CopiedPart) {
+    this.#pool = pool;
     this.#images = images;
     this.#copied = copied;
   }
 
-  /** Under the pool's lock all the while, one piece after the other. None is longer than `pieceBytes`. */
-  async *share(pieces: readonly Extent[], { signal }: SignalOption): AsyncGenerator<SharedPiece, void, undefined> {
+  /** Takes the pool's lock as often as it needs to. The copy of these ranges is durable. */
+  async share(ranges: readonly Extent[], { signal }: SignalOption): Promise<Shared> {
+    const pieces = ranges.flatMap((range) => cutUp(range, pieceBytesWith(this.#images.snapshotCount())));
+    let shared: Shared = { gatheredBytes: 0, busyBytes: 0 };
+    while (pieces.length > 0) {
+      if (this.#lockedForMs >= lockedMs) {
+        await this.#pool.clock.sleep(othersMs, { signal });
+        this.#lockedForMs = 0;
+      }
+      const turn = await this.#pool.change(async () => await this.#turn(pieces, { signal }), { signal });
+      shared = addShared(shared, turn);
+    }
+    return shared;
+  }
+
+  /** Under the pool's lock: takes pieces off the front, until others shall have it. */
+  async #turn(pieces: Extent[], { signal }: SignalOption): Promise<Shared> {
+    const { clock } = this.#pool;
     const sizeBytes = this.#images.sizeNow() ?? 0;
     const files = [...(await this.#images.snapshotsNow())];
-    for (const piece of pieces) {
+    let [gatheredBytes, busyBytes] = [0, 0];
+    while (this.#lockedForMs < lockedMs) {
+      const piece = pieces.shift();
+      if (piece === undefined) break;
       signal.throwIfAborted();
-      yield { piece, same: extentEnd(piece) <= sizeBytes && (await this.#everywhere(piece, files, { signal })) };
+      const beganMs = clock.monotonicMs();
+      const same = extentEnd(piece) <= sizeBytes && (await this.#everywhere(piece, files, { signal }));
+      this.#lockedForMs += clock.monotonicMs() - beganMs;
+      if (same) gatheredBytes += piece.lengthBytes;
+      else busyBytes += piece.lengthBytes;
     }
+    return { gatheredBytes, busyBytes };
   }
 
   /** @returns false when the volume holds other bytes by now: then nobody gets the copy */
@@ -85,6 +122,25 @@ export class Sharing {
     }
     return true;
   }
+}
+
+export function addShared(a: Shared, b: Shared): Shared {
+  return { gatheredBytes: a.gatheredBytes + b.gatheredBytes, busyBytes: a.busyBytes + b.busyBytes };
+}
+
+export function cutUp({ offset, lengthBytes }: Extent, mostBytes: number): Extent[] {
+  const pieces: Extent[] = [];
+  for (let done = 0; done < lengthBytes; done += mostBytes) {
+    pieces.push(extent(offset + done, Math.min(mostBytes, lengthBytes - done)));
+  }
+  return pieces;
+}
+
+/** What is looked at in every snapshot before the lock can be given back. */
+function pieceBytesWith(snapshots: number): number {
+  let bytes = pieceBytesMax;
+  for (let more = snapshots; more > snapshotsOfLargest && bytes > pieceBytesMin; more /= 2) bytes /= 2;
+  return bytes;
 }
 
 export async function mapOf(file: FileHandle, stretch: Extent, { signal }: SignalOption): Promise<MappedExtent[]> {

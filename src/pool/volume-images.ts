@@ -40,6 +40,11 @@ export class VolumeImages implements AsyncDisposable {
     return found !== undefined && idOf(found) === this.#liveId ? Number(found.size) : undefined;
   }
 
+  /** Without the pool's lock: about as many. */
+  snapshotCount(): number {
+    return namesIn(this.#pool.layout.snapshots(this.#volume)).length;
+  }
+
   /** Under the pool's lock: those that there are. The handles are ours, good until the next call. */
   async snapshotsNow(): Promise<Iterable<FileHandle>> {
     const { layout } = this.#pool;

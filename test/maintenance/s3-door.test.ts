@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { blobId } from '../../src/blobs/blob-store.ts';
 import { MemoryStore } from '../../src/blobs/memory-store.ts';
 import { openDoor } from './s3-door.ts';
-import { SimClock } from './sim-clock.ts';
+import { SimClock } from '../support/sim-clock.ts';
 
 const signal = new AbortController().signal;
 const startMs = Date.UTC(2040, 0, 1);

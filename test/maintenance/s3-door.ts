@@ -12,7 +12,7 @@ import { blobId, type BlobMetadata, type BlobStore } from '../../src/blobs/blob-
 import { hasCode } from '../../src/std/dray-error.ts';
 import { formatGoTime, nanosecondsFromMs } from '../../src/std/go-time.ts';
 import { decodeChunked } from './aws-chunked.ts';
-import type { SimClock } from './sim-clock.ts';
+import type { SimClock } from '../support/sim-clock.ts';
 import { listenHere } from '../support/listen-here.ts';
 
 const signal = new AbortController().signal;

@@ -22,7 +22,7 @@ import { nanosecondsFromMs } from '../../src/std/go-time.ts';
 import { seededRng, type Rng } from '../../src/std/rng.ts';
 import { blobFiles, readExpected } from '../fixtures/open-fixture.ts';
 import { temporaryFolder } from '../support/temporary.ts';
-import { SimClock } from './sim-clock.ts';
+import { SimClock } from '../support/sim-clock.ts';
 
 export const hourMs = 3_600_000;
 export const identity = { userName: 'keeper', host: 'here' };

@@ -8,13 +8,15 @@ import { cloneVolume } from '../../src/pool/create-volume.ts';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
 import { deleteVolume } from '../../src/pool/delete-volume.ts';
 import { imageFigures } from '../../src/pool/inspect-pool.ts';
-import type { Pool, PoolSnapshot } from '../../src/pool/pool.ts';
+import { Pool, type PoolSnapshot } from '../../src/pool/pool.ts';
 import { rewriteFragmented } from '../../src/pool/rewrite-fragmented.ts';
 import { rewriteVolume, type RewriteResult } from '../../src/pool/rewrite-volume.ts';
+import { watchFragmented } from '../../src/pool/watch-fragmented.ts';
 import { systemRng } from '../../src/std/rng.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
+import { SimClock } from '../support/sim-clock.ts';
 import { run } from '../kernel/loop-device.ts';
-import { makeVolume, signal, smallPool, takeSnapshots, writeAt } from './small-pool.ts';
+import { makeVolume, readAt, signal, smallPool, takeSnapshots, writeAt } from './small-pool.ts';
 
 const mib = 2 ** 20;
 const blockBytes = 4096;
@@ -28,6 +30,17 @@ async function scattered(pool: Pool): Promise<string> {
   await takeSnapshots(pool, ['data@first']);
   for (const offset of blocks) await writeAt(image, offset, systemRng.bytes(blockBytes));
   return image;
+}
+
+/** Something to happen at each change of the pool, before it has the lock; counted from 1. */
+function onChange(pool: Pool, happen: (number: number) => Promise<void>): void {
+  let number = 0;
+  const change = pool.change.bind(pool);
+  pool.change = async (work, options) => {
+    number += 1;
+    await happen(number);
+    return await change(work, options);
+  };
 }
 
 const rewrite = async (pool: Pool, onProgress: () => void = () => undefined): Promise<RewriteResult> =>
@@ -79,6 +92,75 @@ describe('rewriting', { skip: fileSystemsMissing('xfs') }, () => {
     assert.equal(gatheredBytes, 0);
   });
 
+  test('what is written meanwhile keeps only what was just copied from being gathered', async () => {
+    await using small = await smallPool(1024 * mib);
+    const { pool } = small;
+    const image = await scattered(pool);
+    const before = await readAt(image, 0, volumeBytes);
+    const written = systemRng.bytes(blockBytes);
+    // The second change of the pool is the first sharing: all of the volume is written to just before it.
+    onChange(pool, async (number) => {
+      if (number === 2) for (const offset of blocks) await writeAt(image, offset, written);
+    });
+    const { gatheredBytes, busyBytes } = await rewrite(pool);
+    assert.deepEqual({ gatheredBytes, busyBytes }, { gatheredBytes: volumeBytes - 16 * mib, busyBytes: 16 * mib });
+    for (const offset of blocks) before.set(written, offset);
+    assert.ok(before.equals(await readAt(image, 0, volumeBytes)));
+  });
+
+  test('of a volume of many snapshots less is given to all of them at once', async () => {
+    await using small = await smallPool();
+    const { pool } = small;
+    const image = await makeVolume(pool, 'data');
+    await writeAt(image, 0, systemRng.bytes(16 * mib));
+    for (let number = 0; number < 33; number += 1) await takeSnapshots(pool, [`data@s${number}`]);
+    for (const offset of blocks.slice(0, 16)) await writeAt(image, offset, systemRng.bytes(blockBytes));
+    onChange(pool, async (number) => {
+      if (number === 2) await writeAt(image, 0, systemRng.bytes(blockBytes));
+    });
+    assert.equal((await rewrite(pool)).busyBytes, mib / 2);
+  });
+
+  test('a watch leaves alone, for ever longer, what is written to faster than it is gathered', async () => {
+    await using small = await smallPool();
+    const clock = new SimClock(0);
+    const pool = Pool.open(small.pool.layout.root, { clock, rng: systemRng });
+    const image = await makeVolume(pool, 'data');
+    await writeAt(image, 0, systemRng.bytes(16 * mib));
+    const scatter = async (): Promise<void> => {
+      for (let offset = 0; offset < 16 * mib; offset += mib) await writeAt(image, offset, systemRng.bytes(blockBytes));
+    };
+    let isBusy = true;
+    onChange(pool, async () => {
+      if (isBusy) await scatter();
+    });
+    const begun: number[] = [];
+    const ended = new AbortController();
+    const watching = watchFragmented(pool, {
+      volumes: undefined,
+      extentsMax: 10,
+      onProgress: (doneBytes) => void (doneBytes === 0 && begun.push(clock.monotonicMs() / 60_000)),
+      onRest: () => undefined,
+      signal: ended.signal,
+    });
+    await takeSnapshots(small.pool, ['data@one']);
+    await scatter();
+    const next = async (): Promise<number> => (await watching.next()).value.restsMs / 60_000;
+    assert.deepEqual([await next(), await next(), await next()], [1, 2, 4]);
+    assert.deepEqual(begun, [0, 1, 3]);
+    isBusy = false;
+    assert.equal(await next(), 0);
+    await takeSnapshots(small.pool, ['data@two']);
+    await scatter();
+    assert.equal(await next(), 0);
+    assert.deepEqual(begun.slice(3), [7, 7 + 1 / 6]);
+    isBusy = true;
+    await takeSnapshots(small.pool, ['data@three']);
+    await scatter();
+    assert.equal(await next(), 1);
+    ended.abort();
+  });
+
   test('who only looks at the pool does not take it for something that was left', async () => {
     await using small = await smallPool(1024 * mib);
     const { pool } = small;
@@ -114,10 +196,19 @@ describe('rewriting', { skip: fileSystemsMissing('xfs') }, () => {
     };
     assert.deepEqual(await gathered(undefined), []);
     assert.deepEqual(await gathered(['copy', 'data']), ['copy', 'data']);
+    await takeSnapshots(pool, ['copy@later']);
+    const later = { volume: 'copy', snapshot: 'later' };
+    await cloneVolume(pool, { from: later, name: 'third', onDropped: () => undefined, signal });
+    const scatter = async (name: string): Promise<void> => {
+      await takeSnapshots(pool, [`${name}@anew`]);
+      for (const offset of blocks) await writeAt(pool.layout.image(name), offset, systemRng.bytes(blockBytes));
+    };
+    for (const name of ['data', 'third']) await scatter(name);
+    // What ties these two together is gone.
     await deleteVolume(pool, 'copy', { withSnapshots: true, force: false, signal });
-    await takeSnapshots(pool, ['data@second']);
-    for (const offset of blocks) await writeAt(pool.layout.image('data'), offset, systemRng.bytes(blockBytes));
-    assert.deepEqual(await gathered(undefined), ['data']);
+    assert.deepEqual(await gathered(undefined), []);
+    await deleteVolume(pool, 'data', { withSnapshots: true, force: false, signal });
+    assert.deepEqual(await gathered(undefined), ['third']);
   });
 
   test('of all volumes, one that is deleted meanwhile is passed over', async () => {
