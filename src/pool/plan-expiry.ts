@@ -34,12 +34,12 @@ export function planExpiry(
     return { id: snapshot.record.id, startTime: time, endTime: time, pins: [], snapshot };
   });
   const tried = items.filter(({ snapshot }) => staysAnyway(snapshot, options) === undefined);
-  const kept = new Map(applyRetention(tried, policy, zone).keep.map(({ item, reasons }) => [item.id, reasons]));
+  const kept = new Map(applyRetention(tried, policy, zone).keep.map(({ item, reasons }) => [item.snapshot, reasons]));
   return items
     .toSorted((a, b) => (a.startTime === b.startTime ? 0 : a.startTime > b.startTime ? -1 : 1))
-    .map(({ id, snapshot }) => {
+    .map(({ snapshot }) => {
       const anyway = staysAnyway(snapshot, options);
-      return { snapshot, reasons: anyway === undefined ? (kept.get(id) ?? []) : [anyway] };
+      return { snapshot, reasons: anyway === undefined ? (kept.get(snapshot) ?? []) : [anyway] };
     });
 }
 

@@ -41,9 +41,9 @@ export const poolSnapshotExpire: Action<PoolSnapshotExpireOptions> = async (cont
   const going = plan.filter(({ reasons }) => reasons.length === 0).map(({ snapshot }) => snapshot);
   const { signal } = context;
   const deletions = await deleteEach(pool, going.toReversed(), { force: false, dryRun, signal });
-  const byId = new Map(deletions.map((deletion) => [deletion.snapshot.record.id, deletion]));
-  const rows = plan.flatMap(({ row, reasons }) => {
-    const deletion = byId.get(row.id);
+  const bySnapshot = new Map(deletions.map((deletion) => [deletion.snapshot, deletion]));
+  const rows = plan.flatMap(({ snapshot, row, reasons }) => {
+    const deletion = bySnapshot.get(snapshot);
     return deletion?.outcome === 'absent' ? [] : [{ ...row, ...outcomeFields(reasons, deletion), dryRun }];
   });
   await print(context, rows);
