@@ -23,13 +23,13 @@ test('command line of pools > each command turns its words into typed options', 
       dryRun: false,
       force: false,
     },
-    'snapshot expire data data logs --keep-hourly 24 --keep-daily 0 --pool /p': {
+    'snapshot expire --volume data --volume data logs --keep-hourly 24 --keep-daily 0': {
       volumes: ['data', 'logs'],
       keep: { hourly: 24, daily: 0 },
       named: false,
       dryRun: false,
     },
-    'snapshot expire --pool /p --keep-latest 1 --named --dry-run': {
+    'snapshot expire --all-volumes --keep-latest 1 --named --dry-run': {
       volumes: undefined,
       keep: { latest: 1 },
       named: true,
@@ -110,44 +110,18 @@ test('command line of pools > words that hold an @ go to the pool, all others to
   assert.equal(await ran('changes 7f 8a'), 'changes');
 });
 
-test('command line of pools > snapshots expire of what the command line names, else of the repository', async () => {
-  const both = { DRAY_POOL: '/p', DRAY_REPOSITORY: '/r' };
-  const expected: readonly (readonly [line: string, env: CliParts['env'], isPool: boolean])[] = [
-    ['', {}, false],
-    ['', { DRAY_REPOSITORY: '/r' }, false],
-    ['', { DRAY_POOL: '/p' }, true],
-    ['', both, false],
-    [' --pool /p', { DRAY_REPOSITORY: '/r' }, true],
-    [' -r /r', { DRAY_POOL: '/p' }, false],
-    [' -r /r --pool /p', {}, false],
-    [' data --pool /p', both, true],
-    [' data -r /r', both, false],
-    [' data -r /r --pool /p', {}, false],
-    [' data', { DRAY_REPOSITORY: '/r' }, false],
-    [' ann@host:/v', both, false],
-    [' ann@host:/v --pool /p', both, false],
-    [' ann@host:C:vol --pool /p', both, false],
-    [' ./data --pool /p', both, false],
-  ];
-  for (const [words, env, isPool] of expected) {
-    const ran = await dray(`snapshot expire --keep-daily 1${words}`, undefined, { env });
-    assert.equal(ran.code, 0, `${words}: ${ran.stderr}`);
-    assert.equal('volumes' in (ran.options as object), isPool, `${words} with ${JSON.stringify(env)}`);
-  }
-});
-
 test('command line of pools > wrong usage exits with 2, runs nothing, and says what is wrong', async () => {
   const expected: Readonly<Record<string, RegExp>> = {
     'snapshot list /v --volume data': /cannot be used with a source/,
     'snapshot list --volume data --incomplete': /cannot be used with/,
-    'snapshot expire --pool /p': /a pool has no policy: say what stays/,
-    'snapshot expire data --pool /p --dry-run': /a pool has no policy: say what stays/,
-    'snapshot expire data --pool /p --keep-daily 0 --keep-latest 0': /nothing would stay/,
-    'snapshot expire data@mon --pool /p --keep-daily 1':
+    'snapshot expire --all-volumes': /a pool has no policy: say what stays/,
+    'snapshot expire --volume data --dry-run': /a pool has no policy: say what stays/,
+    'snapshot expire --volume data --keep-daily 0 --keep-latest 0': /nothing would stay/,
+    'snapshot expire --volume data@mon --keep-daily 1':
       /"data@mon" names a snapshot; a volume is meant here, as "data"/,
-    'snapshot expire data /v --pool /p --keep-daily 1': /data is a volume of the pool, \/v a source of the repository/,
-    'snapshot expire /v /w': /only one source of a repository/,
-    'snapshot expire /v --named': /'--named' is only for snapshots of a pool/,
+    'snapshot expire /v --all-volumes --keep-daily 1': /cannot be used with a source/,
+    'snapshot expire --volume data --all-volumes --keep-daily 1': /cannot be used with/,
+    'snapshot expire /v --named': /'--named' is only for '--volume' and '--all-volumes'/,
     'snapshot show a@b@c': /"a@b@c" is not of the form VOLUME@SNAPSHOT/,
     'snapshot delete data@mon 7f': /some are of the pool and some of the repository/,
     'snapshot create': /missing required argument 'volume'/,

@@ -1,7 +1,7 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type Action, examples, run } from './command.ts';
 import type { CliContext } from './shell/cli-context.ts';
-import { countOption } from './shell/option-values.ts';
+import { countOption, volumeNames } from './shell/option-values.ts';
 
 const periods = ['latest', 'hourly', 'daily', 'weekly', 'monthly', 'annual'] as const;
 export type RetentionPeriod = (typeof periods)[number];
@@ -38,46 +38,48 @@ export function registerSnapshotExpire(parent: Command, context: CliContext, act
     .summary('delete snapshots that retention no longer keeps')
     .description(
       "Deletes the snapshots that Kopia's retention policy no longer keeps. Of a repository the policies stored in it apply; an\n" +
-        'option takes the place of what they say on that period, and pinned snapshots stay. A pool has no policy: at least one\n' +
-        '--keep-… says what stays. There only snapshots that got no name are deleted, and counted; what a backup made or needs,\n' +
-        'and what is attached or being read, stays.\n\n' +
-        'A name is a volume of the pool, unless it has a slash, --repository is given, or only a file here has it. With no name\n' +
-        'all of the repository is meant; all of the pool with --pool (without --repository), or when no repository is named.',
+        'option takes the place of what they say on that period, and pinned snapshots stay. A pool (--volume, --all-volumes) has\n' +
+        'no policy: at least one --keep-… says what stays. There only snapshots that got no name are deleted, and counted; what\n' +
+        'a backup made or needs, and what is attached or being read, stays.',
     )
-    .argument(
-      '[name...]',
-      'only of these volumes of the pool; or of one source of a repository: a path, or user@host:/path',
-    );
+    .argument('[source]', 'only of this source: a path, a volume of the pool, or user@host:/path')
+    .addOption(
+      new Option('--volume <name...>', 'the snapshots that the pool has of these volumes')
+        .argParser(volumeNames)
+        .conflicts('allVolumes'),
+    )
+    .option('--all-volumes', 'the snapshots of all volumes of the pool');
   for (const period of periods) {
     command.addOption(countOption(`--keep-${period} <n>`, `how many ${period} snapshots to keep`, { min: 0 }));
   }
   command
-    .option('--named', 'of a pool, also those that got a name')
+    .option('--named', 'with --volume or --all-volumes, also those that got a name')
     .option('--dry-run', 'say what would be deleted and why, and delete nothing')
     .addHelpText(
       'after',
       examples(
         'dray snapshot expire -r /backups --dry-run',
-        'dray snapshot expire ./disk.img --keep-daily 14',
-        'dray snapshot expire data --keep-hourly 24 --keep-daily 7',
-        'dray snapshot expire --pool /srv/pool --keep-latest 3',
+        'dray snapshot expire disk.img --keep-daily 14',
+        'dray snapshot expire --volume data --keep-hourly 24 --keep-daily 7',
+        'dray snapshot expire --all-volumes --keep-latest 3',
       ),
     )
-    .action(async (words: readonly string[], { dryRun = false, named = false, ...flags }: Flags, command: Command) => {
+    .action(async (source: string | undefined, flags: Flags, command: Command) => {
+      const { volume: volumes, allVolumes = false, named = false, dryRun = false } = flags;
       const given = periods.flatMap((period) => {
         const count = flags[`keep${capital(period)}`];
         return count === undefined ? [] : [[period, count] as const];
       });
       const keep: KeepCounts = Object.fromEntries(given);
-      // Asked before anything is opened: nobody should wait for a repository to expire what is in a pool.
-      const { expireTarget } = await import('./actions/expire-target.ts');
-      const target = await expireTarget(context, words);
-      if (target.of === 'pool') {
-        refuseKeepingNothing(command, keep);
-        return await run(context, actions.poolSnapshotExpire, { volumes: target.volumes, keep, named, dryRun });
+      if (volumes === undefined && !allVolumes) {
+        if (named) command.error("error: option '--named' is only for '--volume' and '--all-volumes'");
+        return await run(context, actions.snapshotExpire, { source, keep, dryRun });
       }
-      if (named) command.error("error: '--named' is only for snapshots of a pool");
-      return await run(context, actions.snapshotExpire, { source: target.source, keep, dryRun });
+      if (source !== undefined) {
+        command.error("error: '--volume' and '--all-volumes' cannot be used with a source, which is of a repository");
+      }
+      refuseKeepingNothing(command, keep);
+      return await run(context, actions.poolSnapshotExpire, { volumes, keep, named, dryRun });
     });
 }
 
@@ -91,7 +93,12 @@ function refuseKeepingNothing(command: Command, keep: KeepCounts): void {
   );
 }
 
-type Flags = { readonly dryRun?: boolean; readonly named?: boolean } & {
+type Flags = {
+  readonly volume?: readonly string[];
+  readonly allVolumes?: boolean;
+  readonly dryRun?: boolean;
+  readonly named?: boolean;
+} & {
   readonly [Period in RetentionPeriod as `keep${Capitalize<Period>}`]?: number;
 };
 

@@ -65,7 +65,7 @@ test(
       [hourly[1], 'expired'],
       [hourly[0], 'expired'],
     ];
-    const keep = ['snapshot', 'expire', 'data', '--keep-hourly', '2'];
+    const keep = ['snapshot', 'expire', '--volume', 'data', '--keep-hourly', '2'];
     const planned = await json<Row[]>(...keep, '--dry-run');
     assert.deepEqual(whatOf(planned), expected);
     assert.deepEqual(
@@ -82,7 +82,7 @@ test(
       [[], /a pool has no policy: say what stays, as --keep-daily 7/],
       [['--keep-daily', '0', '--keep-latest', '0'], /nothing would stay: one --keep-… must be more than 0/],
     ] as const) {
-      const { exitCode, stdout, stderr } = await dray('snapshot', 'expire', 'data', ...given);
+      const { exitCode, stdout, stderr } = await dray('snapshot', 'expire', '--volume', 'data', ...given);
       assert.deepEqual([exitCode, stdout], [2, '']);
       assert.match(stderr, message);
     }
@@ -95,12 +95,15 @@ test(
     assert.deepEqual(names.toReversed(), after);
     assert.deepEqual(await left(world), after, 'the second run deleted something');
 
-    assert.deepEqual(whatOf(await json<Row[]>('snapshot', 'expire', 'data', '--keep-latest', '1', '--named')), [
-      [backups, 'by a backup'],
-      [named, 'latest-1'],
-      [hourly[3], 'expired'],
-      [hourly[2], 'expired'],
-    ]);
+    assert.deepEqual(
+      whatOf(await json<Row[]>('snapshot', 'expire', '--volume', 'data', '--keep-latest', '1', '--named')),
+      [
+        [backups, 'by a backup'],
+        [named, 'latest-1'],
+        [hourly[3], 'expired'],
+        [hourly[2], 'expired'],
+      ],
+    );
   },
 );
 
@@ -116,7 +119,7 @@ test('expiry > what is needed, attached or being read stays, with the reason', o
   const device = (await told('snapshot', 'attach', attached, '-o', 'name')).trim();
   const image = join(folderOf({ place }, read), 'image');
   const signal = AbortSignal.timeout(300_000);
-  const keep = ['snapshot', 'expire', 'data', '--keep-latest', '1'];
+  const keep = ['snapshot', 'expire', '--volume', 'data', '--keep-latest', '1'];
   {
     using _reader = await FileLock.take(image, {
       mode: 'shared',
@@ -149,7 +152,16 @@ test('expiry > one that cannot go keeps none of the others, and the status tells
   const third = await taken(world, 3);
   const newest = await taken(world, 4);
   await writeFile(join(folderOf({ place }, foreign), 'mine'), 'not of the pool');
-  const { exitCode, stdout, stderr } = await dray('snapshot', 'expire', 'data', '--keep-latest', '1', '-o', 'json');
+  const { exitCode, stdout, stderr } = await dray(
+    'snapshot',
+    'expire',
+    '--volume',
+    'data',
+    '--keep-latest',
+    '1',
+    '-o',
+    'json',
+  );
   assert.equal(exitCode, 1);
   assert.match(stderr, /holds what would be lost with it: .*mine is not of this pool/);
   const rows = JSON.parse(stdout) as Row[];
@@ -172,7 +184,7 @@ test('expiry > several at once disturb each other no more than one who deletes t
   for (let hour = 0; hour < 12; hour += 1) old.push(await taken(world, hour));
   const newest = await taken(world, 13);
   const runs = await Promise.all(
-    [1, 2].map(async () => await dray('snapshot', 'expire', 'data', '--keep-latest', '1', '-o', 'json')),
+    [1, 2].map(async () => await dray('snapshot', 'expire', '--volume', 'data', '--keep-latest', '1', '-o', 'json')),
   );
   const expired = runs.flatMap(({ exitCode, stdout, stderr }) => {
     assert.equal(exitCode, 0, stderr);
@@ -194,7 +206,7 @@ test('expiry > volumes of a pool are told from sources of a repository', options
   await mkdir(join(folder, 'here'));
   await writeFile(join(folder, 'here/data'), Buffer.alloc(8192, 1));
 
-  // With both in the environment and no name it is the repository, as ever; its policy keeps all.
+  // Without an option it is the repository; its policy keeps all.
   const policy = await json<{ readonly id: string }[]>('snapshot', 'expire', '--keep-latest', '5');
   assert.deepEqual(policy.map(({ id }) => id).sort(), stored.toSorted());
   assert((await left(world)).includes(gone));
@@ -216,42 +228,21 @@ test('expiry > volumes of a pool are told from sources of a repository', options
   assert.equal(byPool.stdout.trim(), stored.join('\n'), byPool.stderr);
   assert.deepEqual(await listed(file), ['']);
 
-  const wrong: readonly (readonly [number, RegExp, ...string[]])[] = [
-    [3, /there is no file dat, nor such a volume/, 'dat'],
-    [3, /no volume dat in the pool/, 'data', 'dat', '--pool', place.pool],
-    [2, /"data@monday" names a snapshot; a volume is meant here, as "data"/, 'data@monday'],
-    [2, /data is a volume of the pool, \/v a source of the repository/, 'data', '/v'],
-    [2, /only one source of a repository/, '/v', '/w'],
-    [2, /'--named' is only for snapshots of a pool/, '/v', '--named'],
-  ];
-  for (const [status, message, ...words] of wrong) {
-    const { exitCode, stdout, stderr } = await dray('snapshot', 'expire', '--keep-latest', '1', ...words);
-    assert.deepEqual([exitCode, stdout], [status, ''], `${words.join(' ')}: ${stderr}`);
-    assert.match(stderr, message);
-  }
-  assert((await left(world)).includes(gone), 'wrong usage deleted something');
+  const wrong = await dray('snapshot', 'expire', '--keep-latest', '1', '--volume', 'logs', 'dat');
+  assert.deepEqual([wrong.exitCode, wrong.stdout], [3, '']);
+  assert.match(wrong.stderr, /no volume dat in the pool/);
+  assert((await left(world, 'logs')).includes(logsGone), 'a mistyped name deleted something of another');
 
-  // A repository on the command line is meant, whatever the word.
-  const inRepository = [
-    'snapshot',
-    'expire',
-    'data',
-    '-r',
-    place.repository,
-    '--keep-latest',
-    '1',
-    '--keep-hourly',
-    '0',
-  ];
+  const inRepository = ['snapshot', 'expire', 'data', '--keep-latest', '1', '--keep-hourly', '0'];
   const others = ['--keep-daily', '0', '--keep-weekly', '0', '--keep-monthly', '0', '--keep-annual', '0'];
   await told(...inRepository, ...others);
   assert.deepEqual(await listed('data'), stored.slice(1));
   assert((await left(world)).includes(gone));
 
-  const ofData = await json<Row[]>('snapshot', 'expire', 'data', '--keep-latest', '1');
+  const ofData = await json<Row[]>('snapshot', 'expire', '--volume', 'data', '--keep-latest', '1');
   assert(ofData.some(({ snapshot, expired }) => snapshot === gone && expired));
   assert.deepEqual(await left(world, 'logs'), [logsGone, logsKept]);
-  const ofAll = await json<Row[]>('snapshot', 'expire', '--pool', place.pool, '--keep-latest', '1');
+  const ofAll = await json<Row[]>('snapshot', 'expire', '--all-volumes', '--keep-latest', '1');
   assert.deepEqual(
     ofAll.filter(({ expired }) => expired).map(({ snapshot }) => snapshot),
     [logsGone],
@@ -270,9 +261,9 @@ test('expiry > nothing goes of what is damaged, which hides nothing else', optio
   await writeFile(join(place.pool, 'volumes/data/live/volume.json'), '{');
   await rm(join(folderOf({ place }, 'logs@20310402T030000Z'), 'image'));
   const keep = ['--keep-latest', '1', '-o', 'json'];
-  const named = await dray('snapshot', 'expire', 'logs', 'data', '--pool', place.pool, ...keep);
+  const named = await dray('snapshot', 'expire', '--volume', 'logs', 'data', ...keep);
   assert.deepEqual([named.exitCode, named.stdout], [4, '']);
-  const { exitCode, stdout, stderr } = await dray('snapshot', 'expire', '--pool', place.pool, ...keep);
+  const { exitCode, stdout, stderr } = await dray('snapshot', 'expire', '--all-volumes', ...keep);
   assert.equal(exitCode, 0, stderr);
   assert.match(stderr, /warning: .*data\/live\/volume\.json is not JSON/);
   assert.match(stderr, /warning: the image of logs@20310402T030000Z is gone/);

@@ -122,16 +122,6 @@ export class CliContext {
     return url;
   }
 
-  /** Whether somebody has said which repository is meant. */
-  get repositoryNamed(): boolean {
-    return Boolean(this.#globals().repository ?? this.env['DRAY_REPOSITORY']);
-  }
-
-  /** Whether the command line itself says which repository is meant: `--repository`. */
-  get repositoryGiven(): boolean {
-    return Boolean(this.#globals().repository);
-  }
-
   /** Whether somebody has said which pool is meant. */
   get poolNamed(): boolean {
     return Boolean(this.#globals().pool ?? this.env['DRAY_POOL']);
