@@ -23,6 +23,18 @@ test('command line of pools > each command turns its words into typed options', 
       dryRun: false,
       force: false,
     },
+    'snapshot expire --volume data --volume data logs --keep-hourly 24 --keep-daily 0': {
+      volumes: ['data', 'logs'],
+      keep: { hourly: 24, daily: 0 },
+      named: false,
+      dryRun: false,
+    },
+    'snapshot expire --all-volumes --keep-latest 1 --named --dry-run': {
+      volumes: undefined,
+      keep: { latest: 1 },
+      named: true,
+      dryRun: true,
+    },
     'snapshot create data --group data --name mon': { volumes: ['data'], name: 'mon', freezeBoundMs: 5000 },
     'snapshot create data': { volumes: ['data'], name: undefined, freezeBoundMs: 5000 },
     'snapshot create data logs --group --name mon --freeze-bound 300ms': {
@@ -102,6 +114,14 @@ test('command line of pools > wrong usage exits with 2, runs nothing, and says w
   const expected: Readonly<Record<string, RegExp>> = {
     'snapshot list /v --volume data': /cannot be used with a source/,
     'snapshot list --volume data --incomplete': /cannot be used with/,
+    'snapshot expire --all-volumes': /a pool has no policy: say what stays/,
+    'snapshot expire --volume data --dry-run': /a pool has no policy: say what stays/,
+    'snapshot expire --volume data --keep-daily 0 --keep-latest 0': /nothing would stay/,
+    'snapshot expire --volume data@mon --keep-daily 1':
+      /"data@mon" names a snapshot; a volume is meant here, as "data"/,
+    'snapshot expire /v --all-volumes --keep-daily 1': /cannot be used with a source/,
+    'snapshot expire --volume data --all-volumes --keep-daily 1': /cannot be used with/,
+    'snapshot expire /v --named': /'--named' is only for '--volume' and '--all-volumes'/,
     'snapshot show a@b@c': /"a@b@c" is not of the form VOLUME@SNAPSHOT/,
     'snapshot delete data@mon 7f': /some are of the pool and some of the repository/,
     'snapshot create': /missing required argument 'volume'/,

@@ -100,6 +100,7 @@ function actionsBy(action: (name: string) => Action<unknown>): CliActions {
     poolSnapshotList: action('snapshot list --volume'),
     poolSnapshotShow: action('snapshot show data@'),
     poolSnapshotDelete: action('snapshot delete data@'),
+    poolSnapshotExpire: action('snapshot expire '),
     changes: action('changes'),
     poolChanges: action('changes data@'),
     storeCheck: action('store check'),

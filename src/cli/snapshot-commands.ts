@@ -9,20 +9,20 @@ import { registerSnapshotCreate, type SnapshotCreateOptions } from './snapshot-c
 import { registerSnapshotDelete, type SnapshotDeleteActions } from './snapshot-delete.ts';
 import { registerSnapshotDetach, type SnapshotDetachOptions } from './snapshot-detach.ts';
 import { registerSnapshotDiff } from './snapshot-diff.ts';
-import { registerSnapshotExpire, type SnapshotExpireOptions } from './snapshot-expire.ts';
+import { registerSnapshotExpire, type SnapshotExpireActions } from './snapshot-expire.ts';
 import { registerSnapshotList, type SnapshotListActions } from './snapshot-list.ts';
 import { registerSnapshotLs, type SnapshotLsOptions } from './snapshot-ls.ts';
 import { registerSnapshotPin, type SnapshotPinOptions } from './snapshot-pin.ts';
 import { registerSnapshotShow, type SnapshotShowActions } from './snapshot-show.ts';
 
-export interface SnapshotActions extends SnapshotDeleteActions, SnapshotListActions, SnapshotShowActions {
+export interface SnapshotActions
+  extends SnapshotDeleteActions, SnapshotExpireActions, SnapshotListActions, SnapshotShowActions {
   readonly snapshotCreate: Action<SnapshotCreateOptions>;
   readonly snapshotAttach: Action<SnapshotAttachOptions>;
   readonly snapshotDetach: Action<SnapshotDetachOptions>;
   readonly snapshotLs: Action<SnapshotLsOptions>;
   readonly snapshotCat: Action<SnapshotCatOptions>;
   readonly snapshotDiff: Action<ChangesOptions>;
-  readonly snapshotExpire: Action<SnapshotExpireOptions>;
   readonly snapshotPin: Action<SnapshotPinOptions>;
 }
 
@@ -34,7 +34,7 @@ export function registerSnapshotCommands(snapshot: Command, context: CliContext,
   registerSnapshotCat(snapshot, context, actions.snapshotCat);
   registerSnapshotDiff(snapshot, context, actions.snapshotDiff);
   registerSnapshotPin(snapshot, context, actions.snapshotPin);
-  registerSnapshotExpire(snapshot, context, actions.snapshotExpire);
+  registerSnapshotExpire(snapshot, context, actions);
   registerSnapshotDelete(snapshot, context, actions);
   registerSnapshotAttach(snapshot, context, actions.snapshotAttach);
   registerSnapshotDetach(snapshot, context, actions.snapshotDetach);

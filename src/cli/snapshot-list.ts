@@ -4,7 +4,7 @@ import type { CliContext } from './shell/cli-context.ts';
 import { tagOption, type Tags, volumeName } from './shell/option-values.ts';
 
 export interface SnapshotListOptions {
-  /** Only of this source: a path of this user and host, or `user@host:/path`. `undefined` is all. */
+  /** Only of this source: `user@host:/path`, a volume of the pool, or a path of this user and host. `undefined` is all. */
   readonly source: string | undefined;
   /** Only with all of these tags. */
   readonly tags: Tags;
@@ -27,13 +27,13 @@ export function registerSnapshotList(parent: Command, context: CliContext, actio
     .command('list')
     .summary('list snapshots')
     .description(
-      'Lists the snapshots of a repository, oldest first, whoever wrote them; with --volume those of a volume of the pool.',
+      'Lists the snapshots of a repository, oldest first, whoever wrote them; with --volume those that a pool has of a volume.',
     )
-    .argument('[source]', 'only of this source: a path, or user@host:/path')
+    .argument('[source]', 'only of this source: a path, a volume of the pool, or user@host:/path')
     .addOption(tagOption('only with this tag; may be given several times').default({}, 'none'))
     .option('--incomplete', 'also what unfinished backups have stored so far')
     .addOption(
-      new Option('--volume <name>', 'the snapshots of this volume of the pool')
+      new Option('--volume <name>', 'the snapshots that the pool has of this volume')
         .argParser(volumeName)
         .conflicts('incomplete'),
     )
@@ -42,6 +42,7 @@ export function registerSnapshotList(parent: Command, context: CliContext, actio
       examples(
         'dray snapshot list -r /backups',
         'dray snapshot list disk.img --tag app=shop -o name',
+        'dray snapshot list data',
         'dray snapshot list --volume data',
       ),
     )

@@ -16,6 +16,7 @@ import { imageName, volumeRecordName } from './pool-layout.ts';
 import { checkPoolName, snapshotName, type SnapshotName } from './pool-names.ts';
 import type { SectorBytes, VolumeRecord } from './pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from './pool.ts';
+import { readableVolume } from './readable.ts';
 import { requireRoom } from './room.ts';
 import { runMkfs, type FileSystemName } from './run-mkfs.ts';
 import { Staged, syncFile } from './staging.ts';
@@ -76,7 +77,7 @@ export async function cloneVolume(
       await using staged = await Staged.make(pool);
       await makeLive(staged);
       await cloneImage(source.image, liveImage(staged));
-      const family = familyOf(pool.volume(from.volume));
+      const family = readableVolume(pool, from.volume)?.record.family ?? source.record.volumeId;
       const record = newRecord(pool, { sectorBytes: source.record.sectorBytes, clonedFrom: originOf(source), family });
       await publishVolume(pool, staged, { name, record, signal });
       return pool.volume(name);

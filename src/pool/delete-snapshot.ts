@@ -12,6 +12,14 @@ interface SignalOption {
   readonly signal: AbortSignal;
 }
 
+export interface DeleteSnapshotOptions extends SignalOption {
+  /** Also one that a later step needs. */
+  readonly force: boolean;
+  readonly dryRun?: boolean;
+  /** Only the snapshot of this id: one that another has made anew under the name is left alone, and missing. */
+  readonly id?: string;
+}
+
 /**
  * Gone for everybody, durably, when this resolves; with `dryRun` all is looked at and nothing goes.
  * @throws {PoolError} `pool-needed` unless forced; `pool-in-use`, `pool-foreign-file`, `pool-snapshot-missing`
@@ -19,11 +27,14 @@ interface SignalOption {
 export async function deleteSnapshot(
   pool: Pool,
   { volume, snapshot: name }: SnapshotName,
-  { force, dryRun = false, signal }: SignalOption & { readonly force: boolean; readonly dryRun?: boolean },
+  { force, dryRun = false, id, signal }: DeleteSnapshotOptions,
 ): Promise<PoolSnapshot> {
   const { snapshot, gone } = await pool.change(
     async () => {
       const snapshot = pool.snapshot(volume, name);
+      if (id !== undefined && snapshot.record.id !== id) {
+        throw new PoolError('pool-snapshot-missing', `${volume}@${name} was removed, and made anew, meanwhile`);
+      }
       const [need] = snapshot.record.needs;
       if (need !== undefined && !force) {
         throw new PoolError('pool-needed', `${volume}@${name} is needed by: ${describeNeed(need)}`);

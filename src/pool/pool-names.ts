@@ -38,3 +38,8 @@ export function snapshotName({ volume, snapshot }: SnapshotName): string {
 export function timeName(time: string): string {
   return time.replaceAll(/[-:]|\.\d+/g, '');
 }
+
+/** Whether a snapshot is called by its time: nobody gave it a name. A number tells those of one second apart. */
+export function isTimeName(name: string): boolean {
+  return /^\d{8}T\d{6}Z(?:-\d{1,3})?$/.test(name);
+}

@@ -59,6 +59,8 @@ const actions: CliActions = {
     await (await import('../cli/actions/pool-snapshot-show.ts')).poolSnapshotShow(...call),
   poolSnapshotDelete: async (...call) =>
     await (await import('../cli/actions/pool-snapshot-delete.ts')).poolSnapshotDelete(...call),
+  poolSnapshotExpire: async (...call) =>
+    await (await import('../cli/actions/pool-snapshot-expire.ts')).poolSnapshotExpire(...call),
   poolChanges: async (...call) => await (await import('../cli/actions/pool-changes.ts')).poolChanges(...call),
 };
 

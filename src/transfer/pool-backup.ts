@@ -25,6 +25,7 @@ import type { Clock } from '../std/clock.ts';
 import { openSource } from '../volume/file-source.ts';
 import { backup } from './backup.ts';
 import type { BackupRequest, BackupResult } from './backup-request.ts';
+import { poolOrigin } from './pool-origin.ts';
 import type { SnapshotTaking, TakenSnapshot } from './take-pool-snapshot.ts';
 
 export interface PoolBackupParts {
@@ -172,9 +173,4 @@ class PoolBackup {
   #origin(): SnapshotSource {
     return poolOrigin(this.#parts, this.#volume);
   }
-}
-
-/** `POOL-ID@HOST:/VOLUME`: the same volume on whatever path its pool is mounted. */
-function poolOrigin({ pool, identity }: Pick<PoolBackupParts, 'pool' | 'identity'>, volume: string): SnapshotSource {
-  return { userName: pool.id, host: identity.host, path: `/${volume}` };
 }

@@ -101,6 +101,7 @@ function serve(objects: Map<string, Buffer>, request: StubRequest, response: Ser
     response.writeHead(200, { ...common, 'content-length': object.length });
     return void response.end(method === 'HEAD' ? undefined : object);
   }
+  if (Number(range[1]) >= object.length) return void refuse(response, 416, 'InvalidRange');
   const part = object.subarray(Number(range[1]), Number(range[2]) + 1);
   const contentRange = `bytes ${range[1]}-${Number(range[1]) + part.length - 1}/${object.length}`;
   response.writeHead(206, { ...common, 'content-length': part.length, 'content-range': contentRange });

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { hasCode } from '../../std/dray-error.ts';
 import { checkPoolName, isPoolName, parseSnapshotName } from '../../pool/pool-names.ts';
 import { PoolError } from '../../pool/pool-error.ts';
+import { namesIn } from '../../pool/pool.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { CliError } from '../shell/cli-error.ts';
 import { openPool } from './open-pool.ts';
@@ -14,13 +15,15 @@ const fileEnding = /\.[A-Za-z][A-Za-z0-9]{1,4}$/;
  * is everything where no pool is named. With `--pool` on the command line all else is a volume. Where only the environment
  * names a pool, a file that is here is meant before a volume that is not, and what could be either is refused.
  * @param isNew the volume may be one that is to be made
+ * @param mayBeGone what is neither a volume nor a file is the path of a file that is gone, also where the pool is not open; a
+ *   volume may be damaged
  * @throws {CliError} `name-ambiguous` when there is a file of that name as well, or a new name that ends like a file's
  * @throws {PoolError} `pool-volume-missing` when there is neither; `pool-name` for what `--pool` says is a volume and cannot be one
  */
 export async function meansVolume(
   context: CliContext,
   word: string,
-  { isNew = false }: { readonly isNew?: boolean } = {},
+  { isNew = false, mayBeGone = false }: { readonly isNew?: boolean; readonly mayBeGone?: boolean } = {},
 ): Promise<boolean> {
   if (!context.poolNamed || word.includes('/')) return false;
   const [volume = '', ...rest] = word.split('@');
@@ -34,9 +37,9 @@ export async function meansVolume(
     () => true,
     () => false,
   );
-  const known = isKnown(context, volume, { mayBeMissing: isFile });
+  const known = isKnown(context, volume, { mayBeMissing: isFile, mayBeGone });
   if (known && isFile) refuseAmbiguous(context, word, `there is a volume ${volume} and a file ${word}`);
-  if (known || isFile) return known;
+  if (known || isFile || mayBeGone) return known;
   if (rest.length === 1) return true;
   if (!isNew) {
     throw new PoolError('pool-volume-missing', `there is no file ${word}, nor such a volume in the pool`);
@@ -52,12 +55,20 @@ function refuseAmbiguous(context: CliContext, word: string, why: string): never 
   );
 }
 
-/** A pool that is not open is no reason to refuse a file, but one to say so when no file is meant. */
-function isKnown(context: CliContext, volume: string, { mayBeMissing }: { readonly mayBeMissing: boolean }): boolean {
+/**
+ * A pool that is not open is no reason to refuse a file, but one to say so when no file is meant. Of a volume that may be
+ * gone the name alone is asked for: it may be damaged as well.
+ */
+function isKnown(
+  context: CliContext,
+  volume: string,
+  { mayBeMissing, mayBeGone }: { readonly mayBeMissing: boolean; readonly mayBeGone: boolean },
+): boolean {
   try {
-    return openPool(context).findVolume(volume) !== undefined;
+    const pool = openPool(context);
+    return mayBeGone ? namesIn(pool.layout.volumes).includes(volume) : pool.findVolume(volume) !== undefined;
   } catch (error) {
-    if (mayBeMissing && hasCode(error, 'pool-missing')) return false;
+    if ((mayBeMissing || mayBeGone) && hasCode(error, 'pool-missing')) return false;
     throw error;
   }
 }

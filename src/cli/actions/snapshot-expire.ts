@@ -1,29 +1,26 @@
 import { effectivePolicy } from '../../repository/manifest/policy.ts';
-import { applyRetention, type RetentionOptions, type RetentionPolicy } from '../../repository/manifest/retention.ts';
 import { listSnapshots, type Snapshot } from '../../repository/manifest/snapshot.ts';
 import { formatSource } from '../../repository/manifest/snapshot-source.ts';
-import { localOffsetSeconds } from '../../std/go-time.ts';
+import { applyRetention } from '../../std/retention.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { shortTime } from '../shell/short-time.ts';
 import type { SnapshotExpireOptions } from '../snapshot-expire.ts';
 import { changeManifests } from './change-manifests.ts';
+import { keepPolicy, retentionZone } from './keep-policy.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
 import { describeSnapshot, sourceOf } from './snapshot-list.ts';
-
-/** Weeks begin at the midnight of this machine, as for a kopia that runs here. */
-const zone: RetentionOptions = { utcOffsetSeconds: localOffsetSeconds };
 
 export const snapshotExpire: RepositoryAction<SnapshotExpireOptions> = async (context, options, opening) => {
   await using opened = await openRepository(context, opening);
   const { repository } = opened;
   const set = await repository.manifests.load({ signal: context.signal });
-  const source = options.source === undefined ? undefined : sourceOf(context, options.source);
+  const source = options.source === undefined ? undefined : await sourceOf(context, options.source);
   const bySource = Map.groupBy(listSnapshots(set, source).snapshots, (snapshot) => formatSource(snapshot.source));
   const rows: { snapshot: Snapshot; reasons: readonly string[]; expired: boolean }[] = [];
   for (const snapshots of bySource.values()) {
     const { retention } = effectivePolicy(set, snapshots[0]!.source);
-    const { keep, expire } = applyRetention(snapshots, { ...retention, ...keepOf(options) }, zone);
-    rows.push(...keep.map(({ snapshot, reasons }) => ({ snapshot, reasons, expired: false })));
+    const { keep, expire } = applyRetention(snapshots, { ...retention, ...keepPolicy(options.keep) }, retentionZone);
+    rows.push(...keep.map(({ item, reasons }) => ({ snapshot: item, reasons, expired: false })));
     rows.push(...expire.map((snapshot) => ({ snapshot, reasons: [], expired: true })));
   }
   const expired = rows.filter((row) => row.expired).map(({ snapshot }) => snapshot.id);
@@ -48,11 +45,3 @@ export const snapshotExpire: RepositoryAction<SnapshotExpireOptions> = async (co
   });
   return exitCodes.done;
 };
-
-function keepOf({ keep }: SnapshotExpireOptions): RetentionPolicy {
-  const policy: Record<string, number> = {};
-  for (const [period, count] of Object.entries(keep)) {
-    policy[`keep${period.charAt(0).toUpperCase()}${period.slice(1)}`] = count;
-  }
-  return policy;
-}

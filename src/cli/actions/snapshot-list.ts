@@ -16,7 +16,7 @@ import { openRepository, type RepositoryAction } from './open-repository.ts';
 export const snapshotList: RepositoryAction<SnapshotListOptions> = async (context, options, opening) => {
   await using opened = await openRepository(context, opening, { cached: true });
   const set = await opened.repository.manifests.load({ signal: context.signal });
-  const source = options.source === undefined ? undefined : sourceOf(context, options.source);
+  const source = options.source === undefined ? undefined : await sourceOf(context, options.source);
   const { snapshots, damaged } = listSnapshots(set, source);
   for (const { id, error } of damaged) context.log.warn(`manifest ${id} cannot be read: ${error.message}`);
   const wanted = Object.entries(options.tags);
@@ -41,7 +41,7 @@ export const snapshotList: RepositoryAction<SnapshotListOptions> = async (contex
   return exitCodes.done;
 };
 
-/** A volume's name is a path here, which is easily forgotten. */
+/** What the repository has of a volume is not what the pool has of it, which is easily forgotten. */
 function sayNone(context: CliContext, text: string, source: SnapshotSource): void {
   const mayBeVolume = context.poolNamed && isPoolName(text);
   const instead = mayBeVolume ? `; "dray snapshot list --volume ${text}" lists what the pool has of a volume` : '';
@@ -103,10 +103,26 @@ function kindOf({ tags, rootEntry }: Snapshot): SnapshotRow['kind'] {
   return rootEntry.type !== 'd' || (files === 1 && dirs <= 1 && symlinks === 0) ? 'file' : 'files';
 }
 
-/** A source as users name it: `user@host:/path`, or a path or the address of an export of their own. */
-export function sourceOf(context: CliContext, text: string): SnapshotSource {
+/**
+ * A source as users name it: `user@host:/path`, a volume of the pool, or a path or the address of an export of their own.
+ * @throws {CliError} `name-ambiguous`, as `meansVolume`
+ */
+export async function sourceOf(context: CliContext, text: string): Promise<SnapshotSource> {
   if (isNbdUrl(text)) return { ...context.identity, path: canonicalNbdUrl(parseNbdUrl(text)) };
-  return parseSource(text) ?? { ...context.identity, path: resolve(text) };
+  const named =
+    parseSource(text) ?? (context.poolNamed && isPoolName(text) ? await volumeSource(context, text) : undefined);
+  return named ?? { ...context.identity, path: resolve(text) };
+}
+
+/** Pools are loaded only here: most lists are of none. */
+async function volumeSource(context: CliContext, word: string): Promise<SnapshotSource | undefined> {
+  const { meansVolume } = await import('./means-volume.ts');
+  if (!(await meansVolume(context, word, { mayBeGone: true }))) return undefined;
+  const [{ openPool }, { poolOrigin }] = await Promise.all([
+    import('./open-pool.ts'),
+    import('../../transfer/pool-origin.ts'),
+  ]);
+  return poolOrigin({ pool: openPool(context), identity: context.identity }, word);
 }
 
 function notes({ incomplete, suspect, pins, tags }: SnapshotRow): string {

@@ -10,7 +10,7 @@ import { integer } from '../../std/schema.ts';
 import { decodeJson, goBoolean, goObject, goString } from './json-field.ts';
 import type { Labels } from './manifest-codec.ts';
 import type { ManifestSet } from './manifest-set.ts';
-import type { RetentionPolicy } from './retention.ts';
+import type { RetentionPolicy } from '../../std/retention.ts';
 import type { SnapshotSource } from './snapshot-source.ts';
 
 export interface EffectivePolicy {

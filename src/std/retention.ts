@@ -1,12 +1,12 @@
 /**
- * Which snapshots of a source stay: Kopia's rule to the letter (`snapshot/policy/retention_policy.go`, `expire.go`), so
- * that it does not matter who expires. Letters worth knowing: the classes are tried from latest over annual to hourly
- * and share one set of period keys, so that the ISO week `2024-05` is taken once the month `2024-05` is; cutoffs count
- * from the newest complete snapshot, not from now; a year before 29 February is 1 March; hours are 64-bit nanoseconds
- * that wrap around (Velero's 2147483647 hours do).
+ * Which of things that are made one after another stay: Kopia's rule to the letter (`snapshot/policy/retention_policy.go`,
+ * `expire.go`), so that it does not matter who expires. Letters worth knowing: the classes are tried from latest over
+ * annual to hourly and share one set of period keys, so that the ISO week `2024-05` is taken once the month `2024-05` is;
+ * cutoffs count from the newest complete one, not from now; a year before 29 February is 1 March; hours are 64-bit
+ * nanoseconds that wrap around (Velero's 2147483647 hours do).
  */
-import { civil, daysFromCivil, nanosecondsPerSecond } from '../../std/go-time.ts';
-import type { CivilTime, Nanoseconds } from '../../std/go-time.ts';
+import { civil, daysFromCivil, nanosecondsPerSecond } from './go-time.ts';
+import type { CivilTime, Nanoseconds } from './go-time.ts';
 
 /** How many to keep of each class; absent is "this class keeps none", all zero or absent is "keep everything". */
 export interface RetentionPolicy {
@@ -18,11 +18,14 @@ export interface RetentionPolicy {
   readonly keepAnnual?: number | undefined;
 }
 
-export interface RetentionSnapshot {
+export interface Retainable {
+  /** Decides between items of one time. */
   readonly id: string;
   readonly startTime: Nanoseconds;
   readonly endTime: Nanoseconds;
+  /** Why it is not whole: such an item takes the place of none, and stays while it is new. */
   readonly incomplete?: string | undefined;
+  /** Any of them keeps it. */
   readonly pins: readonly string[];
 }
 
@@ -33,27 +36,27 @@ export interface RetentionOptions {
 
 export interface RetentionResult<Item> {
   /** Newest first; the reasons are empty for one that only its pins keep. */
-  readonly keep: readonly { readonly snapshot: Item; readonly reasons: readonly string[] }[];
+  readonly keep: readonly { readonly item: Item; readonly reasons: readonly string[] }[];
   /** Newest first. */
   readonly expire: readonly Item[];
 }
 
-/** Decides over all snapshots of one source, in any order. */
-export function applyRetention<Item extends RetentionSnapshot>(
-  snapshots: readonly Item[],
+/** Decides over all of one line, in any order. */
+export function applyRetention<Item extends Retainable>(
+  items: readonly Item[],
   policy: RetentionPolicy,
   options: RetentionOptions = {},
 ): RetentionResult<Item> {
-  const newestFirst = snapshots.toSorted(byTimeDescending);
-  const reasons = new Map<Item, string[]>(newestFirst.map((snapshot) => [snapshot, []]));
+  const newestFirst = items.toSorted(byTimeDescending);
+  const reasons = new Map<Item, string[]>(newestFirst.map((item) => [item, []]));
   keepComplete(newestFirst, policy, { options, reasons });
   keepIncomplete(newestFirst, reasons);
-  const keep: { snapshot: Item; reasons: readonly string[] }[] = [];
+  const keep: { item: Item; reasons: readonly string[] }[] = [];
   const expire: Item[] = [];
-  for (const snapshot of newestFirst) {
-    const found = reasons.get(snapshot)!;
-    if (found.length > 0 || snapshot.pins.length > 0) keep.push({ snapshot, reasons: found.toSorted(byClass) });
-    else expire.push(snapshot);
+  for (const item of newestFirst) {
+    const found = reasons.get(item)!;
+    if (found.length > 0 || item.pins.length > 0) keep.push({ item, reasons: found.toSorted(byClass) });
+    else expire.push(item);
   }
   return { keep, expire };
 }
@@ -62,29 +65,29 @@ interface Period {
   readonly name: string;
   readonly max: number | undefined;
   readonly cutoff: Nanoseconds | undefined;
-  readonly key: (snapshot: RetentionSnapshot, index: number) => string;
+  readonly key: (item: Retainable, index: number) => string;
 }
 
-function keepComplete<Item extends RetentionSnapshot>(
+function keepComplete<Item extends Retainable>(
   newestFirst: readonly Item[],
   policy: RetentionPolicy,
   { options, reasons }: { readonly options: RetentionOptions; readonly reasons: ReadonlyMap<Item, string[]> },
 ): void {
-  const newest = newestFirst.find((snapshot) => snapshot.incomplete === undefined);
+  const newest = newestFirst.find((item) => item.incomplete === undefined);
   if (newest === undefined) return;
   const periods = periodsOf(policy, newest.startTime, options);
   const taken = new Set<string>();
   const counts = new Map<string, number>();
-  for (const [index, snapshot] of newestFirst.entries()) {
-    if (snapshot.incomplete !== undefined) continue;
+  for (const [index, item] of newestFirst.entries()) {
+    if (item.incomplete !== undefined) continue;
     for (const { name, max, cutoff, key } of periods) {
-      if (max === undefined || (cutoff !== undefined && snapshot.startTime < cutoff)) continue;
-      const period = key(snapshot, index);
+      if (max === undefined || (cutoff !== undefined && item.startTime < cutoff)) continue;
+      const period = key(item, index);
       const count = counts.get(name) ?? 0;
       if (taken.has(period) || count >= max) continue;
       taken.add(period);
       counts.set(name, count + 1);
-      reasons.get(snapshot)!.push(`${name}-${count + 1}`);
+      reasons.get(item)!.push(`${name}-${count + 1}`);
     }
   }
 }
@@ -98,7 +101,7 @@ function periodsOf(
   const all = [keepLatest, keepHourly, keepDaily, keepWeekly, keepMonthly, keepAnnual];
   const keepsAll = all.reduce<number>((sum, count) => sum + (count ?? 0), 0) === 0;
   const local = (time: Nanoseconds): Nanoseconds => time + BigInt(utcOffsetSeconds?.(time) ?? 0) * nanosecondsPerSecond;
-  const day = ({ startTime }: RetentionSnapshot): string => dateKey(civil(startTime)).slice(0, 10);
+  const day = ({ startTime }: Retainable): string => dateKey(civil(startTime)).slice(0, 10);
   return [
     {
       name: 'latest',
@@ -129,17 +132,17 @@ function periodsOf(
   ];
 }
 
-/** Incomplete snapshots newer than the newest complete one: the young, and the first few. */
-function keepIncomplete<Item extends RetentionSnapshot>(
+/** Incomplete ones newer than the newest complete one: the young, and the first few. */
+function keepIncomplete<Item extends Retainable>(
   newestFirst: readonly Item[],
   reasons: ReadonlyMap<Item, string[]>,
 ): void {
   const newest = newestFirst[0]?.startTime ?? 0n;
-  for (const [index, snapshot] of newestFirst.entries()) {
-    if (snapshot.incomplete === undefined) return;
-    const young = newest - snapshot.startTime < incompleteAgeMax;
+  for (const [index, item] of newestFirst.entries()) {
+    if (item.incomplete === undefined) return;
+    const young = newest - item.startTime < incompleteAgeMax;
     if (!young && index >= incompleteCountMin) return;
-    reasons.get(snapshot)!.push('incomplete');
+    reasons.get(item)!.push('incomplete');
   }
 }
 
@@ -186,7 +189,7 @@ function isoWeek({ year, month, day }: CivilTime): string {
   return `${String(isoYear).padStart(4, '0')}-${String(week).padStart(2, '0')}`;
 }
 
-function byTimeDescending(a: RetentionSnapshot, b: RetentionSnapshot): number {
+function byTimeDescending(a: Retainable, b: Retainable): number {
   if (a.startTime !== b.startTime) return a.startTime > b.startTime ? -1 : 1;
   if (a.endTime !== b.endTime) return a.endTime > b.endTime ? -1 : 1;
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;

@@ -3,9 +3,9 @@ import { describe, test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { parseGoTime } from '../../std/go-time.ts';
+import { parseGoTime } from './go-time.ts';
 import { applyRetention } from './retention.ts';
-import type { RetentionPolicy, RetentionSnapshot } from './retention.ts';
+import type { RetentionPolicy, Retainable } from './retention.ts';
 
 /** When the snapshots began. */
 const times = [
@@ -172,7 +172,7 @@ function policyOf([
   return { keepLatest, keepHourly, keepDaily, keepWeekly, keepMonthly, keepAnnual };
 }
 
-function snapshot(text: string, more: Partial<RetentionSnapshot> = {}): RetentionSnapshot {
+function snapshot(text: string, more: Partial<Retainable> = {}): Retainable {
   const startTime = parseGoTime(text)!;
   return { id: text, startTime, endTime: startTime, pins: [], ...more };
 }
@@ -186,7 +186,7 @@ describe('retention', () => {
         times.map((text) => snapshot(text)),
         policyOf(counts),
       );
-      assert.deepEqual(Object.fromEntries(keep.map((item) => [item.snapshot.id, item.reasons])), reasons);
+      assert.deepEqual(Object.fromEntries(keep.map((kept) => [kept.item.id, kept.reasons])), reasons);
       assert.equal(keep.length + expire.length, times.length);
     }
   });
@@ -231,7 +231,7 @@ describe('retention', () => {
   test('keeps incomplete snapshots only while they are newer than the newest complete one, and young or few', () => {
     const incomplete = { incomplete: 'checkpoint' };
     const newest = parseGoTime('2024-01-02T12:00:00Z')!;
-    const at = (hoursAgo: number, more = {}): RetentionSnapshot => ({
+    const at = (hoursAgo: number, more = {}): Retainable => ({
       ...snapshot('2024-01-02T12:00:00Z', more),
       id: String(hoursAgo),
       startTime: newest - BigInt(hoursAgo) * hour,
@@ -239,7 +239,7 @@ describe('retention', () => {
     const items = [0, 1, 2, 3, 5, 6].map((hours) => at(hours, incomplete));
     const result = applyRetention([...items, at(9), at(10, incomplete)], { keepLatest: 1 });
     assert.deepEqual(
-      result.keep.map((item) => [item.snapshot.id, item.reasons[0]]),
+      result.keep.map((kept) => [kept.item.id, kept.reasons[0]]),
       [
         ['0', 'incomplete'],
         ['1', 'incomplete'],
@@ -281,10 +281,10 @@ describe('retention', () => {
           (a, b) => ((Number(a.id) * 7919 + seed) % 101) - ((Number(b.id) * 7919 + seed) % 101),
         );
         const result = applyRetention(shuffled, counts);
-        const ids = [...result.keep.map((item) => item.snapshot), ...result.expire].map((item) => item.id);
+        const ids = [...result.keep.map((kept) => kept.item), ...result.expire].map((item) => item.id);
         assert.deepEqual(ids.toSorted(), items.map((item) => item.id).toSorted());
         assert.deepEqual(applyRetention(items, counts), result);
-        assert.equal(result.keep[0]!.snapshot.id, String(Math.min(...hours)));
+        assert.equal(result.keep[0]!.item.id, String(Math.min(...hours)));
         const reasons = result.keep.flatMap((item) => item.reasons);
         assert.equal(new Set(reasons).size, reasons.length);
         for (const [name, max] of Object.entries(counts)) {

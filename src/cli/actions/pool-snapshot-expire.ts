@@ -1,0 +1,95 @@
+import { deleteEach, type Deletion } from '../../pool/delete-each.ts';
+import { faultsOfVolume, soundOf } from '../../pool/find-faults.ts';
+import { planExpiry } from '../../pool/plan-expiry.ts';
+import { snapshotName } from '../../pool/pool-names.ts';
+import { namesIn, type Pool, type PoolSnapshot } from '../../pool/pool.ts';
+import { readableSnapshots, readableVolumes } from '../../pool/readable.ts';
+import { toError } from '../../std/to-error.ts';
+import type { Action } from '../command.ts';
+import type { CliContext } from '../shell/cli-context.ts';
+import { exitCodes } from '../shell/exit-code.ts';
+import { shortTime } from '../shell/short-time.ts';
+import type { PoolSnapshotExpireOptions } from '../snapshot-expire.ts';
+import { endDeletions } from './end-deletions.ts';
+import { keepPolicy, retentionZone } from './keep-policy.ts';
+import { openPool, warnOfDamage } from './open-pool.ts';
+import { describePoolSnapshot, type PoolSnapshotRow } from './pool-snapshot-rows.ts';
+
+/** The stable fields in JSON. */
+interface ExpiryRow extends PoolSnapshotRow {
+  /** Why it stays: `latest-1`, `hourly-3` and so on, `named`, `by a backup`, `lost`, or what needs or uses it. */
+  readonly reasons: readonly string[];
+  /** Deleted, or would be. */
+  readonly expired: boolean;
+  /** It should have gone, and is still there. */
+  readonly error: string | undefined;
+  readonly dryRun: boolean;
+}
+
+export const poolSnapshotExpire: Action<PoolSnapshotExpireOptions> = async (context, { volumes, ...options }) => {
+  const pool = openPool(context);
+  const found = (volumes ?? namesIn(pool.layout.volumes)).map((volume) => lookAt(context, pool, volume));
+  // Whoever named a volume that is not there, or is damaged, may have meant another: nothing of any is deleted.
+  const names = volumes?.map((volume) => pool.volume(volume).name) ?? readableVolumes(pool).map(({ name }) => name);
+  const { dryRun, named } = options;
+  const policy = keepPolicy(options.keep);
+  const plan = found
+    .filter(({ volume }) => names.includes(volume))
+    .flatMap(({ snapshots, sound }) => planExpiry(snapshots, { policy, zone: retentionZone, named, sound }))
+    .map(({ snapshot, reasons }) => ({ snapshot, reasons, row: describePoolSnapshot(snapshot) }));
+  // The oldest first: whatever stops this, the newest are left.
+  const going = plan.filter(({ reasons }) => reasons.length === 0).map(({ snapshot }) => snapshot);
+  const { signal } = context;
+  const deletions = await deleteEach(pool, going.toReversed(), { force: false, dryRun, signal });
+  const bySnapshot = new Map(deletions.map((deletion) => [deletion.snapshot, deletion]));
+  const rows = plan.flatMap(({ snapshot, row, reasons }) => {
+    const deletion = bySnapshot.get(snapshot);
+    return deletion?.outcome === 'absent' ? [] : [{ ...row, ...outcomeFields(reasons, deletion), dryRun }];
+  });
+  await print(context, rows);
+  endDeletions(context, deletions);
+  return exitCodes.done;
+};
+
+function lookAt(
+  context: CliContext,
+  pool: Pool,
+  volume: string,
+): { readonly volume: string; readonly snapshots: readonly PoolSnapshot[]; readonly sound: ReadonlySet<string> } {
+  const snapshots = readableSnapshots(pool, volume);
+  const sound = soundOf(snapshots);
+  warnOfDamage(context, faultsOfVolume(pool, volume, sound));
+  return { volume, snapshots, sound };
+}
+
+function outcomeFields(
+  reasons: readonly string[],
+  deletion: Deletion | undefined,
+): Pick<ExpiryRow, 'reasons' | 'expired' | 'error'> {
+  if (deletion === undefined) return { reasons, expired: false, error: undefined };
+  const { snapshot, outcome, error } = deletion;
+  if (outcome === 'deleted') return { reasons, expired: true, error: undefined };
+  const { message } = toError(error);
+  if (outcome === 'failed') return { reasons, expired: false, error: message };
+  // Which snapshot it is stands beside it.
+  const subject = `${snapshotName(snapshot)} is `;
+  const reason = message.startsWith(subject) ? message.slice(subject.length) : message;
+  return { reasons: [reason], expired: false, error: undefined };
+}
+
+async function print({ output }: CliContext, rows: readonly ExpiryRow[]): Promise<void> {
+  await output.list(rows, {
+    name: ({ snapshot }) => snapshot,
+    columns: [
+      { header: 'SNAPSHOT', value: ({ snapshot }) => snapshot },
+      { header: 'TIME', value: ({ created }) => shortTime(created) },
+      { header: 'WHAT', value: what },
+      { header: 'WHY', value: ({ reasons, error }) => error ?? reasons.join(' ') },
+    ],
+  });
+}
+
+function what({ expired, error, dryRun }: ExpiryRow): string {
+  if (error !== undefined) return 'failed';
+  return expired ? (dryRun ? 'would expire' : 'expired') : 'kept';
+}
