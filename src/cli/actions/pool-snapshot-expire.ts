@@ -58,7 +58,7 @@ function lookAt(
 ): { readonly volume: string; readonly snapshots: readonly PoolSnapshot[]; readonly sound: ReadonlySet<string> } {
   const snapshots = readableSnapshots(pool, volume);
   const sound = soundOf(snapshots);
-  warnOfDamage(context, faultsOfVolume(pool, volume, sound));
+  warnOfDamage(context, faultsOfVolume(pool, volume, { sound, inSound: false }));
   return { volume, snapshots, sound };
 }
 
