@@ -25,7 +25,7 @@ import { restore, type RestoreParts, type RestoreRequest, type RestoreResult } f
 export interface PoolRestoreRequest extends Omit<RestoreRequest, 'target' | 'delta' | 'force'> {
   /** Made when it is not there; replaced with `overwrite`. */
   readonly name: string;
-  /** Of a new volume. */
+  /** Of the volume when it holds this: what stands on sectors of 512 bytes does not open on larger ones. */
   readonly sectorBytes: SectorBytes;
   readonly onDropped: (snapshot: PoolSnapshot) => void;
 }
@@ -168,7 +168,7 @@ async function putInPlace(
   const present = pool.volume(name);
   using _claim = await claimImage(pool, { image: present.image, what: `volume ${name}` }, { signal });
   refuseForeign(`volume ${name}`, strangersInLive(pool, name));
-  const record: VolumeRecord = { ...present.record, restoredFrom };
+  const record: VolumeRecord = { ...present.record, sectorBytes, restoredFrom };
   await Staged.at(folder).writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
   // Once it holds the old content it must not have the name of a restore, which the same command would go on from.
   const gone = await takeOut(pool, folder);

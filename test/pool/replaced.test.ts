@@ -39,3 +39,34 @@ test(
     assert.deepEqual(await readdir(staging), []);
   },
 );
+
+test(
+  'what takes the place of a volume > brings the size of its sectors, be it restored or reverted to',
+  { skip: fileSystemsMissing('xfs', 'ext4') },
+  async () => {
+    await using world = await withVolume();
+    const { told, json, folder } = world;
+    const sectors = async (): Promise<unknown> => {
+      await told('volume', 'attach', 'data');
+      const { sectorBytes } = await json<{ readonly sectorBytes: number }>('volume', 'attach', 'data');
+      await told('volume', 'detach', 'data');
+      return sectorBytes;
+    };
+    await told('repository', 'create');
+    await told('volume', 'create', 'old', '--size', '16M', '--sector-size', '512');
+    const ofVolume = (await told('backup', 'old', '-o', 'name')).trim();
+    const source = join(folder, 'source.img');
+    await writeFile(source, systemRng.bytes(mib));
+    const ofFile = (await told('backup', source, '-o', 'name')).trim();
+    await told('snapshot', 'create', 'data', '--name', 'before');
+
+    await told('restore', ofVolume, 'data', '--overwrite');
+    assert.equal(await sectors(), 512);
+    await told('volume', 'revert', 'data@before', '--force');
+    assert.equal(await sectors(), 4096);
+    await told('restore', ofFile, 'data', '--overwrite');
+    assert.equal(await sectors(), 512);
+    await told('restore', ofFile, 'data', '--overwrite', '--sector-size', '4096');
+    assert.equal(await sectors(), 4096);
+  },
+);
