@@ -17,7 +17,7 @@ import type { SectorBytes, VolumeRecord } from '../pool/pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from '../pool/pool.ts';
 import { parseRestoreName, restoreName } from '../pool/restore-name.ts';
 import { requireRoom } from '../pool/room.ts';
-import { removeTree, Staged, syncFile } from '../pool/staging.ts';
+import { removeTree, Staged, syncFile, takeOut } from '../pool/staging.ts';
 import { syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { restore, type RestoreParts, type RestoreRequest, type RestoreResult } from './restore.ts';
@@ -25,7 +25,7 @@ import { restore, type RestoreParts, type RestoreRequest, type RestoreResult } f
 export interface PoolRestoreRequest extends Omit<RestoreRequest, 'target' | 'delta' | 'force'> {
   /** Made when it is not there; replaced with `overwrite`. */
   readonly name: string;
-  /** Of a new volume. */
+  /** Of the volume when it holds this: what stands on sectors of 512 bytes does not open on larger ones. */
   readonly sectorBytes: SectorBytes;
   readonly onDropped: (snapshot: PoolSnapshot) => void;
 }
@@ -69,8 +69,7 @@ export async function restoreVolume(
   }
   await removeOthers(live);
   await padToBlocks(image);
-  const record = recordOf(pool, request, present);
-  await pool.change(async () => await putInPlace(pool, folder, { request, record, replaces: present !== undefined }), {
+  await pool.change(async () => await putInPlace(pool, folder, { request, replaces: present !== undefined }), {
     signal,
   });
   const counts = result?.counts ?? { doneBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, zeroBytes: 0 };
@@ -153,34 +152,28 @@ async function padToBlocks(image: string): Promise<void> {
   await syncFile(image);
 }
 
-function recordOf(
-  pool: Pool,
-  { sectorBytes, volume }: PoolRestoreRequest,
-  present: PoolVolume | undefined,
-): VolumeRecord {
-  const restoredFrom = volume.snapshot.id;
-  if (present === undefined) return newRecord(pool, { sectorBytes, restoredFrom });
-  return { ...present.record, restoredFrom };
-}
-
+/** Under the pool's lock. */
 async function putInPlace(
   pool: Pool,
   folder: string,
-  {
-    request,
-    record,
-    replaces,
-  }: { readonly request: PoolRestoreRequest; readonly record: VolumeRecord; readonly replaces: boolean },
+  { request, replaces }: { readonly request: PoolRestoreRequest; readonly replaces: boolean },
 ): Promise<void> {
-  const { name, signal } = request;
-  const staged = Staged.at(folder);
-  if (!replaces) return await publishVolume(pool, staged, { name, record, signal });
-  const { image } = pool.volume(name);
-  using _claim = await claimImage(pool, { image, what: `volume ${name}` }, { signal });
+  const { name, sectorBytes, volume, signal } = request;
+  const restoredFrom = volume.snapshot.id;
+  if (!replaces) {
+    const record = newRecord(pool, { sectorBytes, restoredFrom });
+    return await publishVolume(pool, Staged.at(folder), { name, record, signal });
+  }
+  // As it is now: since the restore began the volume may have got snapshots, or be another one of that name.
+  const present = pool.volume(name);
+  using _claim = await claimImage(pool, { image: present.image, what: `volume ${name}` }, { signal });
   refuseForeign(`volume ${name}`, strangersInLive(pool, name));
-  await staged.writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
-  await staged.exchange({ inside: 'live', path: pool.layout.live(name) });
-  await removeTree(folder);
+  const record: VolumeRecord = { ...present.record, sectorBytes, restoredFrom };
+  await Staged.at(folder).writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
+  // Once it holds the old content it must not have the name of a restore, which the same command would go on from.
+  const gone = await takeOut(pool, folder);
+  await Staged.at(gone).exchange({ inside: 'live', path: pool.layout.live(name) });
+  await removeTree(gone);
 }
 
 async function isThere(path: string): Promise<boolean> {
