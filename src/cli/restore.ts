@@ -57,7 +57,7 @@ export function registerRestore(parent: Command, context: CliContext, action: Ac
     .addOption(patternOption('--exclude <pattern>', 'of files, leave out what such a pattern takes (both repeatable)'))
     .option('--no-owners', 'leave all files to the user who restores them')
     .addOption(
-      new Option('--sector-size <bytes>', 'of a new volume (default: as it was, or 512)').choices(['512', '4096']),
+      new Option('--sector-size <bytes>', 'of the volume (default: as it was, or 512)').choices(['512', '4096']),
     )
     .option('--force', 'write to a device that is mounted or in use')
     .addHelpText(

@@ -14,10 +14,10 @@ describe('mounts', () => {
       '',
     ].join('\n');
     assert.deepEqual(parseMountinfo(text), [
-      { device: '98:0', mountPoint: '/mnt two', source: '/dev/root', writable: true },
-      { device: '8:1', mountPoint: '/ro', source: '/dev/sda1', writable: false },
+      { id: '36', device: '98:0', mountPoint: '/mnt two', source: '/dev/root', writable: true },
+      { id: '37', device: '8:1', mountPoint: '/ro', source: '/dev/sda1', writable: false },
       // A read-only bind of a file system that others write to.
-      { device: '8:2', mountPoint: '/bind', source: '/dev/sda2', writable: true },
+      { id: '38', device: '8:2', mountPoint: '/bind', source: '/dev/sda2', writable: true },
     ]);
   });
 

@@ -10,6 +10,8 @@ import { isErrno } from '../std/atomic-write.ts';
 import { attachedLoopNames, fileNameOfLoop } from './loop-files.ts';
 
 export interface Mount {
+  /** One at a time has it, in all namespaces. */
+  readonly id: string;
   /** `major:minor` of the file system's device; a virtual one for btrfs. */
   readonly device: string;
   readonly mountPoint: string;
@@ -33,10 +35,10 @@ export function parseMountinfo(text: string): Mount[] {
     const [front, back] = line.split(' - ');
     const fields = front?.split(' ') ?? [];
     const [, source, superOptions] = back?.split(' ') ?? [];
-    const [, , device, , mountPoint] = fields;
-    if (device === undefined || mountPoint === undefined || source === undefined) return [];
+    const [id, , device, , mountPoint] = fields;
+    if (id === undefined || device === undefined || mountPoint === undefined || source === undefined) return [];
     const writable = (superOptions ?? 'rw').split(',').includes('rw');
-    return [{ device, mountPoint: unescapeOctal(mountPoint), source: unescapeOctal(source), writable }];
+    return [{ id, device, mountPoint: unescapeOctal(mountPoint), source: unescapeOctal(source), writable }];
   });
 }
 
@@ -108,10 +110,13 @@ export interface ReachableMount extends Mount {
 
 /**
  * Where the device is mounted (`major:minor`, as in `LoopDevice`), in this mount namespace and, where it may be read, in
- * the host's. Mounts that only other namespaces have are not seen. Of a place in both, this one's is told.
+ * the host's. Mounts that only other namespaces have are not seen, nor those that no path leads to because something else is
+ * mounted over them: what is there belongs to others. Of a place in both, this one's is told.
  */
 export async function mountsOfDevice(number: string): Promise<readonly ReachableMount[]> {
   const found: ReachableMount[] = [];
+  /** Where this process is in the host's namespace, its mounts are told twice. */
+  const own = new Set<string>();
   const link = await realpath(`/sys/dev/block/${number}`).catch(() => undefined);
   const node = link === undefined ? undefined : `/dev/${basename(link)}`;
   for (const [root, text] of [
@@ -121,11 +126,26 @@ export async function mountsOfDevice(number: string): Promise<readonly Reachable
     for (const mount of parseMountinfo(text)) {
       // btrfs has a number of its own for what it mounts: there only the source tells.
       if (mount.device !== number && mount.source !== node && !(await isNode(mount.source, number))) continue;
-      if (root !== '' && found.some(({ mountPoint }) => mountPoint === mount.mountPoint)) continue;
-      found.push({ ...mount, reachablePath: `${root}${mount.mountPoint}` });
+      if (root !== '' && (own.has(mount.id) || found.some(({ mountPoint }) => mountPoint === mount.mountPoint)))
+        continue;
+      if (root === '') own.add(mount.id);
+      const reachablePath = `${root}${mount.mountPoint}`;
+      if (await leadsTo(reachablePath, mount)) found.push({ ...mount, reachablePath });
     }
   }
   return found;
+}
+
+/** Whether what a path opens is a folder of this mount, and of none that was made over it or over what leads there. */
+async function leadsTo(path: string, { id }: Mount): Promise<boolean> {
+  try {
+    await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    const [, opened] = /^mnt_id:\s*(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${folder.fd}`, 'utf8')) ?? [];
+    return opened === id;
+  } catch (error) {
+    // What may not be looked at is for whoever opens it to say.
+    return !(isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR'));
+  }
 }
 
 interface World {

@@ -1,4 +1,4 @@
-/** A volume as a snapshot of it was: content, size and lineage change places with the old ones in one step. */
+/** A volume as a snapshot of it was: content, size, sectors and lineage change places with the old ones in one step. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cloneImage } from './create-volume.ts';
@@ -46,7 +46,8 @@ export async function revertVolume(
       const live = join(staged.path, 'live');
       await mkdir(live, { mode: 0o700 });
       await cloneImage(source.image, join(live, imageName));
-      const record: VolumeRecord = { ...volume.record, parent: source.record.id };
+      const { id: parent, sectorBytes } = source.record;
+      const record: VolumeRecord = { ...volume.record, sectorBytes, parent };
       await staged.writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
       await staged.exchange({ inside: 'live', path: pool.layout.live(name) });
       // The old content is in there now.

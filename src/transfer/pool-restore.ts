@@ -25,7 +25,7 @@ import { restore, type RestoreParts, type RestoreRequest, type RestoreResult } f
 export interface PoolRestoreRequest extends Omit<RestoreRequest, 'target' | 'delta' | 'force'> {
   /** Made when it is not there; replaced with `overwrite`. */
   readonly name: string;
-  /** Of a new volume. */
+  /** Of the volume when it holds this: what stands on sectors of 512 bytes does not open on larger ones. */
   readonly sectorBytes: SectorBytes;
   readonly onDropped: (snapshot: PoolSnapshot) => void;
 }
@@ -69,9 +69,8 @@ export async function restoreVolume(
   }
   await removeOthers(live);
   await padToBlocks(image);
-  const record = recordOf(pool, request, present);
   const replaces = present !== undefined;
-  const gone = await pool.change(async () => await putInPlace(pool, folder, { request, record, replaces }), { signal });
+  const gone = await pool.change(async () => await putInPlace(pool, folder, { request, replaces }), { signal });
   if (gone !== undefined) await removeTree(gone);
   const counts = result?.counts ?? { doneBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, zeroBytes: 0 };
   return {
@@ -153,37 +152,26 @@ async function padToBlocks(image: string): Promise<void> {
   await syncFile(image);
 }
 
-function recordOf(
-  pool: Pool,
-  { sectorBytes, volume }: PoolRestoreRequest,
-  present: PoolVolume | undefined,
-): VolumeRecord {
-  const restoredFrom = volume.snapshot.id;
-  if (present === undefined) return newRecord(pool, { sectorBytes, restoredFrom });
-  return { ...present.record, restoredFrom };
-}
-
 /** Under the pool's lock. @returns the folder in `staging` that is left of what was replaced */
 async function putInPlace(
   pool: Pool,
   folder: string,
-  {
-    request,
-    record,
-    replaces,
-  }: { readonly request: PoolRestoreRequest; readonly record: VolumeRecord; readonly replaces: boolean },
+  { request, replaces }: { readonly request: PoolRestoreRequest; readonly replaces: boolean },
 ): Promise<string | undefined> {
-  const { name, signal } = request;
-  const staged = Staged.at(folder);
+  const { name, sectorBytes, volume, signal } = request;
+  const restoredFrom = volume.snapshot.id;
   if (!replaces) {
-    await publishVolume(pool, staged, { name, record, signal });
+    const record = newRecord(pool, { sectorBytes, restoredFrom });
+    await publishVolume(pool, Staged.at(folder), { name, record, signal });
     return undefined;
   }
-  const { image } = pool.volume(name);
-  using _claim = await claimImage(pool, { image, what: `volume ${name}` }, { signal });
+  // As it is now: since the restore began the volume may have got snapshots, or be another one of that name.
+  const present = pool.volume(name);
+  using _claim = await claimImage(pool, { image: present.image, what: `volume ${name}` }, { signal });
   refuseForeign(`volume ${name}`, strangersInLive(pool, name));
-  await staged.writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
-  // Under the name of the restore the old content would be taken for what is to be put in place, by the next run.
+  const record: VolumeRecord = { ...present.record, sectorBytes, restoredFrom };
+  await Staged.at(folder).writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
+  // Once it holds the old content it must not have the name of a restore, which the same command would go on from.
   const gone = await takeOut(pool, folder);
   try {
     await Staged.at(gone).exchange({ inside: 'live', path: pool.layout.live(name) });

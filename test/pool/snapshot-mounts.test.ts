@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { mountFileSystem, unmountFileSystem } from '../../src/kernel/mount.ts';
 import { attachSnapshot, attachVolume, detachSnapshot, detachVolume } from '../../src/pool/attach.ts';
 import { cloneVolume } from '../../src/pool/create-volume.ts';
+import { hasCode } from '../../src/std/dray-error.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { makeVolume, mountedVolume, signal, smallPool, takeSnapshots } from './small-pool.ts';
@@ -53,3 +54,26 @@ for (const [type, beside] of [
     },
   );
 }
+
+test(
+  'a mounted volume > over which something else is mounted is not frozen, nor is that, and its snapshot says so',
+  { skip: fileSystemsMissing('xfs', 'ext4') },
+  async () => {
+    await using small = await smallPool();
+    const { pool } = small;
+    for (const name of ['data', 'over']) await makeVolume(pool, name, { mkfs: 'ext4' });
+    await using inside = await mountedVolume(pool, 'data', 'ext4');
+    await using beside = await mountedVolume(pool, 'over', 'ext4');
+    await mountFileSystem(beside.mountPoint, inside.mountPoint, { type: 'none', options: ['bind'], signal });
+    try {
+      const [covered] = await takeSnapshots(pool, ['data@covered']);
+      assert.equal(covered?.record.consistency, 'crash');
+      assert.match(covered.record.reason ?? '', /cannot be frozen: .* is mounted read-write at/);
+      await assert.rejects(takeSnapshots(pool, ['data@both', 'over@both']), (error) => hasCode(error, 'pool-freeze'));
+    } finally {
+      await unmountFileSystem(inside.mountPoint);
+    }
+    const [seen] = await takeSnapshots(pool, ['data@seen']);
+    assert.equal(seen?.record.consistency, 'frozen');
+  },
+);

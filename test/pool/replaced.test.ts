@@ -1,0 +1,72 @@
+/** Restores over a volume that end when the new content is in its place, and the old one is not gone yet. */
+import assert from 'node:assert/strict';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { systemRng } from '../../src/std/rng.ts';
+import { run } from '../kernel/loop-device.ts';
+import { fileSystemsMissing } from '../support/file-system.ts';
+import { imageOf, withVolume } from './pool-place.ts';
+import { writeAt } from './small-pool.ts';
+
+const mib = 1024 * 1024;
+
+test(
+  'a restore over a volume > that is cut off when the old content is out does not put it back when it is run again',
+  { skip: fileSystemsMissing('xfs', 'ext4') },
+  async () => {
+    await using world = await withVolume();
+    const { dray, told, place, folder } = world;
+    await told('repository', 'create');
+    const source = join(folder, 'source.img');
+    await writeFile(source, systemRng.bytes(8 * mib));
+    const id = (await told('backup', source, '-o', 'name')).trim();
+    const live = join(place.pool, 'volumes', 'data', 'live', 'image');
+    await writeAt(live, 0, systemRng.bytes(mib));
+    const old = await imageOf(world, 'data/live');
+
+    // The command ends where it gives the blocks of the old content back.
+    run('chattr', '+i', live);
+    assert.equal((await dray('restore', id, 'data', '--overwrite')).exitCode, 1);
+    const restored = await imageOf(world, 'data/live');
+    assert(!restored.equals(old), 'the new content is in its place');
+    const staging = join(place.pool, 'staging');
+    const [left] = await readdir(staging);
+    run('chattr', '-i', join(staging, left ?? '', 'live', 'image'));
+
+    await told('restore', id, 'data', '--overwrite');
+    assert((await imageOf(world, 'data/live')).equals(restored));
+    assert.deepEqual(await readdir(staging), []);
+  },
+);
+
+test(
+  'what takes the place of a volume > brings the size of its sectors, be it restored or reverted to',
+  { skip: fileSystemsMissing('xfs', 'ext4') },
+  async () => {
+    await using world = await withVolume();
+    const { told, json, folder } = world;
+    const sectors = async (): Promise<unknown> => {
+      await told('volume', 'attach', 'data');
+      const { sectorBytes } = await json<{ readonly sectorBytes: number }>('volume', 'attach', 'data');
+      await told('volume', 'detach', 'data');
+      return sectorBytes;
+    };
+    await told('repository', 'create');
+    await told('volume', 'create', 'old', '--size', '16M', '--sector-size', '512');
+    const ofVolume = (await told('backup', 'old', '-o', 'name')).trim();
+    const source = join(folder, 'source.img');
+    await writeFile(source, systemRng.bytes(mib));
+    const ofFile = (await told('backup', source, '-o', 'name')).trim();
+    await told('snapshot', 'create', 'data', '--name', 'before');
+
+    await told('restore', ofVolume, 'data', '--overwrite');
+    assert.equal(await sectors(), 512);
+    await told('volume', 'revert', 'data@before', '--force');
+    assert.equal(await sectors(), 4096);
+    await told('restore', ofFile, 'data', '--overwrite');
+    assert.equal(await sectors(), 512);
+    await told('restore', ofFile, 'data', '--overwrite', '--sector-size', '4096');
+    assert.equal(await sectors(), 4096);
+  },
+);
