@@ -126,7 +126,7 @@ async function lockFolder(
     });
   } catch (error) {
     if (!hasCode(error, 'kernel-busy')) throw poolError(error, `lock ${folder}`);
-    throw new PoolError('pool-in-use', `another restore to volume ${name} is under way`, { cause: error });
+    throw new PoolError('pool-busy', `another restore to volume ${name} is under way`, { cause: error });
   }
 }
 

@@ -1,11 +1,15 @@
 /** Restores over a volume that end when the new content is in its place, and the old one is not gone yet. */
 import assert from 'node:assert/strict';
-import { readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { FileLock } from '../../src/kernel/lock-file.ts';
+import { restoreName } from '../../src/pool/restore-name.ts';
+import { systemClock } from '../../src/std/clock.ts';
 import { systemRng } from '../../src/std/rng.ts';
 import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
+import { runDray } from '../support/run-dray.ts';
 import { imageOf, withVolume } from './pool-place.ts';
 import { writeAt } from './small-pool.ts';
 
@@ -68,5 +72,38 @@ test(
     assert.equal(await sectors(), 512);
     await told('restore', ofFile, 'data', '--overwrite', '--sector-size', '4096');
     assert.equal(await sectors(), 4096);
+  },
+);
+
+test(
+  'a restore > to what it cannot be made into makes nothing, and says what is meant',
+  { skip: fileSystemsMissing('xfs', 'ext4') },
+  async () => {
+    await using world = await withVolume();
+    const { dray, told, place, folder } = world;
+    await told('repository', 'create');
+    const source = join(folder, 'source.img');
+    await writeFile(source, systemRng.bytes(mib));
+    const id = (await told('backup', source, '-o', 'name')).trim();
+    const cwd = join(folder, 'here');
+    await mkdir(cwd);
+    const toSnapshot = await runDray({ ...place, cwd }, ['restore', id, 'data@monday']);
+    assert.equal(toSnapshot.exitCode, 2);
+    assert.match(toSnapshot.stderr, /"data@monday" names a snapshot.*\.\/data@monday/);
+    assert.deepEqual(await readdir(cwd), []);
+
+    const begun = join(place.pool, 'staging', restoreName({ volume: 'new', snapshot: id }));
+    await mkdir(begun);
+    const signal = AbortSignal.timeout(300_000);
+    using _other = await FileLock.take(begun, {
+      mode: 'exclusive',
+      waitMs: 0,
+      create: false,
+      clock: systemClock,
+      signal,
+    });
+    const { exitCode, stderr } = await dray('restore', id, 'new');
+    assert.equal(exitCode, 5);
+    assert.match(stderr, /another restore to volume new is under way\n.*\n.*Wait until it has ended/);
   },
 );

@@ -32,12 +32,17 @@ export async function meansVolume(
     else parseSnapshotName(word);
     return true;
   }
-  if (!isPoolName(volume) || rest.length > 1 || (isNew && rest.length > 0)) return false;
+  if (!isPoolName(volume) || rest.length > 1) return false;
   const isFile = await stat(word).then(
     () => true,
     () => false,
   );
   const known = isKnown(context, volume, { mayBeMissing: isFile, mayBeGone });
+  if (isNew && rest.length > 0) {
+    if (known)
+      throw new CliError('usage', `"${word}" names a snapshot, which nothing becomes: write ./${word} for a file`);
+    return false;
+  }
   if (known && isFile) refuseAmbiguous(context, word, `there is a volume ${volume} and a file ${word}`);
   if (known || isFile || mayBeGone) return known;
   if (rest.length === 1) return true;
