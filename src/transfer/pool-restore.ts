@@ -173,10 +173,12 @@ async function putInPlace(
   await Staged.at(folder).writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
   // Once it holds the old content it must not have the name of a restore, which the same command would go on from.
   const gone = await takeOut(pool, folder);
+  const restored = await stat(join(gone, 'live'));
   try {
     await Staged.at(gone).exchange({ inside: 'live', path: pool.layout.live(name) });
   } catch (error) {
-    await rename(gone, folder);
+    // They may have changed places, and only that it is durable could not be had: then it holds the old content.
+    if ((await stat(join(gone, 'live'))).ino === restored.ino) await rename(gone, folder);
     throw error;
   }
   return gone;

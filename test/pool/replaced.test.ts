@@ -1,6 +1,7 @@
 /** Restores over a volume that end when the new content is in its place, and the old one is not gone yet. */
 import assert from 'node:assert/strict';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { FileLock } from '../../src/kernel/lock-file.ts';
@@ -14,6 +15,12 @@ import { imageOf, withVolume } from './pool-place.ts';
 import { writeAt } from './small-pool.ts';
 
 const mib = 1024 * 1024;
+const dray = join(import.meta.dirname, '../../bin/dray');
+
+/** It has the system refuse a call. Why it cannot be used here, or false. */
+function straceMissing(): string | false {
+  return spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0 ? false : 'needs strace';
+}
 
 test(
   'a restore over a volume > that is cut off when the old content is out does not put it back when it is run again',
@@ -41,6 +48,41 @@ test(
     await told('restore', id, 'data', '--overwrite');
     assert((await imageOf(world, 'data/live')).equals(restored));
     assert.deepEqual(await readdir(staging), []);
+  },
+);
+
+test(
+  'a restore over a volume > whose last flush fails does not put the old content back when it is run again',
+  { skip: fileSystemsMissing('xfs', 'ext4') || straceMissing() },
+  async () => {
+    await using world = await withVolume();
+    const { told, place, folder } = world;
+    await told('repository', 'create');
+    const source = join(folder, 'source.img');
+    await writeFile(source, systemRng.bytes(8 * mib));
+    const id = (await told('backup', source, '-o', 'name')).trim();
+    const home = join(place.pool, 'volumes', 'data');
+
+    // The folder of the volume is flushed only when the two have changed places.
+    const inject = ['-f', '-o', '/dev/null', '-P', home, '-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO'];
+    const { status, stderr } = spawnSync('strace', [...inject, dray, 'restore', id, 'data', '--overwrite'], {
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        DRAY_REPOSITORY: place.repository,
+        DRAY_CACHE_DIR: place.cache,
+        DRAY_PASSWORD: place.password,
+        DRAY_POOL: place.pool,
+      },
+    });
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /EIO/);
+    const restored = await imageOf(world, 'data/live');
+    assert(restored.subarray(0, 8 * mib).equals(await readFile(source)), 'the new content is in its place');
+
+    await told('restore', id, 'data', '--overwrite');
+    assert((await imageOf(world, 'data/live')).equals(restored));
+    assert.deepEqual(await readdir(join(place.pool, 'staging')), []);
   },
 );
 
