@@ -10,7 +10,7 @@ import { guessSnapshot, guessVolume } from './guess-records.ts';
 import { encodeRecord, type SnapshotRecord, type VolumeRecord } from './pool-records.ts';
 import { namesIn, type Pool } from './pool.ts';
 import { isHeld, isLeft, type Leftovers } from './recover-staging.ts';
-import { removeTree, takeOut } from './staging.ts';
+import { giveBack, removeTree, takeOut } from './staging.ts';
 import { takeOutUnfinished, unfinishedRestores, type UnfinishedRestore } from './unfinished-restores.ts';
 
 export interface CheckedRestore extends UnfinishedRestore {
@@ -62,7 +62,7 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
     },
     { mend: true, signal },
   );
-  for (const path of gone) await removeTree(path);
+  for (const path of gone) await giveBack(path, 'an unfinished restore');
   return result;
 }
 

@@ -1,4 +1,5 @@
 /** Several snapshots on their way out: one that stays keeps none of the others, and what came of each is told. */
+import { existsSync } from 'node:fs';
 import { hasCode } from '../std/dray-error.ts';
 import { deleteSnapshot } from './delete-snapshot.ts';
 import { PoolError } from './pool-error.ts';
@@ -7,7 +8,7 @@ import type { Pool, PoolSnapshot } from './pool.ts';
 export interface Deletion {
   readonly snapshot: PoolSnapshot;
   /**
-   * `deleted`: gone, durably; with `dryRun` it would go. `absent`: another process has removed it meanwhile. `refused`: a
+   * `deleted`: gone, durably, also when its blocks did not come back (then with `error`); with `dryRun` it would go. `absent`: another process has removed it meanwhile. `refused`: a
    * later step needs it, or somebody uses it. `failed`: with any other error.
    */
   readonly outcome: 'deleted' | 'absent' | 'refused' | 'failed';
@@ -43,12 +44,17 @@ export async function deleteEach(
       await deleteSnapshot(pool, snapshot, { force, dryRun, id: snapshot.record.id, signal });
       deletions.push({ snapshot, outcome: 'deleted' });
     } catch (error) {
-      const outcome = outcomeOf(error);
+      const outcome = !dryRun && isGone(pool, snapshot, error) ? 'deleted' : outcomeOf(error);
       deletions.push({ snapshot, outcome, error });
       if (!(error instanceof PoolError) || error.code === 'pool-busy') end = { outcome: 'failed', error };
     }
   }
   return deletions;
+}
+
+/** It failed when it was out of sight already. */
+function isGone({ layout }: Pool, { volume, snapshot }: PoolSnapshot, error: unknown): boolean {
+  return hasCode(error, 'pool-io') && !existsSync(layout.snapshot(volume, snapshot));
 }
 
 function outcomeOf(error: unknown): Deletion['outcome'] {

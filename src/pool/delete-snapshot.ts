@@ -6,7 +6,7 @@ import { PoolError } from './pool-error.ts';
 import { snapshotName, type SnapshotName } from './pool-names.ts';
 import { describeNeed } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
-import { removeTree, takeOut } from './staging.ts';
+import { giveBack, removeTree, takeOut } from './staging.ts';
 
 interface SignalOption {
   readonly signal: AbortSignal;
@@ -22,7 +22,8 @@ export interface DeleteSnapshotOptions extends SignalOption {
 
 /**
  * Gone for everybody, durably, when this resolves; with `dryRun` all is looked at and nothing goes.
- * @throws {PoolError} `pool-needed` unless forced; `pool-in-use`, `pool-foreign-file`, `pool-snapshot-missing`
+ * @throws {PoolError} `pool-needed` unless forced; `pool-in-use`, `pool-foreign-file`, `pool-snapshot-missing`; `pool-io`, also
+ *   for one that is gone and whose blocks do not come back
  */
 export async function deleteSnapshot(
   pool: Pool,
@@ -46,7 +47,7 @@ export async function deleteSnapshot(
     { signal },
   );
   // Giving back the blocks of a fragmented image takes time: others need not wait for it.
-  if (gone !== undefined) await removeTree(gone);
+  if (gone !== undefined) await giveBack(gone, snapshotName(snapshot));
   return snapshot;
 }
 

@@ -8,7 +8,7 @@ import { isPoolName, snapshotName } from './pool-names.ts';
 import { describeNeed } from './pool-records.ts';
 import { namesIn, type Pool, type PoolSnapshot } from './pool.ts';
 import { readableSnapshots } from './readable.ts';
-import { removeTree, takeOut } from './staging.ts';
+import { giveBack, takeOut } from './staging.ts';
 
 export interface DeleteVolumeOptions {
   /** Its snapshots as well. */
@@ -47,7 +47,7 @@ export async function deleteVolume(pool: Pool, name: string, options: DeleteVolu
     },
     { signal },
   );
-  if (gone !== undefined) await removeTree(gone);
+  if (gone !== undefined) await giveBack(gone, `volume ${name}`);
 }
 
 /** Without record: it cannot be read. */

@@ -9,7 +9,7 @@ import type { SnapshotName } from './pool-names.ts';
 import { encodeRecord, type Need, type SnapshotRecord } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
 import { readableSnapshots, type VolumeContents } from './readable.ts';
-import { removeTree } from './staging.ts';
+import { giveBack } from './staging.ts';
 
 interface SignalOption {
   readonly signal: AbortSignal;
@@ -62,7 +62,7 @@ export async function withdrawNeed(
   const gone = await pool.change(async () => await release(pool, pool.snapshot(volume, name), { repository, signal }), {
     signal,
   });
-  if (gone !== undefined) await removeTree(gone);
+  if (gone !== undefined) await giveBack(gone, `${volume}@${name}`);
 }
 
 /** Whether nothing holds the snapshot back at this moment. */
@@ -119,7 +119,7 @@ export async function releaseNeeds(
     },
     { signal },
   );
-  for (const path of gone) await removeTree(path);
+  for (const path of gone) await giveBack(path, 'what a backup needed');
   return released;
 }
 

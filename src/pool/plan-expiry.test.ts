@@ -28,7 +28,14 @@ function planned(
   { lost = [], ...options }: Partial<ExpiryOptions> & { readonly lost?: readonly string[] } = {},
 ): Readonly<Record<string, string>> {
   const sound = new Set(snapshots.map(({ snapshot: name }) => name).filter((name) => !lost.includes(name)));
-  const plan = planExpiry(snapshots, { policy: { keepHourly: 2 }, zone: {}, named: false, sound, ...options });
+  const plan = planExpiry(snapshots, {
+    policy: { keepHourly: 2 },
+    zone: {},
+    nowMs: Date.parse('2031-04-03T00:00:00Z'),
+    named: false,
+    sound,
+    ...options,
+  });
   return Object.fromEntries(plan.map(({ snapshot: { snapshot: name }, reasons }) => [name, reasons.join(' ')]));
 }
 
@@ -83,6 +90,17 @@ test('expiry of a volume > one whose image is lost is left, and takes the place 
     '20310402T060000Z': '',
     '20310401T221000Z': '',
   });
+});
+
+test('expiry of a volume > one that was taken while the clock was wrong stays, and lets none of the others go', () => {
+  const ahead = '2039-01-01T00:00:00Z';
+  const policy = { keepHourly: 2 };
+  assert.deepEqual(planned([...unnamed, snapshot(ahead)], { policy }), {
+    [timeName(ahead)]: 'from the future',
+    ...planned(unnamed, { policy }),
+  });
+  const set = planned(unnamed, { policy, nowMs: Date.parse('1970-01-01T00:00:10Z') });
+  assert.deepEqual(new Set(Object.values(set)), new Set(['from the future']), 'the clock is wrong now');
 });
 
 test('names of snapshots > those made of the time are told from those that were given', () => {

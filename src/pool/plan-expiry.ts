@@ -3,12 +3,14 @@
  * tried: what got a name was meant to stay, and what a backup made is the backup's to remove. Whether something needs or
  * uses one is not looked at here: that is told when it is to be deleted.
  */
-import { parseGoTime } from '../std/go-time.ts';
+import { nanosecondsFromMs, parseGoTime, type Nanoseconds } from '../std/go-time.ts';
 import { applyRetention, type RetentionOptions, type RetentionPolicy } from '../std/retention.ts';
 import { isTimeName } from './pool-names.ts';
 import type { PoolSnapshot } from './pool.ts';
 
 export interface ExpiryOptions {
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
   readonly policy: RetentionPolicy;
   readonly zone: RetentionOptions;
   /** Those that got a name are tried, and counted, as well. */
@@ -19,7 +21,7 @@ export interface ExpiryOptions {
 
 export interface PlannedSnapshot {
   readonly snapshot: PoolSnapshot;
-  /** Why it stays: `latest-1`, `hourly-3`, …, `by a backup`, `lost`, `named`; none: it may go. */
+  /** Why it stays: `latest-1`, `hourly-3`, …, `by a backup`, `lost`, `from the future`, `named`; none: it may go. */
   readonly reasons: readonly string[];
 }
 
@@ -33,21 +35,27 @@ export function planExpiry(
     const time = parseGoTime(snapshot.record.created)!;
     return { id: snapshot.record.id, startTime: time, endTime: time, pins: [], snapshot };
   });
-  const tried = items.filter(({ snapshot }) => staysAnyway(snapshot, options) === undefined);
+  const tried = items.filter((item) => staysAnyway(item, options) === undefined);
   const kept = new Map(applyRetention(tried, policy, zone).keep.map(({ item, reasons }) => [item.snapshot, reasons]));
   return items
     .toSorted((a, b) => (a.startTime === b.startTime ? 0 : a.startTime > b.startTime ? -1 : 1))
-    .map(({ snapshot }) => {
-      const anyway = staysAnyway(snapshot, options);
+    .map((item) => {
+      const { snapshot } = item;
+      const anyway = staysAnyway(item, options);
       return { snapshot, reasons: anyway === undefined ? (kept.get(snapshot) ?? []) : [anyway] };
     });
 }
 
 function staysAnyway(
-  { snapshot: name, record }: PoolSnapshot,
-  { named, sound }: Pick<ExpiryOptions, 'named' | 'sound'>,
+  {
+    snapshot: { snapshot: name, record },
+    startTime,
+  }: { readonly snapshot: PoolSnapshot; readonly startTime: Nanoseconds },
+  { named, sound, nowMs }: Pick<ExpiryOptions, 'named' | 'sound' | 'nowMs'>,
 ): string | undefined {
   if (record.madeBy === 'backup') return 'by a backup';
   if (!sound.has(name)) return 'lost';
-  return named || isTimeName(name) ? undefined : 'named';
+  if (!named && !isTimeName(name)) return 'named';
+  // Periods are counted back from the newest: one that was taken while the clock was wrong would let all others go.
+  return startTime > nanosecondsFromMs(nowMs) ? 'from the future' : undefined;
 }

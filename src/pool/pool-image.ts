@@ -6,7 +6,7 @@
 import { open, readFile, readdir, realpath, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { detachLoop, fileOfLoop, loopsBelow } from '../kernel/loop-device.ts';
-import { unmountFileSystem } from '../kernel/mount.ts';
+import { mountFileSystem, unmountFileSystem } from '../kernel/mount.ts';
 import { deviceNumber, mountsOfDevice } from '../kernel/mounts.ts';
 import { atomicWrite, isErrno, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
@@ -101,17 +101,17 @@ export async function closeImagePool(path: string, parts: PoolParts, { signal }:
   const opened = Pool.open(path, parts).layout;
   // As the kernel names it, also when a link led here.
   const layout = new PoolLayout(await withPoolErrors(`find ${opened.root}`, async () => await realpath(opened.root)));
-  const mounts = await mountsOfDevice(deviceNumber((await stat(layout.root)).dev));
-  const device = mounts.find(({ mountPoint }) => mountPoint === layout.root)?.source;
+  const number = deviceNumber((await stat(layout.root)).dev);
+  const device = (await mountsOfDevice(number)).find(({ mountPoint }) => mountPoint === layout.root)?.source;
   const image = device === undefined ? undefined : await fileOfLoop(device, { signal });
   if (device === undefined || image === undefined)
     throw new PoolError('pool-image', `the pool in ${layout.root} does not lie in an image: there is nothing to close`);
   try {
     await unmountFileSystem(layout.root);
-    await detachLoop(device, { file: image, signal });
+    await detachUnlessUsed(layout.root, { device, image, signal });
   } catch (error) {
     const busy = hasCode(error, 'mount-busy') || hasCode(error, 'kernel-busy');
-    const users = busy ? await attachedIn(layout) : '';
+    const users = busy ? await usersOf(layout, number) : '';
     throw new PoolError(busy ? 'pool-in-use' : 'pool-image', `close the pool in ${layout.root}${users}`, {
       cause: error,
     });
@@ -119,13 +119,28 @@ export async function closeImagePool(path: string, parts: PoolParts, { signal }:
   return image;
 }
 
-/** For a message: what of the pool is a device. */
-async function attachedIn({ volumes }: PoolLayout): Promise<string> {
+/** Somebody else may have it mounted: the pool goes on being open then. */
+async function detachUnlessUsed(
+  root: string,
+  { device, image, signal }: SignalOption & { readonly device: string; readonly image: string },
+): Promise<void> {
+  try {
+    await detachLoop(device, { file: image, signal });
+  } catch (error) {
+    await mountFileSystem(device, root, { type: 'xfs', options: [], signal: AbortSignal.timeout(30_000) });
+    throw error;
+  }
+}
+
+/** For a message: what of the pool is a device, and where else it is mounted. @param number of the device that it lies on */
+async function usersOf({ root, volumes }: PoolLayout, number: string): Promise<string> {
+  const mounts = (await mountsOfDevice(number)).filter(({ mountPoint }) => mountPoint !== root);
   const attached = (await loopsBelow(volumes)).map(({ path, file }) => {
     const [volume = '', , snapshot = ''] = relative(volumes, dirname(file)).split('/');
     return `${snapshot === '' ? `volume ${volume}` : snapshotName({ volume, snapshot })} is attached as ${path}`;
   });
-  return attached.length === 0 ? '' : `: ${attached.join(', ')}`;
+  const users = [...attached, ...mounts.map(({ mountPoint }) => `it is mounted at ${mountPoint} as well`)];
+  return users.length === 0 ? '' : `: ${users.join(', ')}`;
 }
 
 async function readMark(root: string): Promise<string | undefined> {

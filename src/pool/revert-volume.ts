@@ -9,7 +9,7 @@ import type { SnapshotName } from './pool-names.ts';
 import type { VolumeRecord } from './pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from './pool.ts';
 import { requireRoom } from './room.ts';
-import { removeTree, Staged } from './staging.ts';
+import { giveBack, Staged } from './staging.ts';
 
 export interface RevertOptions {
   /**
@@ -56,6 +56,6 @@ export async function revertVolume(
     },
     { signal },
   );
-  if (gone !== undefined) await removeTree(gone);
+  if (gone !== undefined) await giveBack(gone, `what volume ${name} held`);
   return reverted;
 }

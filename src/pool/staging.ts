@@ -117,6 +117,15 @@ export async function removeTree(path: string): Promise<void> {
   }
 }
 
+/**
+ * After the pool's lock: removes what `takeOut` left of something that is gone for everybody, however this ends.
+ * @param what it was, for a message
+ * @throws {PoolError} `pool-io` when it cannot be removed; the next change of the pool tries again
+ */
+export async function giveBack(gone: string, what: string): Promise<void> {
+  await withPoolErrors(`give back the blocks of ${what}, which is gone`, async () => await removeTree(gone));
+}
+
 async function removeAll(path: string): Promise<void> {
   try {
     for (const entry of await readdir(path, { withFileTypes: true })) {

@@ -17,7 +17,7 @@ import type { SectorBytes, VolumeRecord } from '../pool/pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from '../pool/pool.ts';
 import { parseRestoreName, restoreName } from '../pool/restore-name.ts';
 import { requireRoom } from '../pool/room.ts';
-import { removeTree, Staged, syncFile, takeOut } from '../pool/staging.ts';
+import { giveBack, removeTree, Staged, syncFile, takeOut } from '../pool/staging.ts';
 import { syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { restore, type RestoreParts, type RestoreRequest, type RestoreResult } from './restore.ts';
@@ -71,7 +71,7 @@ export async function restoreVolume(
   await padToBlocks(image);
   const replaces = present !== undefined;
   const gone = await pool.change(async () => await putInPlace(pool, folder, { request, replaces }), { signal });
-  if (gone !== undefined) await removeTree(gone);
+  if (gone !== undefined) await giveBack(gone, `what volume ${name} held`);
   const counts = result?.counts ?? { doneBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, zeroBytes: 0 };
   return {
     target: pool.layout.image(name),

@@ -1,10 +1,11 @@
 /** Snapshots that are no longer kept, with the real program on a real file system that shares blocks. */
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { FileLock } from '../../src/kernel/lock-file.ts';
 import { systemClock } from '../../src/std/clock.ts';
+import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import { runDray } from '../support/run-dray.ts';
 import { withVolume, type PoolPlace } from './pool-place.ts';
@@ -26,11 +27,11 @@ async function taken(
   { volume = 'data', name, ...more }: { volume?: string; name?: string; madeBy?: string; needs?: unknown } = {},
 ): Promise<string> {
   const at = String(hour).padStart(2, '0');
-  const snapshot = name ?? `20310402T${at}0000Z`;
+  const snapshot = name ?? `20210402T${at}0000Z`;
   await told('snapshot', 'create', volume, '--name', snapshot);
   const path = join(folderOf({ place }, `${volume}@${snapshot}`), 'snapshot.json');
   const record = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
-  await writeFile(path, JSON.stringify({ ...record, ...more, created: `2031-04-02T${at}:00:00.000Z` }));
+  await writeFile(path, JSON.stringify({ ...record, ...more, created: `2021-04-02T${at}:00:00.000Z` }));
   return `${volume}@${snapshot}`;
 }
 
@@ -75,7 +76,7 @@ test(
     const table = await told(...keep, '--dry-run');
     assert.match(table, /^SNAPSHOT +TIME +WHAT +WHY\n/);
     assert.match(table, /\ndata@before-upgrade .* kept +named\n/);
-    assert.match(table, /\ndata@20310402T010000Z .* would expire\n/);
+    assert.match(table, /\ndata@20210402T010000Z .* would expire\n/);
     assert.deepEqual(await left(world), all, 'a dry run deleted something');
 
     for (const [given, message] of [
@@ -110,7 +111,7 @@ test(
 test('expiry > what is needed, attached or being read stays, with the reason', options, async () => {
   await using world = await withVolume();
   const { told, json, place } = world;
-  const needs = [{ kind: 'backup', repository: 'ab'.repeat(16), url: '/backups/a', since: '2031-04-02T06:47:00.000Z' }];
+  const needs = [{ kind: 'backup', repository: 'ab'.repeat(16), url: '/backups/a', since: '2021-04-02T06:47:00.000Z' }];
   const needed = await taken(world, 1, { needs });
   const attached = await taken(world, 2);
   const read = await taken(world, 3);
@@ -259,18 +260,18 @@ test('expiry > nothing goes of what is damaged, which hides nothing else', optio
   for (const volume of ['data', 'logs']) for (const hour of [1, 2, 3]) await taken(world, hour, { volume });
   const ofData = await left(world);
   await writeFile(join(place.pool, 'volumes/data/live/volume.json'), '{');
-  await rm(join(folderOf({ place }, 'logs@20310402T030000Z'), 'image'));
+  await rm(join(folderOf({ place }, 'logs@20210402T030000Z'), 'image'));
   const keep = ['--keep-latest', '1', '-o', 'json'];
   const named = await dray('snapshot', 'expire', '--volume', 'logs', 'data', ...keep);
   assert.deepEqual([named.exitCode, named.stdout], [4, '']);
   const { exitCode, stdout, stderr } = await dray('snapshot', 'expire', '--all-volumes', ...keep);
   assert.equal(exitCode, 0, stderr);
   assert.match(stderr, /warning: .*data\/live\/volume\.json is not JSON/);
-  assert.match(stderr, /warning: the image of logs@20310402T030000Z is gone/);
+  assert.match(stderr, /warning: the image of logs@20210402T030000Z is gone/);
   assert.deepEqual(whatOf(JSON.parse(stdout) as Row[]), [
-    ['logs@20310402T030000Z', 'lost'],
-    ['logs@20310402T020000Z', 'latest-1'],
-    ['logs@20310402T010000Z', 'expired'],
+    ['logs@20210402T030000Z', 'lost'],
+    ['logs@20210402T020000Z', 'latest-1'],
+    ['logs@20210402T010000Z', 'expired'],
   ]);
   assert.deepEqual(await left(world), ofData);
   // What the repository has of it is to be found the more.
@@ -280,3 +281,33 @@ test('expiry > nothing goes of what is damaged, which hides nothing else', optio
 async function backedUp({ told }: PoolPlace, volume: string): Promise<string> {
   return (await told('backup', volume, '-o', 'name')).trim();
 }
+
+test(
+  'expiry > one that is gone and whose blocks do not come back counts as gone, and ends it with the reason',
+  options,
+  async () => {
+    await using world = await withVolume();
+    const { dray, place } = world;
+    const goes = await taken(world, 1);
+    const newest = await taken(world, 2);
+    run('chattr', '+i', join(folderOf(world, goes), 'image'));
+    const { exitCode, stdout, stderr } = await dray(
+      ...['snapshot', 'expire', '--volume', 'data', '--keep-latest', '1', '-o', 'json'],
+    );
+    const staging = join(place.pool, 'staging');
+    const [removed = ''] = await readdir(staging);
+    run('chattr', '-i', join(staging, removed, 'image'));
+    const why = `give back the blocks of ${goes}, which is gone`;
+    assert.equal(exitCode, 1);
+    assert.match(stderr, new RegExp(`dray snapshot expire: ${why}\n {2}because: EPERM`));
+    const rows = JSON.parse(stdout) as Row[];
+    assert.deepEqual(
+      rows.map(({ snapshot, expired, error }) => [snapshot, expired, error]),
+      [
+        [newest, false, undefined],
+        [goes, true, why],
+      ],
+    );
+    assert.deepEqual(await left(world), [newest]);
+  },
+);

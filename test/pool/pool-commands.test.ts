@@ -1,6 +1,6 @@
 /** The commands that look after a pool, and what leads from it into a repository, with the real program. */
 import assert from 'node:assert/strict';
-import { readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../kernel/loop-device.ts';
@@ -180,6 +180,18 @@ test('pool commands > a pool in an image is there again after a reboot', options
   }
   await told('volume', 'detach', 'data');
   await told('snapshot', 'detach', 'data@mon');
+  // What cannot be closed goes on being open.
+  const elsewhere = join(folder, 'elsewhere');
+  await mkdir(elsewhere);
+  run('mount', '--bind', place.pool, elsewhere);
+  try {
+    const twice = await dray('pool', 'close');
+    assert.equal(twice.exitCode, 5);
+    assert(twice.stderr.includes(`it is mounted at ${elsewhere} as well`), twice.stderr);
+    assert.equal(await told('volume', 'list', '-o', 'name'), 'data\n');
+  } finally {
+    run('umount', elsewhere);
+  }
   assert.equal(await told('pool', 'close', link, '-o', 'name'), `${image}\n`);
   const gone = await dray('volume', 'list');
   assert.equal(gone.exitCode, 3);

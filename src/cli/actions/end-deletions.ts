@@ -15,11 +15,15 @@ export function endDeletions(
   for (const { snapshot } of deletions.filter(({ outcome }) => outcome === 'absent')) {
     log.info(`another process has removed ${snapshotName(snapshot)} meanwhile`);
   }
-  const failed = deletions.filter(({ outcome }) => outcome === 'failed' || (refused && outcome === 'refused'));
+  const failed = deletions.filter(({ outcome, error }) => {
+    return outcome === 'refused' ? refused : outcome !== 'absent' && error !== undefined;
+  });
   const [first] = failed;
   if (first === undefined) return;
-  for (const { snapshot, error } of failed) {
-    if (error !== first.error) log.warn(`${snapshotName(snapshot)} was not deleted: ${toError(error).message}`);
+  for (const { snapshot, outcome, error } of failed) {
+    if (error === first.error) continue;
+    const { message } = toError(error);
+    log.warn(outcome === 'deleted' ? message : `${snapshotName(snapshot)} was not deleted: ${message}`);
   }
   throw first.error;
 }

@@ -17,11 +17,11 @@ import { describePoolSnapshot, type PoolSnapshotRow } from './pool-snapshot-rows
 
 /** The stable fields in JSON. */
 interface ExpiryRow extends PoolSnapshotRow {
-  /** Why it stays: `latest-1`, `hourly-3` and so on, `named`, `by a backup`, `lost`, or what needs or uses it. */
+  /** Why it stays: `latest-1`, `hourly-3` and so on, `named`, `by a backup`, `lost`, `from the future`, or what needs or uses it. */
   readonly reasons: readonly string[];
   /** Deleted, or would be. */
   readonly expired: boolean;
-  /** It should have gone, and is still there. */
+  /** It should have gone, and is still there; of one that has gone, why its blocks did not come back. */
   readonly error: string | undefined;
   readonly dryRun: boolean;
 }
@@ -33,9 +33,10 @@ export const poolSnapshotExpire: Action<PoolSnapshotExpireOptions> = async (cont
   const names = volumes?.map((volume) => pool.volume(volume).name) ?? readableVolumes(pool).map(({ name }) => name);
   const { dryRun, named } = options;
   const policy = keepPolicy(options.keep);
+  const nowMs = pool.clock.nowMs();
   const plan = found
     .filter(({ volume }) => names.includes(volume))
-    .flatMap(({ snapshots, sound }) => planExpiry(snapshots, { policy, zone: retentionZone, named, sound }))
+    .flatMap(({ snapshots, sound }) => planExpiry(snapshots, { policy, zone: retentionZone, nowMs, named, sound }))
     .map(({ snapshot, reasons }) => ({ snapshot, reasons, row: describePoolSnapshot(snapshot) }));
   // The oldest first: whatever stops this, the newest are left.
   const going = plan.filter(({ reasons }) => reasons.length === 0).map(({ snapshot }) => snapshot);
@@ -68,8 +69,9 @@ function outcomeFields(
 ): Pick<ExpiryRow, 'reasons' | 'expired' | 'error'> {
   if (deletion === undefined) return { reasons, expired: false, error: undefined };
   const { snapshot, outcome, error } = deletion;
-  if (outcome === 'deleted') return { reasons, expired: true, error: undefined };
+  if (outcome === 'deleted' && error === undefined) return { reasons, expired: true, error: undefined };
   const { message } = toError(error);
+  if (outcome === 'deleted') return { reasons, expired: true, error: message };
   if (outcome === 'failed') return { reasons, expired: false, error: message };
   // Which snapshot it is stands beside it.
   const subject = `${snapshotName(snapshot)} is `;
@@ -90,6 +92,6 @@ async function print({ output }: CliContext, rows: readonly ExpiryRow[]): Promis
 }
 
 function what({ expired, error, dryRun }: ExpiryRow): string {
-  if (error !== undefined) return 'failed';
-  return expired ? (dryRun ? 'would expire' : 'expired') : 'kept';
+  if (expired) return dryRun ? 'would expire' : 'expired';
+  return error === undefined ? 'kept' : 'failed';
 }
