@@ -89,12 +89,14 @@ export class Sharing {
     return { gatheredBytes, busyBytes };
   }
 
-  /** @returns false when the volume holds other bytes by now: then nobody gets the copy */
+  /** @returns false when the volume holds other bytes, or nothing, by now: then nobody gets the copy */
   async #everywhere(piece: Extent, snapshots: readonly FileHandle[], options: SignalOption): Promise<boolean> {
     // Only now: of what was written before the copy was made the snapshots hold nothing, and one block that differs would
     // keep all of a piece from being shared with them. And only of this piece: the maps of more would be read anew for
     // each turn at the pool's lock, from every snapshot.
     const map = await mapOf(this.#images.live, piece, options);
+    // What was discarded reads as the zeros that were copied of it: it would be given blocks, and count as changed.
+    if (!isFilled(map, piece)) return false;
     const parts: (readonly [file: FileHandle, part: Extent])[] = [];
     for (const file of snapshots) {
       for (const part of sameBlocks(map, await mapOf(file, piece, options))) parts.push([file, part]);
@@ -159,6 +161,11 @@ export function placesOf(map: readonly MappedExtent[]): number {
 /** Nothing but what tells nothing about the bytes. */
 export function isPlain({ flags }: MappedExtent): boolean {
   return (flags & ~harmlessFlags) === 0;
+}
+
+function isFilled(map: readonly MappedExtent[], { lengthBytes }: Extent): boolean {
+  const filled = map.filter(isPlain).reduce((sum, one) => sum + one.lengthBytes, 0);
+  return filled === lengthBytes;
 }
 
 /** Where both files have the same blocks. */

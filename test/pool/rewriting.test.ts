@@ -1,6 +1,6 @@
 /** A volume that is gathered while others go on: nobody is refused, and no history tells of it. */
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { comparePoolSnapshots } from '../../src/changes/pool-changes.ts';
 import { checkPool } from '../../src/pool/check-pool.ts';
@@ -11,8 +11,10 @@ import { imageFigures } from '../../src/pool/inspect-pool.ts';
 import { Pool, type PoolSnapshot } from '../../src/pool/pool.ts';
 import { rewriteFragmented } from '../../src/pool/rewrite-fragmented.ts';
 import { rewriteVolume, type RewriteResult } from '../../src/pool/rewrite-volume.ts';
+import { mapOf } from '../../src/pool/share-copy.ts';
 import { watchFragmented } from '../../src/pool/watch-fragmented.ts';
 import { systemRng } from '../../src/std/rng.ts';
+import { extent } from '../../src/volume/extent.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import { SimClock } from '../support/sim-clock.ts';
 import { run } from '../kernel/loop-device.ts';
@@ -106,6 +108,21 @@ describe('rewriting', { skip: fileSystemsMissing('xfs') }, () => {
     assert.deepEqual({ gatheredBytes, busyBytes }, { gatheredBytes: volumeBytes - 16 * mib, busyBytes: 16 * mib });
     for (const offset of blocks) before.set(written, offset);
     assert.ok(before.equals(await readAt(image, 0, volumeBytes)));
+  });
+
+  test('what is discarded meanwhile is given no blocks', async () => {
+    await using small = await smallPool(1024 * mib);
+    const { pool } = small;
+    const image = await scattered(pool);
+    const discarded = extent(40 * mib, 4 * mib);
+    // Not copied yet.
+    onChange(pool, async (number) => {
+      if (number === 2) run('fallocate', '--punch-hole', '-o', '40MiB', '-l', '4MiB', image);
+    });
+    const { gatheredBytes, busyBytes } = await rewrite(pool);
+    assert.deepEqual({ gatheredBytes, busyBytes }, { gatheredBytes: volumeBytes - 4 * mib, busyBytes: 4 * mib });
+    await using file = await open(image, 'r');
+    assert.deepEqual(await mapOf(file, discarded, { signal }), []);
   });
 
   test('of a volume of many snapshots less is given to all of them at once', async () => {
