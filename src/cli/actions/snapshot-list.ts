@@ -5,11 +5,11 @@ import { canonicalNbdUrl, isNbdUrl, parseNbdUrl } from '../../nbd/nbd-url.ts';
 import { formatSource, parseSource, type SnapshotSource } from '../../repository/manifest/snapshot-source.ts';
 import { isPoolName } from '../../pool/pool-names.ts';
 import { decodeVolumeTags } from '../../repository/tree/volume-tags.ts';
+import { formatSize } from '../../std/format-size.ts';
 import { formatGoTime } from '../../std/go-time.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { shortTime } from '../shell/short-time.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { SnapshotListOptions } from '../snapshot-list.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
 
