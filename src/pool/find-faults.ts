@@ -36,7 +36,8 @@ export interface Finding {
   readonly message: string;
   /**
    * `mend`: by making it again. `remove`: a file that nothing needs. `damaged`: data is lost. `stuck`: as well, but what is
-   * left of it holds something foreign. `cleared`: as well, and nothing is left of it to remove. `newer`: a newer dray wrote it, and can read it. `none`: it stays as it is.
+   * left of it holds something foreign. `cleared`: as well, and nothing is left of it to remove. `newer`: a newer dray wrote
+   * it, and can read it. `none`: it stays as it is.
    */
   readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'cleared' | 'newer' | 'none';
 }
