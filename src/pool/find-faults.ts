@@ -42,7 +42,8 @@ export interface Finding {
   readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'cleared' | 'newer' | 'none';
 }
 
-export interface SoundSnapshots {
+/** What of a volume is looked at. */
+export interface FaultOptions {
   /** Names of snapshots that were just found sound: their records and images are not looked at again. */
   readonly sound?: ReadonlySet<string> | undefined;
   /** Whether what else lies in their folders is looked for: yes unless told. */
@@ -55,7 +56,7 @@ export function findFaults(
   {
     sound,
     inSound,
-  }: Pick<SoundSnapshots, 'inSound'> & { readonly sound?: ReadonlyMap<string, ReadonlySet<string>> } = {},
+  }: Pick<FaultOptions, 'inSound'> & { readonly sound?: ReadonlyMap<string, ReadonlySet<string>> } = {},
 ): Finding[] {
   const volumes = readdirSync(pool.layout.volumes).flatMap((name) =>
     faultsOfVolume(pool, name, { sound: sound?.get(name), inSound }),
@@ -112,7 +113,7 @@ export function soundIn(contents: readonly VolumeContents[]): ReadonlyMap<string
 export function faultsOfVolume(
   pool: Pool,
   name: string,
-  { sound = new Set(), inSound = true }: SoundSnapshots = {},
+  { sound = new Set(), inSound = true }: FaultOptions = {},
 ): Finding[] {
   const { layout } = pool;
   const home = layout.volume(name);
