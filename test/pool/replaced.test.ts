@@ -1,6 +1,6 @@
 /** Restores over a volume that end when the new content is in its place, and the old one is not gone yet. */
 import assert from 'node:assert/strict';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { FileLock } from '../../src/kernel/lock-file.ts';
@@ -33,7 +33,7 @@ test(
     run('chattr', '+i', live);
     assert.equal((await dray('restore', id, 'data', '--overwrite')).exitCode, 1);
     const restored = await imageOf(world, 'data/live');
-    assert(!restored.equals(old), 'the new content is in its place');
+    assert(!restored.equals(old) && restored.equals(await readFile(source)), 'the new content is not in its place');
     const staging = join(place.pool, 'staging');
     const [left] = await readdir(staging);
     run('chattr', '-i', join(staging, left ?? '', 'live', 'image'));
