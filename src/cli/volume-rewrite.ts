@@ -25,7 +25,7 @@ export function registerVolumeRewrite(
         'makes its writers wait. Nothing of it counts as changed for the next backup. With --watch it goes on for ever, looking\n' +
         'every ten seconds: run it as a service. What is written to faster than it can be gathered is left alone for a while,\n' +
         'longer each time. A clone, or what it was made of, has blocks of its own when it was gathered, which takes room:\n' +
-        'such volumes are gathered only when they are named.',
+        'as long as there are both, such volumes are gathered only when they are named.',
     )
     .argument(
       '[volume...]',
