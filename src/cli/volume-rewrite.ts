@@ -6,7 +6,7 @@ import { countOption, volumeNames } from './shell/option-values.ts';
 export interface VolumeRewriteOptions {
   /** `undefined`: all volumes of the pool, but for clones and what they were made of. */
   readonly names: readonly string[] | undefined;
-  /** Look again every ten seconds, until interrupted. */
+  /** Look again and again, until interrupted. */
   readonly watch: boolean;
   /** A volume of more extents than this is gathered; `undefined`: those that make writers wait noticeably, or all that are named. */
   readonly extentsMax: number | undefined;
@@ -32,7 +32,7 @@ export function registerVolumeRewrite(
       'volumes of the pool (default: all that are fragmented, but for clones and what they were made of)',
       volumeNames,
     )
-    .option('--watch', 'go on, and look every ten seconds')
+    .option('--watch', 'go on, and look again every ten seconds, or after as long as it worked')
     .addOption(countOption('--max-extents <n>', 'leave volumes of fewer extents alone', { min: 1 }))
     .addHelpText('after', examples('dray volume rewrite data', 'dray volume rewrite --watch --pool /var/lib/pool'))
     .action(async (names: readonly string[], { watch = false, maxExtents }: Flags) => {

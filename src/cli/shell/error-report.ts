@@ -136,7 +136,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-busy': 'Wait until it has ended, and run the command again; a process that was killed holds nothing.',
   'pool-io': 'Look at "dmesg": the system says there what went wrong. Devices, mounts and images need root.',
   'pool-reserve':
-    'Delete snapshots that are not needed ("dray snapshot list --volume NAME"), or give the file system of the pool more room. ' +
+    'Delete snapshots that are not needed ("dray snapshot list --volume NAME", "dray snapshot expire --volume NAME"), or give the file system of the pool more room. ' +
     'Volumes can be written to as before.',
   'pool-no-space':
     'Delete snapshots that are not needed ("dray snapshot delete VOLUME@NAME"), or give the file system of the pool more room.',
