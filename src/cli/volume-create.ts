@@ -26,7 +26,7 @@ export function registerVolumeCreate(parent: Command, context: CliContext, actio
     .argument('<name>', 'letters, digits, points, dashes and underscores', volumeName)
     .addOption(sizeOption('--size <size>', 'such as 10G').makeOptionMandatory())
     .addOption(
-      new Option('--sector-size <bytes>', 'of the device that it will be, for good; 512 is for systems that need it')
+      new Option('--sector-size <bytes>', 'of the device that it will be; 512 is for systems that need it')
         .choices(sectorSizes)
         .default('4096'),
     )

@@ -36,12 +36,14 @@ export interface Finding {
   readonly message: string;
   /**
    * `mend`: by making it again. `remove`: a file that nothing needs. `damaged`: data is lost. `stuck`: as well, but what is
-   * left of it holds something foreign. `cleared`: as well, and nothing is left of it to remove. `newer`: a newer dray wrote it, and can read it. `none`: it stays as it is.
+   * left of it holds something foreign. `cleared`: as well, and nothing is left of it to remove. `newer`: a newer dray wrote
+   * it, and can read it. `none`: it stays as it is.
    */
   readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'cleared' | 'newer' | 'none';
 }
 
-export interface SoundSnapshots {
+/** What of a volume is looked at. */
+export interface FaultOptions {
   /** Names of snapshots that were just found sound: their records and images are not looked at again. */
   readonly sound?: ReadonlySet<string> | undefined;
   /** Whether what else lies in their folders is looked for: yes unless told. */
@@ -54,7 +56,7 @@ export function findFaults(
   {
     sound,
     inSound,
-  }: Pick<SoundSnapshots, 'inSound'> & { readonly sound?: ReadonlyMap<string, ReadonlySet<string>> } = {},
+  }: Pick<FaultOptions, 'inSound'> & { readonly sound?: ReadonlyMap<string, ReadonlySet<string>> } = {},
 ): Finding[] {
   const volumes = readdirSync(pool.layout.volumes).flatMap((name) =>
     faultsOfVolume(pool, name, { sound: sound?.get(name), inSound }),
@@ -111,7 +113,7 @@ export function soundIn(contents: readonly VolumeContents[]): ReadonlyMap<string
 export function faultsOfVolume(
   pool: Pool,
   name: string,
-  { sound = new Set(), inSound = true }: SoundSnapshots = {},
+  { sound = new Set(), inSound = true }: FaultOptions = {},
 ): Finding[] {
   const { layout } = pool;
   const home = layout.volume(name);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planExpiry, type ExpiryOptions } from './plan-expiry.ts';
-import { isTimeName, timeName } from './pool-names.ts';
+import { timeName } from './pool-names.ts';
 import type { SnapshotRecord } from './pool-records.ts';
 import type { PoolSnapshot } from './pool.ts';
 
@@ -101,12 +101,4 @@ test('expiry of a volume > one that was taken while the clock was wrong stays, a
   });
   const set = planned(unnamed, { policy, nowMs: Date.parse('1970-01-01T00:00:10Z') });
   assert.deepEqual(new Set(Object.values(set)), new Set(['from the future']), 'the clock is wrong now');
-});
-
-test('names of snapshots > those made of the time are told from those that were given', () => {
-  assert(isTimeName(timeName('2031-04-02T06:47:00.500Z')));
-  for (const name of ['20310402T064700Z-2', '20310402T064700Z-100']) assert(isTimeName(name), name);
-  for (const name of ['monday', '20310402', '20310402T064700Z-', 'x20310402T064700Z', '20310402T064700Z-upgrade']) {
-    assert(!isTimeName(name), name);
-  }
 });

@@ -3,8 +3,9 @@ import { DrayError } from '../std/dray-error.ts';
 /**
  * - `pool-missing`, `pool-foreign` (the folder holds something else), `pool-exists`, `pool-version` (of a newer dray),
  *   `pool-reflink` (the file system cannot share blocks), `pool-image` (the image of a pool or its mount),
- *   `pool-mkfs` (a program that makes file systems is missing or failed), `pool-damaged` (a record cannot be read), `pool-busy` (another process changes the pool, for too long),
- *   `pool-io` with the system's error as `cause`;
+ *   `pool-mkfs` (a program that makes file systems is missing or failed), `pool-damaged` (a record cannot be read),
+ *   `pool-busy` (another process changes the pool, for too long, or restores to the same volume), `pool-io` with the
+ *   system's error as `cause`;
  * - `pool-reserve`: too little room for what would need more; `pool-no-space`: none at all;
  * - `pool-name`, `pool-size`: a name or a size that cannot be;
  * - `pool-volume-missing`, `pool-volume-exists`, `pool-snapshot-missing`, `pool-snapshot-exists`;

@@ -13,13 +13,13 @@ import { FileLock } from '../kernel/lock-file.ts';
 import { fallocate } from '../kernel/sys.ts';
 import { randomHex } from '../std/rng.ts';
 import { extent, type Extent } from '../volume/extent.ts';
-import { coalesce } from '../volume/extents.ts';
+import { coalesce, cutUp } from '../volume/extents.ts';
 import { withPoolErrors } from './pool-error.ts';
 import { imageName } from './pool-layout.ts';
 import type { Pool } from './pool.ts';
 import { rewritePrefix } from './recover-staging.ts';
 import { roomOf } from './room.ts';
-import { addShared, cutUp, isPlain, mapOf, placesOf, Sharing, type Shared } from './share-copy.ts';
+import { addShared, isPlain, mapOf, placesOf, Sharing, type Shared } from './share-copy.ts';
 import { removeTree } from './staging.ts';
 import { VolumeImages } from './volume-images.ts';
 

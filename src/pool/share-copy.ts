@@ -10,7 +10,7 @@ import { alignedBuffer } from '../kernel/aligned-memory.ts';
 import { goesOn, harmlessFlags, mapPages, type MappedExtent } from '../kernel/extent-map.ts';
 import { dedupeRange } from '../kernel/reflink.ts';
 import { extent, extentEnd, type Extent } from '../volume/extent.ts';
-import { coalesce } from '../volume/extents.ts';
+import { coalesce, cutUp } from '../volume/extents.ts';
 import type { Pool } from './pool.ts';
 import type { VolumeImages } from './volume-images.ts';
 
@@ -128,14 +128,6 @@ export class Sharing {
 
 export function addShared(a: Shared, b: Shared): Shared {
   return { gatheredBytes: a.gatheredBytes + b.gatheredBytes, busyBytes: a.busyBytes + b.busyBytes };
-}
-
-export function cutUp({ offset, lengthBytes }: Extent, mostBytes: number): Extent[] {
-  const pieces: Extent[] = [];
-  for (let done = 0; done < lengthBytes; done += mostBytes) {
-    pieces.push(extent(offset + done, Math.min(mostBytes, lengthBytes - done)));
-  }
-  return pieces;
 }
 
 /** What is looked at in every snapshot before the lock can be given back. */

@@ -99,9 +99,9 @@ export async function takeOut(pool: Pool, path: string): Promise<string> {
 }
 
 /**
- * Removes a folder of staging; whoever finds it there meanwhile leaves it to us (`isHeld`). Images are cut to nothing first: XFS gives the blocks of an unlinked file back later, those
- * of a shorter one at once. One that has another name elsewhere, or is a link, only loses this name: what it holds is not
- * the pool's alone. Another process may be removing the same.
+ * Removes a folder of staging; whoever finds it there meanwhile leaves it to us (`isHeld`). Images are cut to nothing first:
+ * XFS gives the blocks of an unlinked file back later, those of a shorter one at once. One that has another name elsewhere,
+ * or is a link, only loses this name: what it holds is not the pool's alone. Another process may be removing the same.
  */
 export async function removeTree(path: string): Promise<void> {
   const folder = await open(path, 'r').catch((error: unknown) => {

@@ -1,6 +1,6 @@
 const prefixes = 'KMGTP';
 
-/** `0 B`, `1023 B`, `1.5 KiB`, `128 GiB`: at least three significant digits. */
+/** `0 B`, `1023 B`, `1.5 KiB`, `128 GiB`: three significant digits, four from 1000 on, without zeros behind the point. */
 export function formatSize(bytes: number): string {
   if (bytes < 1024) return `${Math.floor(bytes)} B`;
   let value = bytes;

@@ -41,7 +41,10 @@ const blockBytes = 4096;
 /** Whoever only looks whether a restore lives has it locked for a moment. */
 const lookWaitMs = 1000;
 
-/** @throws {PoolError} `pool-volume-exists` without `overwrite`, `pool-in-use`, `pool-reserve`; and what `restore` throws */
+/**
+ * @throws {PoolError} `pool-volume-exists` without `overwrite`; `pool-busy` beside another restore to it; `pool-in-use`,
+ *   `pool-reserve`; and what `restore` throws
+ */
 export async function restoreVolume(
   pool: Pool,
   parts: RestoreParts,

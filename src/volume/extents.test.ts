@@ -5,6 +5,7 @@ import { extent, extentEnd, type Extent } from './extent.ts';
 import {
   alignOutward,
   clipExtents,
+  cutUp,
   intersectExtents,
   normalizeExtents,
   subtractExtents,
@@ -44,6 +45,20 @@ describe('extent lists', () => {
       fc.property(anyExtents, (list) =>
         agrees(normalizeExtents(list), new Set([...bytesOf(list)].toSorted((a, b) => a - b))),
       ),
+    );
+  });
+
+  test('are cut into pieces that follow each other, none larger than asked', () => {
+    fc.assert(
+      fc.property(fc.nat(volumeBytes), fc.nat(volumeBytes), fc.integer({ min: 1, max: 9 }), (offset, length, most) => {
+        const pieces = cutUp(extent(offset, length), most);
+        assert.deepEqual(
+          pieces.map((piece) => piece.offset),
+          pieces.map((_, at) => offset + at * most),
+        );
+        assert.ok(pieces.every(({ lengthBytes }) => lengthBytes > 0 && lengthBytes <= most));
+        assert.equal(totalBytes(pieces), length);
+      }),
     );
   });
 

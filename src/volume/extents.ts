@@ -81,6 +81,15 @@ export function alignOutward(
   return [...coalesce(whole)];
 }
 
+/** The same bytes in pieces of `mostBytes`, in their order; only the last may be shorter. */
+export function cutUp({ offset, lengthBytes }: Extent, mostBytes: number): Extent[] {
+  const pieces: Extent[] = [];
+  for (let done = 0; done < lengthBytes; done += mostBytes) {
+    pieces.push(extent(offset + done, Math.min(mostBytes, lengthBytes - done)));
+  }
+  return pieces;
+}
+
 export function totalBytes(list: Iterable<Extent>): number {
   let sum = 0;
   for (const { lengthBytes } of list) sum += lengthBytes;

@@ -22,7 +22,10 @@ const bucketPath = /^\/bucket(?:\/(.*))?$/;
 export interface DoorParts {
   readonly store: BlobStore;
   readonly clock: SimClock;
-  /** Called before each request to the bucket is served, with an empty key where it is about all of the bucket; the next waits for it. When it throws, the connection is cut. */
+  /**
+   * Called before each request to the bucket is served, with an empty key where it is about all of the bucket; the next
+   * waits for it. When it throws, the connection is cut.
+   */
   readonly before: (method: string, key: string) => Promise<void>;
 }
 

@@ -165,6 +165,7 @@ test('expiry > one that cannot go keeps none of the others, and the status tells
   );
   assert.equal(exitCode, 1);
   assert.match(stderr, /holds what would be lost with it: .*mine is not of this pool/);
+  assert.doesNotMatch(stderr, /nothing was changed/);
   const rows = JSON.parse(stdout) as Row[];
   assert.deepEqual(
     rows.map(({ snapshot, expired, error }) => [snapshot, expired, error !== undefined]),

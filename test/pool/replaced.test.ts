@@ -40,7 +40,7 @@ test(
     run('chattr', '+i', live);
     assert.equal((await dray('restore', id, 'data', '--overwrite')).exitCode, 1);
     const restored = await imageOf(world, 'data/live');
-    assert(!restored.equals(old), 'the new content is in its place');
+    assert(!restored.equals(old) && restored.equals(await readFile(source)), 'the new content is not in its place');
     const staging = join(place.pool, 'staging');
     const [left] = await readdir(staging);
     run('chattr', '-i', join(staging, left ?? '', 'live', 'image'));

@@ -39,9 +39,8 @@ export async function meansVolume(
   );
   const known = isKnown(context, volume, { mayBeMissing: isFile, mayBeGone });
   if (isNew && rest.length > 0) {
-    if (known)
-      throw new CliError('usage', `"${word}" names a snapshot, which nothing becomes: write ./${word} for a file`);
-    return false;
+    if (!known) return false;
+    throw new CliError('usage', `"${word}" names a snapshot: name a volume, or write ./${word} for a file`);
   }
   if (known && isFile) refuseAmbiguous(context, word, `there is a volume ${volume} and a file ${word}`);
   if (known || isFile || mayBeGone) return known;

@@ -11,9 +11,9 @@ import { lockOptions } from '../../repository/format/blobcfg.ts';
 import { openFormatBlob } from '../../repository/format/format-store.ts';
 import { repositoryId } from '../../repository/repository-id.ts';
 import { Repository } from '../../repository/repository.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import type { ExitCode } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { RepositoryOpening } from './begin-opening.ts';
 
 /** An action on a repository, which is being opened while the action is loaded. */

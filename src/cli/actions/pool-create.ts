@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import { createPool } from '../../pool/create-pool.ts';
 import { createImagePool } from '../../pool/pool-image.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
 import type { PoolCreateOptions } from '../pool-create.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import { poolParts } from './open-pool.ts';
 
 export const poolCreate: Action<PoolCreateOptions> = async (context, { directory, image: named }) => {

@@ -1,10 +1,10 @@
 import { faultsOfVolume } from '../../pool/find-faults.ts';
 import { describeNeed } from '../../pool/pool-records.ts';
 import { readableSnapshots } from '../../pool/readable.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { shortTime } from '../shell/short-time.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { PoolSnapshotListOptions } from '../snapshot-list.ts';
 import { openPool, warnOfDamage } from './open-pool.ts';
 import { describePoolSnapshot, type PoolSnapshotRow } from './pool-snapshot-rows.ts';

@@ -1,9 +1,8 @@
 import { describeNeed } from '../../pool/pool-records.ts';
 import { imageFigures } from '../../pool/inspect-pool.ts';
-import { sizeText } from '../../std/format-size.ts';
+import { formatSize, sizeText } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { PoolSnapshotShowOptions } from '../snapshot-show.ts';
 import { openPool } from './open-pool.ts';
 import { consistencyText, describePoolSnapshot } from './pool-snapshot-rows.ts';

@@ -3,10 +3,10 @@ import { poolFigures, type PoolFigures } from '../../pool/inspect-pool.ts';
 import { needingRepositories } from '../../pool/needs.ts';
 import { readableContents } from '../../pool/readable.ts';
 import { unfinishedRestores } from '../../pool/unfinished-restores.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
 import type { PoolStatusOptions } from '../pool-status.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import { openPool } from './open-pool.ts';
 import { unfinishedFields } from './unfinished-rows.ts';
 

@@ -2,8 +2,9 @@
 import type { StoreCounts } from '../../blobs/count.ts';
 import { rungNamed } from '../../changes/rungs.ts';
 import type { BackupResult } from '../../transfer/backup-request.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { CliContext } from '../shell/cli-context.ts';
-import { formatDuration, formatSize } from '../shell/sizes.ts';
+import { formatDuration } from '../shell/sizes.ts';
 import { requestsText } from './open-repository.ts';
 
 export interface BackupFacts {

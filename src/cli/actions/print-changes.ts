@@ -1,7 +1,8 @@
 import { totalBytes } from '../../volume/extents.ts';
 import type { Extent } from '../../volume/extent.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { CliContext } from '../shell/cli-context.ts';
-import { formatDuration, formatSize } from '../shell/sizes.ts';
+import { formatDuration } from '../shell/sizes.ts';
 
 export interface FoundChanges {
   readonly rung: 'extents' | 'tree';

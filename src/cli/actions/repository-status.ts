@@ -2,9 +2,9 @@ import { maintenanceOwner } from '../../repository/manifest/maintenance-params.t
 import { listSnapshots } from '../../repository/manifest/snapshot.ts';
 import { repositoryId } from '../../repository/repository-id.ts';
 import type { Repository } from '../../repository/repository.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { RepositoryStatusOptions } from '../repository-status.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
 

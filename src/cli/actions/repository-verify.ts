@@ -1,8 +1,8 @@
 import { listSnapshots, resolveSnapshot } from '../../repository/manifest/snapshot.ts';
 import { verify, type Unsupported, type VerifyResult } from '../../transfer/verify.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { RepositoryVerifyOptions } from '../repository-verify.ts';
 import { openRepository, workersOf, type RepositoryAction } from './open-repository.ts';
 

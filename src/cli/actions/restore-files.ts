@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { DirEntry } from '../../repository/manifest/dir-entry.ts';
 import type { Snapshot } from '../../repository/manifest/snapshot.ts';
 import { RepositoryError } from '../../repository/repository-error.ts';
+import { formatSize } from '../../std/format-size.ts';
 import { parsePathPattern, type PathPattern } from '../../std/path-patterns.ts';
 import { EntryChoice } from '../../transfer/entry-choice.ts';
 import type { FetchWorkers } from '../../transfer/fetch-messages.ts';
@@ -14,7 +15,7 @@ import type { RestoreOptions } from '../restore.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { CliError } from '../shell/cli-error.ts';
 import { type ExitCode, exitCodes } from '../shell/exit-code.ts';
-import { formatDuration, formatSize } from '../shell/sizes.ts';
+import { formatDuration } from '../shell/sizes.ts';
 import { workersOf, type OpenRepository, requestsText } from './open-repository.ts';
 
 /** Left-out entries that are named on stderr, and in the result; the others are counted. */

@@ -2,10 +2,11 @@ import type { StoreCounts } from '../../blobs/count.ts';
 import type { VolumeSnapshot } from '../../transfer/backup-parent.ts';
 import type { FetchWorkers } from '../../transfer/fetch-messages.ts';
 import { restoreVolume as run, type PoolRestoreResult } from '../../transfer/pool-restore.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { RestoreOptions } from '../restore.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { type ExitCode, exitCodes } from '../shell/exit-code.ts';
-import { formatDuration, formatSize } from '../shell/sizes.ts';
+import { formatDuration } from '../shell/sizes.ts';
 import { dropping, openPool } from './open-pool.ts';
 import { requestsText, workersOf, type OpenRepository } from './open-repository.ts';
 

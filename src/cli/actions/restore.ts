@@ -14,11 +14,12 @@ import { openContent } from '../../transfer/snapshot-content.ts';
 import { entryNameFault } from '../../volume/entry-name.ts';
 import { applyAttributes } from '../../volume/file-attributes.ts';
 import { volumeError } from '../../volume/volume-errors.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { RestoreOptions } from '../restore.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { CliError } from '../shell/cli-error.ts';
 import { type ExitCode, exitCodes } from '../shell/exit-code.ts';
-import { formatDuration, formatSize } from '../shell/sizes.ts';
+import { formatDuration } from '../shell/sizes.ts';
 import {
   openRepository,
   workersOf,

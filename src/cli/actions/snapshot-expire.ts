@@ -8,7 +8,8 @@ import type { SnapshotExpireOptions } from '../snapshot-expire.ts';
 import { changeManifests } from './change-manifests.ts';
 import { keepPolicy, retentionZone } from './keep-policy.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
-import { describeSnapshot, sourceOf } from './snapshot-list.ts';
+import { describeSnapshot } from './snapshot-list.ts';
+import { sourceOf } from './source-of.ts';
 
 export const snapshotExpire: RepositoryAction<SnapshotExpireOptions> = async (context, options, opening) => {
   await using opened = await openRepository(context, opening);

@@ -1,17 +1,15 @@
-import { resolve } from 'node:path';
-
 import { listSnapshots, userTagPrefix, type Snapshot } from '../../repository/manifest/snapshot.ts';
-import { canonicalNbdUrl, isNbdUrl, parseNbdUrl } from '../../nbd/nbd-url.ts';
-import { formatSource, parseSource, type SnapshotSource } from '../../repository/manifest/snapshot-source.ts';
+import { formatSource, type SnapshotSource } from '../../repository/manifest/snapshot-source.ts';
 import { isPoolName } from '../../pool/pool-names.ts';
 import { decodeVolumeTags } from '../../repository/tree/volume-tags.ts';
+import { formatSize } from '../../std/format-size.ts';
 import { formatGoTime } from '../../std/go-time.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { shortTime } from '../shell/short-time.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { SnapshotListOptions } from '../snapshot-list.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
+import { sourceOf } from './source-of.ts';
 
 export const snapshotList: RepositoryAction<SnapshotListOptions> = async (context, options, opening) => {
   await using opened = await openRepository(context, opening, { cached: true });
@@ -101,28 +99,6 @@ function kindOf({ tags, rootEntry }: Snapshot): SnapshotRow['kind'] {
   if (layout !== undefined || sizeBytes !== undefined) return 'volume';
   const { files, dirs, symlinks } = rootEntry.summary ?? { files: 1, dirs: 1, symlinks: 0 };
   return rootEntry.type !== 'd' || (files === 1 && dirs <= 1 && symlinks === 0) ? 'file' : 'files';
-}
-
-/**
- * A source as users name it: `user@host:/path`, a volume of the pool, or a path or the address of an export of their own.
- * @throws {CliError} `name-ambiguous`, as `meansVolume`
- */
-export async function sourceOf(context: CliContext, text: string): Promise<SnapshotSource> {
-  if (isNbdUrl(text)) return { ...context.identity, path: canonicalNbdUrl(parseNbdUrl(text)) };
-  const named =
-    parseSource(text) ?? (context.poolNamed && isPoolName(text) ? await volumeSource(context, text) : undefined);
-  return named ?? { ...context.identity, path: resolve(text) };
-}
-
-/** Pools are loaded only here: most lists are of none. */
-async function volumeSource(context: CliContext, word: string): Promise<SnapshotSource | undefined> {
-  const { meansVolume } = await import('./means-volume.ts');
-  if (!(await meansVolume(context, word, { mayBeGone: true }))) return undefined;
-  const [{ openPool }, { poolOrigin }] = await Promise.all([
-    import('./open-pool.ts'),
-    import('../../transfer/pool-origin.ts'),
-  ]);
-  return poolOrigin({ pool: openPool(context), identity: context.identity }, word);
 }
 
 function notes({ incomplete, suspect, pins, tags }: SnapshotRow): string {

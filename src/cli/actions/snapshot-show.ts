@@ -1,6 +1,6 @@
 import { resolveSnapshot } from '../../repository/manifest/snapshot.ts';
+import { formatSize } from '../../std/format-size.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { SnapshotShowOptions } from '../snapshot-show.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
 import { describeSnapshot } from './snapshot-list.ts';

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, readdir, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
+import { formatSize } from '../../std/format-size.ts';
 import { CliError } from '../shell/cli-error.ts';
-import { formatSize } from '../shell/sizes.ts';
 
 export interface TourFolder extends AsyncDisposable {
   readonly path: string;

@@ -6,8 +6,8 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 
+import { formatSize } from '../../std/format-size.ts';
 import { parseSchema } from '../../std/schema.ts';
-import { formatSize } from '../shell/sizes.ts';
 import { firstDifference } from './first-difference.ts';
 import { writeImage } from './tour-image.ts';
 import { check, shellWord, type TourShell } from './tour-shell.ts';

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import * as v from 'valibot';
 
+import { formatSize } from '../../std/format-size.ts';
 import { parseSchema } from '../../std/schema.ts';
-import { formatSize } from '../shell/sizes.ts';
 import { firstDifference } from './first-difference.ts';
 import { check, type TourShell } from './tour-shell.ts';
 

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { formatSize } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { CliError } from '../shell/cli-error.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatDuration, formatSize } from '../shell/sizes.ts';
+import { formatDuration } from '../shell/sizes.ts';
 import type { TourOptions } from '../tour.ts';
 import { openTourFolder } from './tour-folder.ts';
 import { imageBytesMin } from './tour-image.ts';

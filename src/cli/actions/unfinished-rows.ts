@@ -1,6 +1,7 @@
 import type { UnfinishedRestore } from '../../pool/unfinished-restores.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { CliContext } from '../shell/cli-context.ts';
-import { formatDuration, formatSize } from '../shell/sizes.ts';
+import { formatDuration } from '../shell/sizes.ts';
 
 /** A restore that has not ended, and what can be done about it. */
 export function unfinishedFields(

@@ -2,9 +2,9 @@ import { imageFigures } from '../../pool/inspect-pool.ts';
 import { deleteVolume } from '../../pool/delete-volume.ts';
 import { namesIn } from '../../pool/pool.ts';
 import { readableVolume } from '../../pool/readable.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { VolumeDeleteOptions } from '../volume-delete.ts';
 import { openPool } from './open-pool.ts';
 

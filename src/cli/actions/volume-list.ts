@@ -1,9 +1,9 @@
 import { attachedLoops } from '../../kernel/loop-device.ts';
 import { findFaults, soundIn } from '../../pool/find-faults.ts';
 import { readableContents } from '../../pool/readable.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { VolumeListOptions } from '../volume-list.ts';
 import { openPool, warnOfDamage } from './open-pool.ts';
 import { describeVolume, type VolumeRow } from './volume-rows.ts';

@@ -9,10 +9,10 @@ import type { Pool, PoolSnapshot, PoolVolume } from '../../pool/pool.ts';
 import { readableSnapshots } from '../../pool/readable.ts';
 import { revertVolume } from '../../pool/revert-volume.ts';
 import { totalBytes } from '../../volume/extents.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
 import { CliError } from '../shell/cli-error.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { VolumeRevertOptions } from '../volume-revert.ts';
 import { dropping, openPool } from './open-pool.ts';
 

@@ -2,10 +2,10 @@ import { fragmentedExtents } from '../../pool/inspect-pool.ts';
 import type { Pool } from '../../pool/pool.ts';
 import { rewriteFragmented } from '../../pool/rewrite-fragmented.ts';
 import { watchFragmented, type Watched } from '../../pool/watch-fragmented.ts';
+import { formatSize } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
 import type { CliContext } from '../shell/cli-context.ts';
 import { exitCodes } from '../shell/exit-code.ts';
-import { formatSize } from '../shell/sizes.ts';
 import type { VolumeRewriteOptions } from '../volume-rewrite.ts';
 import { openPool } from './open-pool.ts';
 

@@ -3,9 +3,8 @@ import { loopsOf, type DevicesOf } from '../../kernel/loop-device.ts';
 import { withPoolErrors } from '../../pool/pool-error.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
 import type { PoolVolume } from '../../pool/pool.ts';
-import { sizeText } from '../../std/format-size.ts';
+import { formatSize, sizeText } from '../../std/format-size.ts';
 import type { CliContext } from '../shell/cli-context.ts';
-import { formatSize } from '../shell/sizes.ts';
 
 export interface VolumeRow {
   readonly name: string;

@@ -123,7 +123,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     'Check --pool (or DRAY_POOL). One in an image is mounted again after a reboot with "dray pool open DIR"; "dray pool create DIR" makes a new one.',
   'pool-foreign': 'Choose an empty or new folder; nothing was changed there.',
   'pool-foreign-file':
-    'Move it out of the folders of the pool; nothing was changed. "dray pool check --dry-run" names all of it.',
+    'Move it out of the folders of the pool; what it lies in was left as it is. "dray pool check --dry-run" names all of it.',
   'pool-exists': 'Use it as it is ("dray pool open DIR" mounts the image of one), or choose another place.',
   'pool-version': 'Use a newer dray: it has made or changed this pool.',
   'pool-reflink':
@@ -136,7 +136,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-busy': 'Wait until it has ended, and run the command again; a process that was killed holds nothing.',
   'pool-io': 'Look at "dmesg": the system says there what went wrong. Devices, mounts and images need root.',
   'pool-reserve':
-    'Delete snapshots that are not needed ("dray snapshot list --volume NAME"), or give the file system of the pool more room. ' +
+    'Delete snapshots that are not needed ("dray snapshot list --volume NAME", "dray snapshot expire --volume NAME"), or give the file system of the pool more room. ' +
     'Volumes can be written to as before.',
   'pool-no-space':
     'Delete snapshots that are not needed ("dray snapshot delete VOLUME@NAME"), or give the file system of the pool more room.',

@@ -4,8 +4,9 @@
  * own updates drive it, and most of them cost one comparison of the clock.
  */
 import type { Clock } from '../../std/clock.ts';
+import { formatSize } from '../../std/format-size.ts';
 import { printable } from './printable.ts';
-import { formatDuration, formatRate, formatSize } from './sizes.ts';
+import { formatDuration, formatRate } from './sizes.ts';
 
 export interface ProgressState {
   /** What is happening now, such as `reading`; a change of phase starts the rate anew. */

@@ -5,8 +5,6 @@
 import { formatSize } from '../../std/format-size.ts';
 import { CliError } from './cli-error.ts';
 
-export { formatSize };
-
 const sizePattern = /^(\d{1,16}(?:\.\d{1,6})?)\s*(?:([KMGTP])(i?)(B?)|B)?$/i;
 const prefixes = 'KMGTP';
 

@@ -6,11 +6,11 @@ import * as v from 'valibot';
 
 import { jsonObject } from '../../std/lossless-json.ts';
 import type { JsonValue } from '../../std/lossless-json.ts';
+import type { RetentionPolicy } from '../../std/retention.ts';
 import { integer } from '../../std/schema.ts';
 import { decodeJson, goBoolean, goObject, goString } from './json-field.ts';
 import type { Labels } from './manifest-codec.ts';
 import type { ManifestSet } from './manifest-set.ts';
-import type { RetentionPolicy } from '../../std/retention.ts';
 import type { SnapshotSource } from './snapshot-source.ts';
 
 export interface EffectivePolicy {
