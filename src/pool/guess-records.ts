@@ -7,7 +7,6 @@ import {
   readRecord,
   snapshotRecordSchema,
   volumeRecordSchema,
-  type SectorBytes,
   type SnapshotRecord,
   type VolumeRecord,
 } from './pool-records.ts';
@@ -15,8 +14,12 @@ import type { Pool } from './pool.ts';
 
 /** A new id: nothing that was said of the old record holds for certain. */
 export function guessVolume(pool: Pool, name: string): VolumeRecord {
-  const sectorBytes = sectorOfSnapshots(pool, name) ?? 4096;
-  return { version: 1, id: randomHex(pool.rng, 16), created: timeOf(pool.layout.image(name)), sectorBytes };
+  const known = recordOfSnapshots(pool, name);
+  const sectorBytes = known?.sectorBytes ?? 4096;
+  const created = timeOf(pool.layout.image(name));
+  // What was cloned of it has its former id for a family.
+  const family = known === undefined ? {} : { family: known.volumeId };
+  return { version: 1, id: randomHex(pool.rng, 16), created, sectorBytes, ...family };
 }
 
 export function guessSnapshot(pool: Pool, volume: string, name: string): SnapshotRecord {
@@ -26,7 +29,7 @@ export function guessSnapshot(pool: Pool, volume: string, name: string): Snapsho
     id: randomHex(pool.rng, 16),
     volumeId: live?.id ?? randomHex(pool.rng, 16),
     created: timeOf(pool.layout.snapshotImage(volume, name)),
-    sectorBytes: live?.sectorBytes ?? sectorOfSnapshots(pool, volume) ?? 4096,
+    sectorBytes: live?.sectorBytes ?? recordOfSnapshots(pool, volume)?.sectorBytes ?? 4096,
     imageChanged: imageChangeTime(pool.layout.snapshotImage(volume, name)),
     consistency: 'crash',
     reason: 'its record was lost and made again',
@@ -35,10 +38,10 @@ export function guessSnapshot(pool: Pool, volume: string, name: string): Snapsho
   };
 }
 
-function sectorOfSnapshots(pool: Pool, volume: string): SectorBytes | undefined {
+function recordOfSnapshots(pool: Pool, volume: string): SnapshotRecord | undefined {
   for (const name of entriesOf(pool.layout.snapshots(volume))) {
     const record = recordOrNothing(pool.layout.snapshotRecord(volume, name), snapshotRecordSchema);
-    if (record !== undefined) return record.sectorBytes;
+    if (record !== undefined) return record;
   }
   return undefined;
 }

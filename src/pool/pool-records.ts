@@ -39,7 +39,10 @@ export interface VolumeRecord {
   /** Id of the snapshot that the present content descends from: the last one taken, or the one reverted to. */
   readonly parent?: string | undefined;
   readonly clonedFrom?: PoolOrigin | undefined;
-  /** Of a clone: id of the volume that the first clone of its line was made of. Those of one family share blocks. */
+  /**
+   * Of a clone: id of the volume that the first clone of its line was made of. Those of one family share blocks. Of a volume
+   * whose record was lost and made again: what its id was.
+   */
   readonly family?: string | undefined;
   /** Id of the repository's snapshot that it was restored from. */
   readonly restoredFrom?: string | undefined;

@@ -293,7 +293,14 @@ test(
     const newest = await taken(world, 2);
     run('chattr', '+i', join(folderOf(world, goes), 'image'));
     const { exitCode, stdout, stderr } = await dray(
-      ...['snapshot', 'expire', '--volume', 'data', '--keep-latest', '1', '-o', 'json'],
+      'snapshot',
+      'expire',
+      '--volume',
+      'data',
+      '--keep-latest',
+      '1',
+      '-o',
+      'json',
     );
     const staging = join(place.pool, 'staging');
     const [removed = ''] = await readdir(staging);

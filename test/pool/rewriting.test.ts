@@ -1,6 +1,6 @@
 /** A volume that is gathered while others go on: nobody is refused, and no history tells of it. */
 import assert from 'node:assert/strict';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, open, rm } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { comparePoolSnapshots } from '../../src/changes/pool-changes.ts';
 import { checkPool } from '../../src/pool/check-pool.ts';
@@ -211,6 +211,10 @@ describe('rewriting', { skip: fileSystemsMissing('xfs') }, () => {
       const options = { volumes, extentsMax: 10, onProgress: () => undefined, signal };
       return (await Array.fromAsync(rewriteFragmented(pool, options))).map(({ volume }) => volume);
     };
+    assert.deepEqual(await gathered(undefined), []);
+    // Its record was lost.
+    await rm(pool.layout.volumeRecord('data'));
+    await checkPool(pool, { dryRun: false, removeDamaged: false, removeUnfinished: false, signal });
     assert.deepEqual(await gathered(undefined), []);
     assert.deepEqual(await gathered(['copy', 'data']), ['copy', 'data']);
     await takeSnapshots(pool, ['copy@later']);
