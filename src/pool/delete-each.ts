@@ -8,11 +8,12 @@ import type { Pool, PoolSnapshot } from './pool.ts';
 export interface Deletion {
   readonly snapshot: PoolSnapshot;
   /**
-   * `deleted`: gone, durably, also when its blocks did not come back (then with `error`); with `dryRun` it would go. `absent`: another process has removed it meanwhile. `refused`: a
-   * later step needs it, or somebody uses it. `failed`: with any other error.
+   * `deleted`: gone, durably, also when its blocks did not come back (then with `error`); with `dryRun` it would go.
+   * `absent`: another process has removed it meanwhile. `refused`: a later step needs it, or somebody uses it. `failed`:
+   * with any other error.
    */
   readonly outcome: 'deleted' | 'absent' | 'refused' | 'failed';
-  /** Why it stays: of `refused` a PoolError, `pool-needed` or `pool-in-use`. */
+  /** Why it stays: of `refused` a PoolError, `pool-needed` or `pool-in-use`. Of one that is gone, why its blocks did not come back. */
   readonly error?: unknown;
 }
 

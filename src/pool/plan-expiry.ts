@@ -33,29 +33,28 @@ export function planExpiry(
   const items = snapshots.map((snapshot) => {
     // A record whose time cannot be read is no record.
     const time = parseGoTime(snapshot.record.created)!;
-    return { id: snapshot.record.id, startTime: time, endTime: time, pins: [], snapshot };
+    const anyway = whyAnyway(snapshot, time, options);
+    return { id: snapshot.record.id, startTime: time, endTime: time, pins: [], snapshot, anyway };
   });
-  const tried = items.filter((item) => staysAnyway(item, options) === undefined);
+  const tried = items.filter(({ anyway }) => anyway === undefined);
   const kept = new Map(applyRetention(tried, policy, zone).keep.map(({ item, reasons }) => [item.snapshot, reasons]));
   return items
     .toSorted((a, b) => (a.startTime === b.startTime ? 0 : a.startTime > b.startTime ? -1 : 1))
-    .map((item) => {
-      const { snapshot } = item;
-      const anyway = staysAnyway(item, options);
-      return { snapshot, reasons: anyway === undefined ? (kept.get(snapshot) ?? []) : [anyway] };
-    });
+    .map(({ snapshot, anyway }) => ({
+      snapshot,
+      reasons: anyway === undefined ? (kept.get(snapshot) ?? []) : [anyway],
+    }));
 }
 
-function staysAnyway(
-  {
-    snapshot: { snapshot: name, record },
-    startTime,
-  }: { readonly snapshot: PoolSnapshot; readonly startTime: Nanoseconds },
+/** Why it stays whatever the policy says. */
+function whyAnyway(
+  { snapshot: name, record }: PoolSnapshot,
+  time: Nanoseconds,
   { named, sound, nowMs }: Pick<ExpiryOptions, 'named' | 'sound' | 'nowMs'>,
 ): string | undefined {
   if (record.madeBy === 'backup') return 'by a backup';
   if (!sound.has(name)) return 'lost';
   if (!named && !isTimeName(name)) return 'named';
   // Periods are counted back from the newest: one that was taken while the clock was wrong would let all others go.
-  return startTime > nanosecondsFromMs(nowMs) ? 'from the future' : undefined;
+  return time > nanosecondsFromMs(nowMs) ? 'from the future' : undefined;
 }

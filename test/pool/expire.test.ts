@@ -12,6 +12,8 @@ import { withVolume, type PoolPlace } from './pool-place.ts';
 
 const options = { skip: fileSystemsMissing('xfs', 'ext4') };
 
+const keepOne = ['snapshot', 'expire', '--volume', 'data', '--keep-latest', '1', '-o', 'json'];
+
 interface Row {
   readonly snapshot: string;
   readonly expired: boolean;
@@ -153,16 +155,7 @@ test('expiry > one that cannot go keeps none of the others, and the status tells
   const third = await taken(world, 3);
   const newest = await taken(world, 4);
   await writeFile(join(folderOf({ place }, foreign), 'mine'), 'not of the pool');
-  const { exitCode, stdout, stderr } = await dray(
-    'snapshot',
-    'expire',
-    '--volume',
-    'data',
-    '--keep-latest',
-    '1',
-    '-o',
-    'json',
-  );
+  const { exitCode, stdout, stderr } = await dray(...keepOne);
   assert.equal(exitCode, 1);
   assert.match(stderr, /holds what would be lost with it: .*mine is not of this pool/);
   assert.doesNotMatch(stderr, /nothing was changed/);
@@ -185,9 +178,7 @@ test('expiry > several at once disturb each other no more than one who deletes t
   const old: string[] = [];
   for (let hour = 0; hour < 12; hour += 1) old.push(await taken(world, hour));
   const newest = await taken(world, 13);
-  const runs = await Promise.all(
-    [1, 2].map(async () => await dray('snapshot', 'expire', '--volume', 'data', '--keep-latest', '1', '-o', 'json')),
-  );
+  const runs = await Promise.all([1, 2].map(async () => await dray(...keepOne)));
   const expired = runs.flatMap(({ exitCode, stdout, stderr }) => {
     assert.equal(exitCode, 0, stderr);
     return (JSON.parse(stdout) as Row[]).filter((row) => row.expired).map(({ snapshot }) => snapshot);
@@ -292,16 +283,7 @@ test(
     const goes = await taken(world, 1);
     const newest = await taken(world, 2);
     run('chattr', '+i', join(folderOf(world, goes), 'image'));
-    const { exitCode, stdout, stderr } = await dray(
-      'snapshot',
-      'expire',
-      '--volume',
-      'data',
-      '--keep-latest',
-      '1',
-      '-o',
-      'json',
-    );
+    const { exitCode, stdout, stderr } = await dray(...keepOne);
     const staging = join(place.pool, 'staging');
     const [removed = ''] = await readdir(staging);
     run('chattr', '-i', join(staging, removed, 'image'));

@@ -11,7 +11,7 @@ import { systemRng } from '../../src/std/rng.ts';
 import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import { runDray } from '../support/run-dray.ts';
-import { imageOf, withVolume } from './pool-place.ts';
+import { imageOf, withVolume, type PoolPlace } from './pool-place.ts';
 import { writeAt } from './small-pool.ts';
 
 const mib = 1024 * 1024;
@@ -22,16 +22,24 @@ function straceMissing(): string | false {
   return spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0 ? false : 'needs strace';
 }
 
+/** Random bytes in a file, and in a repository that is made for it. */
+async function storedFile(
+  { told, folder }: PoolPlace,
+  lengthBytes: number,
+): Promise<{ readonly source: string; readonly id: string }> {
+  await told('repository', 'create');
+  const source = join(folder, 'source.img');
+  await writeFile(source, systemRng.bytes(lengthBytes));
+  return { source, id: (await told('backup', source, '-o', 'name')).trim() };
+}
+
 test(
   'a restore over a volume > that is cut off when the old content is out does not put it back when it is run again',
   { skip: fileSystemsMissing('xfs', 'ext4') },
   async () => {
     await using world = await withVolume();
-    const { dray, told, place, folder } = world;
-    await told('repository', 'create');
-    const source = join(folder, 'source.img');
-    await writeFile(source, systemRng.bytes(8 * mib));
-    const id = (await told('backup', source, '-o', 'name')).trim();
+    const { dray, told, place } = world;
+    const { source, id } = await storedFile(world, 8 * mib);
     const live = join(place.pool, 'volumes', 'data', 'live', 'image');
     await writeAt(live, 0, systemRng.bytes(mib));
     const old = await imageOf(world, 'data/live');
@@ -56,11 +64,8 @@ test(
   { skip: fileSystemsMissing('xfs', 'ext4') || straceMissing() },
   async () => {
     await using world = await withVolume();
-    const { told, place, folder } = world;
-    await told('repository', 'create');
-    const source = join(folder, 'source.img');
-    await writeFile(source, systemRng.bytes(8 * mib));
-    const id = (await told('backup', source, '-o', 'name')).trim();
+    const { told, place } = world;
+    const { source, id } = await storedFile(world, 8 * mib);
     const home = join(place.pool, 'volumes', 'data');
 
     // The folder of the volume is flushed only when the two have changed places.
@@ -122,11 +127,8 @@ test(
   { skip: fileSystemsMissing('xfs', 'ext4') },
   async () => {
     await using world = await withVolume();
-    const { dray, told, place, folder } = world;
-    await told('repository', 'create');
-    const source = join(folder, 'source.img');
-    await writeFile(source, systemRng.bytes(mib));
-    const id = (await told('backup', source, '-o', 'name')).trim();
+    const { dray, place, folder } = world;
+    const { id } = await storedFile(world, mib);
     const cwd = join(folder, 'here');
     await mkdir(cwd);
     const toSnapshot = await runDray({ ...place, cwd }, ['restore', id, 'data@monday']);

@@ -2,8 +2,8 @@ import { deleteEach, type Deletion } from '../../pool/delete-each.ts';
 import { faultsOfVolume, soundOf } from '../../pool/find-faults.ts';
 import { planExpiry } from '../../pool/plan-expiry.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
-import { namesIn, type Pool, type PoolSnapshot } from '../../pool/pool.ts';
-import { readableSnapshots, readableVolumes } from '../../pool/readable.ts';
+import { namesIn, type Pool, type PoolSnapshot, type PoolVolume } from '../../pool/pool.ts';
+import { readableSnapshots, readableVolume } from '../../pool/readable.ts';
 import { toError } from '../../std/to-error.ts';
 import type { Action } from '../command.ts';
 import type { CliContext } from '../shell/cli-context.ts';
@@ -30,12 +30,13 @@ export const poolSnapshotExpire: Action<PoolSnapshotExpireOptions> = async (cont
   const pool = openPool(context);
   const found = (volumes ?? namesIn(pool.layout.volumes)).map((volume) => lookAt(context, pool, volume));
   // Whoever named a volume that is not there, or is damaged, may have meant another: nothing of any is deleted.
-  const names = volumes?.map((volume) => pool.volume(volume).name) ?? readableVolumes(pool).map(({ name }) => name);
+  const lookUp = (name: string): PoolVolume | undefined =>
+    volumes === undefined ? readableVolume(pool, name) : pool.volume(name);
+  const readable = found.filter(({ volume }) => lookUp(volume) !== undefined);
   const { dryRun, named } = options;
   const policy = keepPolicy(options.keep);
   const nowMs = pool.clock.nowMs();
-  const plan = found
-    .filter(({ volume }) => names.includes(volume))
+  const plan = readable
     .flatMap(({ snapshots, sound }) => planExpiry(snapshots, { policy, zone: retentionZone, nowMs, named, sound }))
     .map(({ snapshot, reasons }) => ({ snapshot, reasons, row: describePoolSnapshot(snapshot) }));
   // The oldest first: whatever stops this, the newest are left.
