@@ -4,6 +4,7 @@
  * then its blocks are given back. A killed process leaves folders here and nothing half-made anywhere else;
  * `recover-staging.ts` removes them.
  */
+import type { Dirent } from 'node:fs';
 import { lstat, mkdir, open, readdir, rename, rm, truncate } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { lockNow, renameExchange, renameNew } from '../kernel/sys.ts';
@@ -126,17 +127,33 @@ export async function giveBack(gone: string, what: string): Promise<void> {
   await withPoolErrors(`give back the blocks of ${what}, which is gone`, async () => await removeTree(gone));
 }
 
+/** One that cannot be removed keeps none of the others. */
 async function removeAll(path: string): Promise<void> {
-  try {
-    for (const entry of await readdir(path, { withFileTypes: true })) {
-      const inside = join(path, entry.name);
-      if (entry.isDirectory()) await removeAll(inside);
-      else if (entry.name === imageName && (await isOnlyOurs(inside))) await truncate(inside, 0);
+  const failures: unknown[] = [];
+  for (const entry of await entriesUnlessGone(path)) {
+    const inside = join(path, entry.name);
+    try {
+      if (entry.isDirectory()) {
+        await removeAll(inside);
+        continue;
+      }
+      if (entry.name === imageName && (await isOnlyOurs(inside))) await truncate(inside, 0);
+      await rm(inside, { force: true });
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) failures.push(error);
     }
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error;
   }
+  if (failures.length > 0) throw failures[0];
   await rm(path, { recursive: true, force: true });
+}
+
+async function entriesUnlessGone(path: string): Promise<Dirent[]> {
+  try {
+    return await readdir(path, { withFileTypes: true });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
 }
 
 async function isOnlyOurs(path: string): Promise<boolean> {
