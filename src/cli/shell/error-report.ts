@@ -156,6 +156,9 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-shrink': 'Shrink the file system on it first, then say --shrink --force.',
   'pool-freeze':
     'Nothing is frozen now: run the command again, with a longer --freeze-bound where much is written meanwhile. Unmounted, a volume needs none.',
+  'pool-leftover':
+    'Nothing is left to do but for its room: the next change of the pool tries again, and "dray pool check" says what is in the way.',
+  'pool-not-durable': 'It need not be done again. Look at "dmesg" for what is wrong with the disk below the pool.',
 
   'freeze-refused':
     'Somebody else has frozen it, or it cannot be frozen: "fsfreeze --unfreeze" ends a freeze that was forgotten.',

@@ -149,6 +149,8 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'pool-has-snapshots': failed,
   'pool-shrink': failed,
   'pool-freeze': failed,
+  'pool-leftover': failed,
+  'pool-not-durable': failed,
 
   'freeze-refused': failed,
   'freeze-timeout': busy,
