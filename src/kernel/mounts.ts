@@ -76,8 +76,8 @@ export async function usesOfNumber(
   number: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<readonly DeviceUse[]> {
-  const link = await realpath(`/sys/dev/block/${number}`).catch(() => undefined);
-  return link === undefined ? [] : await usesOf(`/dev/${basename(link)}`, { signal });
+  const name = await nameOfNumber(number);
+  return name === undefined ? [] : await usesOf(`/dev/${name}`, { signal });
 }
 
 /** As `usesOf`, without claims: nobody notices that one looks. */
@@ -108,7 +108,7 @@ async function visibleUses(subject: Subject | undefined, signal: AbortSignal): P
     const swap = world.swaps.includes(target) ? [swapUse(target)] : [];
     return [...swap, ...(await usesOfBackingFile(target, world))];
   }
-  return await usesOfDevice(await deviceName(stats.rdev), world, 0);
+  return await usesOfDevice(await nameOfNumber(deviceNumber(stats.rdev)), world, 0);
 }
 
 export interface ReachableMount extends Mount {
@@ -128,8 +128,8 @@ export async function mountsOfDevice(number: string): Promise<readonly Reachable
   const found: ReachableMount[] = [];
   /** Where this process is in the host's namespace, its mounts are told twice. */
   const own = new Set<string>();
-  const link = await realpath(`/sys/dev/block/${number}`).catch(() => undefined);
-  const node = link === undefined ? undefined : `/dev/${basename(link)}`;
+  const name = await nameOfNumber(number);
+  const node = name === undefined ? undefined : `/dev/${name}`;
   for (const [root, text] of [
     ['', await readText('/proc/self/mountinfo')],
     [hostRoot, await readText('/proc/1/mountinfo')],
@@ -240,9 +240,9 @@ async function readMounts(): Promise<Mount[]> {
   return parseMountinfo(host === own ? own : `${own}\n${host}`);
 }
 
-/** The kernel's name for a device number, such as `vda1`. */
-async function deviceName(rdev: number): Promise<string | undefined> {
-  const link = await realpath(`/sys/dev/block/${deviceNumber(rdev)}`).catch(() => undefined);
+/** The kernel's name for a device number (`major:minor`), such as `vda1`. */
+async function nameOfNumber(number: string): Promise<string | undefined> {
+  const link = await realpath(`/sys/dev/block/${number}`).catch(() => undefined);
   return link === undefined ? undefined : basename(link);
 }
 

@@ -184,6 +184,11 @@ test(
     const toSnapshot = await runDray({ ...place, cwd }, ['restore', id, 'data@monday']);
     assert.equal(toSnapshot.exitCode, 2);
     assert.match(toSnapshot.stderr, /"data@monday" names a snapshot.*\.\/data@monday/);
+    for (const folder of ['data/', './data/', 'new/']) {
+      const toFolder = await runDray({ ...place, cwd }, ['restore', id, folder]);
+      assert.equal(toFolder.exitCode, 2);
+      assert.match(toFolder.stderr, /names a folder; an image becomes a file, .*: leave the slash at its end out/);
+    }
     assert.deepEqual(await readdir(cwd), []);
 
     const begun = join(place.pool, 'staging', restoreName({ volume: 'new', snapshot: id }));
