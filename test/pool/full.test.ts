@@ -1,6 +1,6 @@
 /** Pools that run full: what is refused before, what is given up, and that what was acknowledged stays. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, rmSync, statfsSync, statSync, truncateSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { constants, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -24,7 +24,6 @@ import { resolveSnapshot } from '../../src/repository/manifest/snapshot.ts';
 import { openVolumeSnapshot } from '../../src/transfer/backup-parent.ts';
 import { restoreVolume } from '../../src/transfer/pool-restore.ts';
 import { createEngine, withRepository, type Engine } from '../support/engine.ts';
-import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { dataDigest } from '../support/volume-model.ts';
