@@ -11,7 +11,7 @@ const handText: Partial<Record<Finding['kind'], string>> = {
   leftover:
     'it only takes room; mend the reason (immutable: "chattr -R -i", a mount: "umount"), and the next change of the pool removes it',
   frozen:
-    'whoever writes to it waits; unmount what covers it, or mount the device again, then run "dray pool check" once more',
+    'if it is, whoever writes to it waits; unmount what covers it, or mount the device again, then run "dray pool check" once more',
 };
 
 type Asked = Pick<PoolCheckOptions, 'dryRun' | 'removeDamaged'>;
