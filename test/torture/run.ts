@@ -27,7 +27,8 @@ for (const [index, one] of cases.entries()) {
   } catch (error) {
     process.exitCode = 1;
     if (error instanceof TortureFailure) rows.set(one.name, error.tally);
-    process.stdout.write(`FAILED ${inspect(error)}\n`);
+    // What failed while the pool was put away would hide what failed before.
+    process.stdout.write(`FAILED ${inspect(error, { showHidden: true })}\n`);
   }
   process.stdout.write(`, ${Math.round((performance.now() - startedMs) / 1000)} s\n`);
 }
