@@ -18,8 +18,8 @@ export function registerPoolCheck(parent: Command, context: CliContext, action: 
     .summary('look for what a crash has left, and mend it')
     .description(
       'Looks at every record and image of a pool. What a killed command left is cleared away, and records that are lost are\n' +
-        'made again. Lost images are named, and stay named until they are removed. Exit status 4 while something is lost. What\n' +
-        'the pool did not make is named, and never removed.',
+        'made again. Lost images are named, and stay named until they are removed. Exit status 4 while something is lost, 1\n' +
+        'while something else is left for you to mend. What the pool did not make is named, and never removed.',
     )
     .argument('[dir]', 'the directory (default: --pool or DRAY_POOL)')
     .option('--dry-run', 'say what would be done, and change nothing')

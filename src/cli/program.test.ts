@@ -114,7 +114,7 @@ test('command line > each command turns its words into typed options', async () 
     'snapshot expire': { source: undefined, keep: {}, dryRun: false },
     'snapshot expire /v --keep-latest 3 --keep-annual 0': {
       source: '/v',
-      keep: { latest: 3, annual: 0 },
+      keep: { keepLatest: 3, keepAnnual: 0 },
       dryRun: false,
     },
     'snapshot pin 7f': { snapshot: '7f', labels: ['keep'], remove: false },

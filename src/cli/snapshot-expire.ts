@@ -1,19 +1,16 @@
 import { type Command, Option } from 'commander';
+import type { RetentionPolicy } from '../std/retention.ts';
 import { type Action, examples, run } from './command.ts';
 import type { CliContext } from './shell/cli-context.ts';
 import { countOption, volumeNames } from './shell/option-values.ts';
 
 const periods = ['latest', 'hourly', 'daily', 'weekly', 'monthly', 'annual'] as const;
-export type RetentionPeriod = (typeof periods)[number];
-
-/** How many to keep of each kind, for the periods that were given. */
-export type KeepCounts = Readonly<Partial<Record<RetentionPeriod, number>>>;
 
 export interface SnapshotExpireOptions {
   /** Only of this source: `user@host:/path`, a volume of the pool, or a path of this user and host. `undefined` is all. */
   readonly source: string | undefined;
-  /** The policy decides on the periods that were not given. */
-  readonly keep: KeepCounts;
+  /** The repository's policy decides on the periods that were not given. */
+  readonly keep: RetentionPolicy;
   readonly dryRun: boolean;
 }
 
@@ -21,7 +18,7 @@ export interface PoolSnapshotExpireOptions {
   /** `undefined`: all of the pool. */
   readonly volumes: readonly string[] | undefined;
   /** At least one is more than 0. */
-  readonly keep: KeepCounts;
+  readonly keep: RetentionPolicy;
   /** Also snapshots that got a name. */
   readonly named: boolean;
   readonly dryRun: boolean;
@@ -65,12 +62,7 @@ export function registerSnapshotExpire(parent: Command, context: CliContext, act
       ),
     )
     .action(async (source: string | undefined, flags: Flags, command: Command) => {
-      const { volume: volumes, allVolumes = false, named = false, dryRun = false } = flags;
-      const given = periods.flatMap((period) => {
-        const count = flags[`keep${capital(period)}`];
-        return count === undefined ? [] : [[period, count] as const];
-      });
-      const keep: KeepCounts = Object.fromEntries(given);
+      const { volume: volumes, allVolumes = false, named = false, dryRun = false, ...keep } = flags;
       if (volumes === undefined && !allVolumes) {
         if (named) command.error("error: option '--named' is only for '--volume' and '--all-volumes'");
         return await run(context, actions.snapshotExpire, { source, keep, dryRun });
@@ -83,7 +75,7 @@ export function registerSnapshotExpire(parent: Command, context: CliContext, act
     });
 }
 
-function refuseKeepingNothing(command: Command, keep: KeepCounts): void {
+function refuseKeepingNothing(command: Command, keep: RetentionPolicy): void {
   const counts = Object.values(keep);
   if (counts.some((count) => count > 0)) return;
   command.error(
@@ -93,15 +85,10 @@ function refuseKeepingNothing(command: Command, keep: KeepCounts): void {
   );
 }
 
-type Flags = {
+/** `--keep-daily` is `keepDaily` to commander, and to a policy. */
+interface Flags extends RetentionPolicy {
   readonly volume?: readonly string[];
   readonly allVolumes?: boolean;
   readonly dryRun?: boolean;
   readonly named?: boolean;
-} & {
-  readonly [Period in RetentionPeriod as `keep${Capitalize<Period>}`]?: number;
-};
-
-function capital<Text extends string>(text: Text): Capitalize<Text> {
-  return (text.charAt(0).toUpperCase() + text.slice(1)) as Capitalize<Text>;
 }

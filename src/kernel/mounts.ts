@@ -29,6 +29,8 @@ export interface DeviceUse {
   readonly reason: string;
 }
 
+const hostRoot = '/proc/1/root';
+
 /** Parses /proc/self/mountinfo (proc_pid_mountinfo(5)); lines that make no sense are skipped. */
 export function parseMountinfo(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
@@ -69,6 +71,15 @@ export async function usesOf(
   return (await isClaimed(subject.target)) ? [claimedUse] : [];
 }
 
+/** `usesOf` the block device of this number (`major:minor`); none when there is no such device. */
+export async function usesOfNumber(
+  number: string,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<readonly DeviceUse[]> {
+  const name = await nameOfNumber(number);
+  return name === undefined ? [] : await usesOf(`/dev/${name}`, { signal });
+}
+
 /** As `usesOf`, without claims: nobody notices that one looks. */
 export async function visibleUsesOf(
   path: string,
@@ -97,7 +108,7 @@ async function visibleUses(subject: Subject | undefined, signal: AbortSignal): P
     const swap = world.swaps.includes(target) ? [swapUse(target)] : [];
     return [...swap, ...(await usesOfBackingFile(target, world))];
   }
-  return await usesOfDevice(await deviceName(stats.rdev), world, 0);
+  return await usesOfDevice(await nameOfNumber(deviceNumber(stats.rdev)), world, 0);
 }
 
 export interface ReachableMount extends Mount {
@@ -111,17 +122,17 @@ export interface ReachableMount extends Mount {
 /**
  * Where the device is mounted (`major:minor`, as in `LoopDevice`), in this mount namespace and, where it may be read, in
  * the host's. Mounts that only other namespaces have are not seen, nor those that no path leads to because something else is
- * mounted over them: what is there belongs to others. Of a place in both, this one's is told.
+ * mounted over them, be it dead: what is there belongs to others. Of a place in both, this one's is told.
  */
 export async function mountsOfDevice(number: string): Promise<readonly ReachableMount[]> {
   const found: ReachableMount[] = [];
   /** Where this process is in the host's namespace, its mounts are told twice. */
   const own = new Set<string>();
-  const link = await realpath(`/sys/dev/block/${number}`).catch(() => undefined);
-  const node = link === undefined ? undefined : `/dev/${basename(link)}`;
+  const name = await nameOfNumber(number);
+  const node = name === undefined ? undefined : `/dev/${name}`;
   for (const [root, text] of [
     ['', await readText('/proc/self/mountinfo')],
-    ['/proc/1/root', await readText('/proc/1/mountinfo')],
+    [hostRoot, await readText('/proc/1/mountinfo')],
   ] as const) {
     for (const mount of parseMountinfo(text)) {
       // btrfs has a number of its own for what it mounts: there only the source tells.
@@ -136,15 +147,32 @@ export async function mountsOfDevice(number: string): Promise<readonly Reachable
   return found;
 }
 
-/** Whether what a path opens is a folder of this mount, and of none that was made over it or over what leads there. */
+/**
+ * Whether what a path opens is a folder of this mount, and of none that was made over it or over what leads there. What
+ * refuses to be opened hides what it covers as well: a FUSE mount whose program has died, or that of another user.
+ */
 async function leadsTo(path: string, { id }: Mount): Promise<boolean> {
   try {
     await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
     const [, opened] = /^mnt_id:\s*(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${folder.fd}`, 'utf8')) ?? [];
     return opened === id;
   } catch (error) {
-    // What may not be looked at is for whoever opens it to say.
-    return !(isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR'));
+    if (!(error instanceof Error) || !('syscall' in error)) throw error;
+    // Who lacks the privilege for all of the host's root cannot tell: that is for whoever opens it to say.
+    return (
+      path.startsWith(`${hostRoot}/`) &&
+      (isErrno(error, 'EACCES') || isErrno(error, 'EPERM')) &&
+      !(await opens(hostRoot))
+    );
+  }
+}
+
+async function opens(path: string): Promise<boolean> {
+  try {
+    await using _folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -212,9 +240,9 @@ async function readMounts(): Promise<Mount[]> {
   return parseMountinfo(host === own ? own : `${own}\n${host}`);
 }
 
-/** The kernel's name for a device number, such as `vda1`. */
-async function deviceName(rdev: number): Promise<string | undefined> {
-  const link = await realpath(`/sys/dev/block/${deviceNumber(rdev)}`).catch(() => undefined);
+/** The kernel's name for a device number (`major:minor`), such as `vda1`. */
+async function nameOfNumber(number: string): Promise<string | undefined> {
+  const link = await realpath(`/sys/dev/block/${number}`).catch(() => undefined);
   return link === undefined ? undefined : basename(link);
 }
 

@@ -1,6 +1,6 @@
 /**
- * The C library; more of it stands in `folder-calls.ts`. With `zstd.ts` and `aead.ts`, which call what Node's own binary exports, all that
- * is foreign. It is loaded on the first call, so that commands that need none of it do not pay (8 ms). Calls that may block for long run on libuv's threads (`…Async`), never
+ * The C library; more of it stands in `folder-calls.ts`. With `zstd.ts`, `aead.ts` and `mac.ts`, which call what Node's own binary exports,
+ * all that is foreign. It is loaded on the first call, so that commands that need none of it do not pay (8 ms). Calls that may block for long run on libuv's threads (`…Async`), never
  * on the main one. `ioctl` and `syscall` are declared with fixed arguments: the same registers as the variadic ones on
  * the Linux calling conventions of x64 and arm64.
  */

@@ -231,7 +231,7 @@ function factsOf(
     throw wrong(`the facts of an export in ${data.length} bytes`);
   const size = data.readBigUInt64BE(at);
   if (size > BigInt(Number.MAX_SAFE_INTEGER))
-    throw new NbdError('nbd-refused', `the export has ${size} bytes: 8 PiB or more`);
+    throw new NbdError('nbd-too-large', `the export has ${size} bytes: 8 PiB or more`);
   const flags = data.readUInt16BE(at + 8);
   if ((flags & exportFlags.hasFlags) === 0) throw wrong('an export without flags');
   return {

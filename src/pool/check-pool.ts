@@ -7,9 +7,10 @@ import { dirname } from 'node:path';
 import { atomicWrite, syncDirectory } from '../std/atomic-write.ts';
 import { findFaults, hasSnapshots, obstacles, type Finding } from './find-faults.ts';
 import { guessSnapshot, guessVolume } from './guess-records.ts';
+import { findLeftovers, leftoverFindings } from './leftovers.ts';
 import { encodeRecord, type SnapshotRecord, type VolumeRecord } from './pool-records.ts';
-import { namesIn, type Pool } from './pool.ts';
-import { isHeld, isLeft, type Leftovers } from './recover-staging.ts';
+import type { Pool } from './pool.ts';
+import type { Leftovers } from './recover-staging.ts';
 import { giveBack, removeTree, takeOut } from './staging.ts';
 import { takeOutUnfinished, unfinishedRestores, type UnfinishedRestore } from './unfinished-restores.ts';
 
@@ -20,6 +21,8 @@ export interface CheckedRestore extends UnfinishedRestore {
 
 export interface CheckResult {
   readonly recovered: Leftovers['recovered'];
+  /** In `staging`, where another process works in it, or is removing it. */
+  readonly held: readonly string[];
   readonly restores: readonly CheckedRestore[];
   readonly findings: readonly Finding[];
   readonly mended: number;
@@ -34,7 +37,7 @@ export interface CheckOptions {
   readonly signal: AbortSignal;
 }
 
-const staysAsItIs: readonly Finding['remedy'][] = ['none', 'stuck', 'cleared', 'newer'];
+const staysAsItIs: readonly Finding['remedy'][] = ['none', 'hand', 'stuck', 'cleared', 'newer'];
 
 /** @throws {PoolError} `pool-busy`, `pool-io` */
 export async function checkPool(pool: Pool, options: CheckOptions): Promise<CheckResult> {
@@ -43,10 +46,11 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
     const restores = (await unfinishedRestores(pool, { signal })).map((restore) => {
       return { ...restore, removed: removeUnfinished && !restore.running };
     });
-    return { recovered: await wouldRecover(pool, { signal }), restores, findings: findFaults(pool), mended: 0 };
+    const { removable: recovered, held, stuck } = await findLeftovers(pool, { signal });
+    return { recovered, held, restores, findings: [...leftoverFindings(pool, stuck), ...findFaults(pool)], mended: 0 };
   }
   const { gone, ...result } = await pool.change(
-    async ({ recovered, inTheWay }) => {
+    async ({ recovered, inTheWay, stuck }) => {
       // Mended before anything else could be.
       const before = obstacles(pool, inTheWay);
       const { restores, gone } = await clearRestores(pool, options);
@@ -58,21 +62,14 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
         await mend(pool, finding, { signal });
         mended += 1;
       }
-      return { recovered, restores, findings: [...before, ...findings], mended, gone };
+      const { held } = await findLeftovers(pool, { signal });
+      const left = leftoverFindings(pool, stuck);
+      return { recovered, held, restores, findings: [...before, ...left, ...findings], mended, gone };
     },
     { mend: true, signal },
   );
   for (const path of gone) await giveBack(path, 'an unfinished restore');
   return result;
-}
-
-/** Without the pool's lock: what somebody else is making at this moment is among it. */
-async function wouldRecover(pool: Pool, { signal }: Pick<CheckOptions, 'signal'>): Promise<string[]> {
-  const recovered: string[] = [];
-  for (const name of namesIn(pool.layout.staging).filter(isLeft)) {
-    if (!(await isHeld(pool.layout, name, { clock: pool.clock, signal }))) recovered.push(name);
-  }
-  return recovered;
 }
 
 async function clearRestores(
@@ -109,6 +106,8 @@ async function mend(pool: Pool, finding: Finding, { signal }: { readonly signal:
     case 'staging':
     case 'group':
     case 'foreign':
+    case 'leftover':
+    case 'frozen':
       return;
   }
 }

@@ -1,5 +1,4 @@
 /** Several snapshots on their way out: one that stays keeps none of the others, and what came of each is told. */
-import { existsSync } from 'node:fs';
 import { hasCode } from '../std/dray-error.ts';
 import { deleteSnapshot } from './delete-snapshot.ts';
 import { PoolError } from './pool-error.ts';
@@ -8,12 +7,12 @@ import type { Pool, PoolSnapshot } from './pool.ts';
 export interface Deletion {
   readonly snapshot: PoolSnapshot;
   /**
-   * `deleted`: gone, durably, also when its blocks did not come back (then with `error`); with `dryRun` it would go.
+   * `deleted`: gone; with `error` when its blocks did not come back, or that is not durable; with `dryRun` it would go.
    * `absent`: another process has removed it meanwhile. `refused`: a later step needs it, or somebody uses it. `failed`:
    * with any other error.
    */
   readonly outcome: 'deleted' | 'absent' | 'refused' | 'failed';
-  /** Why it stays: of `refused` a PoolError, `pool-needed` or `pool-in-use`. Of one that is gone, why its blocks did not come back. */
+  /** Why it stays: of `refused` a PoolError, `pool-needed` or `pool-in-use`. Of one that is gone, what is still amiss. */
   readonly error?: unknown;
 }
 
@@ -45,7 +44,7 @@ export async function deleteEach(
       await deleteSnapshot(pool, snapshot, { force, dryRun, id: snapshot.record.id, signal });
       deletions.push({ snapshot, outcome: 'deleted' });
     } catch (error) {
-      const outcome = !dryRun && isGone(pool, snapshot, error) ? 'deleted' : outcomeOf(error);
+      const outcome = outcomeOf(error);
       deletions.push({ snapshot, outcome, error });
       if (!(error instanceof PoolError) || error.code === 'pool-busy') end = { outcome: 'failed', error };
     }
@@ -53,12 +52,8 @@ export async function deleteEach(
   return deletions;
 }
 
-/** It failed when it was out of sight already. */
-function isGone({ layout }: Pool, { volume, snapshot }: PoolSnapshot, error: unknown): boolean {
-  return hasCode(error, 'pool-io') && !existsSync(layout.snapshot(volume, snapshot));
-}
-
 function outcomeOf(error: unknown): Deletion['outcome'] {
+  if (hasCode(error, 'pool-leftover') || hasCode(error, 'pool-not-durable')) return 'deleted';
   // With its volume, at worst.
   if (hasCode(error, 'pool-snapshot-missing') || hasCode(error, 'pool-volume-missing')) return 'absent';
   return hasCode(error, 'pool-needed') || hasCode(error, 'pool-in-use') ? 'refused' : 'failed';

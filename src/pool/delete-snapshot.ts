@@ -2,7 +2,7 @@
 import { hasCode } from '../std/dray-error.ts';
 import { refuseForeign, strangersInSnapshot } from './find-faults.ts';
 import { claimImage } from './hold-image.ts';
-import { PoolError } from './pool-error.ts';
+import { PoolError, refusal } from './pool-error.ts';
 import { snapshotName, type SnapshotName } from './pool-names.ts';
 import { describeNeed } from './pool-records.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
@@ -22,8 +22,8 @@ export interface DeleteSnapshotOptions extends SignalOption {
 
 /**
  * Gone for everybody, durably, when this resolves; with `dryRun` all is looked at and nothing goes.
- * @throws {PoolError} `pool-needed` unless forced; `pool-in-use`, `pool-foreign-file`, `pool-snapshot-missing`; `pool-io`, also
- *   for one that is gone and whose blocks do not come back
+ * @throws {PoolError} `pool-needed` unless forced; `pool-in-use`, `pool-foreign-file`, `pool-snapshot-missing`, `pool-io`; `pool-leftover`,
+ *   `pool-not-durable` for one that is gone
  */
 export async function deleteSnapshot(
   pool: Pool,
@@ -38,7 +38,7 @@ export async function deleteSnapshot(
       }
       const [need] = snapshot.record.needs;
       if (need !== undefined && !force) {
-        throw new PoolError('pool-needed', `${volume}@${name} is needed by: ${describeNeed(need)}`);
+        throw refusal('pool-needed', { what: snapshotName(snapshot), reason: `needed by: ${describeNeed(need)}` });
       }
       if (!dryRun) return { snapshot, gone: await outOfSight(pool, snapshot, { signal }) };
       using _claim = await claimSnapshot(pool, snapshot, { signal });

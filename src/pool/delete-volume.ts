@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { hasCode } from '../std/dray-error.ts';
 import { faultsOfVolume, refuseForeign } from './find-faults.ts';
 import { claimImage } from './hold-image.ts';
-import { PoolError } from './pool-error.ts';
+import { PoolError, refusal } from './pool-error.ts';
 import { isPoolName, snapshotName } from './pool-names.ts';
 import { describeNeed } from './pool-records.ts';
 import { namesIn, type Pool, type PoolSnapshot } from './pool.ts';
@@ -39,7 +39,7 @@ export async function deleteVolume(pool: Pool, name: string, options: DeleteVolu
         const [need] = record?.needs ?? [];
         // A base that a backup made for itself is of no use without its volume.
         if (need !== undefined && record?.madeBy === 'user' && !options.force) {
-          throw new PoolError('pool-needed', `${what} is needed by: ${describeNeed(need)}`);
+          throw refusal('pool-needed', { what, reason: `needed by: ${describeNeed(need)}` });
         }
         if (existsSync(its)) claims.use(await claimImage(pool, { image: its, what }, { signal }));
       }

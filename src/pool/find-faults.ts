@@ -20,6 +20,7 @@ export interface Finding {
   /**
    * `staging`: the folder is gone. `group`: the decision on a group cannot be read. `…-record`: it is missing or cannot be
    * read. `…-image`: it is gone. `stray`: what a killed replacing of a record left. `foreign`: the pool did not make it.
+   * `leftover`: nobody's, in `staging`, and cannot be removed. `frozen`: a file system that may be frozen, and cannot be thawed.
    */
   readonly kind:
     | 'staging'
@@ -29,7 +30,9 @@ export interface Finding {
     | 'snapshot-record'
     | 'snapshot-image'
     | 'stray'
-    | 'foreign';
+    | 'foreign'
+    | 'leftover'
+    | 'frozen';
   /** Such as `data@monday`; of what is stray or foreign its path in the pool. */
   readonly what: string;
   readonly path: string;
@@ -37,9 +40,9 @@ export interface Finding {
   /**
    * `mend`: by making it again. `remove`: a file that nothing needs. `damaged`: data is lost. `stuck`: as well, but what is
    * left of it holds something foreign. `cleared`: as well, and nothing is left of it to remove. `newer`: a newer dray wrote
-   * it, and can read it. `none`: it stays as it is.
+   * it, and can read it. `hand`: nothing is lost, and only the user can mend it. `none`: it stays as it is.
    */
-  readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'cleared' | 'newer' | 'none';
+  readonly remedy: 'mend' | 'remove' | 'damaged' | 'stuck' | 'cleared' | 'newer' | 'hand' | 'none';
 }
 
 /** What of a volume is looked at. */

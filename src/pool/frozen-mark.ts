@@ -1,7 +1,8 @@
 /**
  * What is about to be frozen, written down before. The guard of a freeze thaws when we are killed; but a container that
  * ends as a whole takes the guard along, and what it had frozen would stay so for ever. Whoever changes the pool
- * next finds the mark, and thaws. A mark from before the last boot says nothing: a freeze does not outlive the kernel.
+ * next finds the mark, and thaws; what he cannot thaw stays marked, and `dray pool check` names it. A mark from before
+ * the last boot says nothing: a freeze does not outlive the kernel.
  */
 import { constants } from 'node:fs';
 import { open, readFile, unlink } from 'node:fs/promises';
@@ -9,13 +10,18 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { thawFileSystem } from '../kernel/freeze.ts';
 import { areExpedited, endExpedited } from '../kernel/grace-periods.ts';
-import { mountsOfDevice } from '../kernel/mounts.ts';
+import { mountsOfDevice, usesOfNumber } from '../kernel/mounts.ts';
 import { atomicWrite } from '../std/atomic-write.ts';
 import { randomHex } from '../std/rng.ts';
 import { parseSchema } from '../std/schema.ts';
+import { toError } from '../std/to-error.ts';
 import type { Pool } from './pool.ts';
 
 export const freezingPrefix = 'freezing-';
+
+interface SignalOption {
+  readonly signal: AbortSignal;
+}
 
 const schema = v.object({ boot: v.string(), devices: v.array(v.string()), expedited: v.boolean() });
 
@@ -23,7 +29,7 @@ const schema = v.object({ boot: v.string(), devices: v.array(v.string()), expedi
 export async function markFrozen(
   pool: Pool,
   devices: readonly string[],
-  { signal }: { readonly signal: AbortSignal },
+  { signal }: SignalOption,
 ): Promise<AsyncDisposable> {
   const path = join(pool.layout.staging, `${freezingPrefix}${randomHex(pool.rng, 8)}.json`);
   const bytes = Buffer.from(JSON.stringify({ boot: await bootId(), devices, expedited: areExpedited() }));
@@ -31,24 +37,58 @@ export async function markFrozen(
   return { [Symbol.asyncDispose]: async () => await unlink(path) };
 }
 
-/** Thaws what a mark names, where it is still frozen; the mark is the caller's to remove. */
-export async function thawMarked(path: string): Promise<void> {
-  const mark = parseMark(await readFile(path, 'utf8'));
-  if (mark?.boot !== (await bootId())) return;
+/**
+ * Thaws what a mark names, where it is still frozen. A mark stays while that can be wanted: a file system that no path leads
+ * to cannot be thawed, and nobody else knows of it.
+ * @returns why it has to stay; undefined when it is the caller's to remove
+ */
+export async function thawMarked(path: string, options: SignalOption): Promise<string | undefined> {
+  const mark = await readMark(path);
+  if (mark === undefined) return undefined;
+  const reasons: string[] = [];
   for (const device of mark.devices) {
-    const [mount] = await mountsOfDevice(device);
-    if (mount === undefined) continue;
-    const folder = await open(mount.reachablePath, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      await thawFileSystem(folder.fd);
-    } finally {
-      await folder.close();
-    }
+    const reason = (await thawDevice(device)) ?? (await outOfReach(device, options));
+    if (reason !== undefined) reasons.push(reason);
   }
   if (!mark.expedited) endExpedited();
+  return reasons[0];
 }
 
-/** One that makes no sense was never whole, so nothing was frozen after it. */
+/** As `thawMarked` would tell, as far as that shows without touching anything. */
+export async function whyMarkStays(path: string, options: SignalOption): Promise<string | undefined> {
+  for (const device of (await readMark(path))?.devices ?? []) {
+    const reason = await outOfReach(device, options);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+/** @returns why it failed */
+async function thawDevice(device: string): Promise<string | undefined> {
+  const [mount] = await mountsOfDevice(device);
+  if (mount === undefined) return undefined;
+  try {
+    await using folder = await open(mount.reachablePath, constants.O_RDONLY | constants.O_DIRECTORY);
+    await thawFileSystem(folder.fd);
+    return undefined;
+  } catch (error) {
+    return `thaw ${mount.reachablePath}: ${toError(error).message}`;
+  }
+}
+
+/** Why the file system of a device, which is in use, cannot be got at. One that was unmounted frozen keeps its device claimed. */
+async function outOfReach(device: string, options: SignalOption): Promise<string | undefined> {
+  if ((await mountsOfDevice(device)).length > 0) return undefined;
+  const [use] = await usesOfNumber(device, options);
+  return use === undefined ? undefined : `${use.reason}, where nothing leads to it`;
+}
+
+/** undefined for one of another boot, and for one that makes no sense: it was never whole, so nothing was frozen after it. */
+async function readMark(path: string): Promise<v.InferOutput<typeof schema> | undefined> {
+  const mark = parseMark(await readFile(path, 'utf8'));
+  return mark?.boot === (await bootId()) ? mark : undefined;
+}
+
 function parseMark(text: string): v.InferOutput<typeof schema> | undefined {
   try {
     return parseSchema(schema, JSON.parse(text));

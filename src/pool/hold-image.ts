@@ -5,7 +5,7 @@
 import { FileLock } from '../kernel/lock-file.ts';
 import { loopsOf } from '../kernel/loop-device.ts';
 import { hasCode } from '../std/dray-error.ts';
-import { PoolError, poolError, withPoolErrors } from './pool-error.ts';
+import { PoolError, poolError, refusal, withPoolErrors } from './pool-error.ts';
 import { snapshotName } from './pool-names.ts';
 import type { Pool, PoolSnapshot } from './pool.ts';
 
@@ -44,11 +44,11 @@ export async function claimImage(
   { signal }: SignalOption,
 ): Promise<Disposable> {
   const [device] = await withPoolErrors(`look at ${what}`, async () => await loopsOf(image, { signal }));
-  if (device !== undefined) throw new PoolError('pool-in-use', `${what} is attached as ${device.path}`);
+  if (device !== undefined) throw refusal('pool-in-use', { what, reason: `attached as ${device.path}` });
   try {
     return await FileLock.take(image, { mode: 'exclusive', waitMs: 0, create: false, clock: pool.clock, signal });
   } catch (error) {
     if (!hasCode(error, 'kernel-busy')) throw poolError(error, `claim ${what}`);
-    throw new PoolError('pool-in-use', `${what} is being read, by a backup or a comparison`, { cause: error });
+    throw refusal('pool-in-use', { what, reason: 'being read, by a backup or a comparison' }, { cause: error });
   }
 }

@@ -11,7 +11,9 @@ import { DrayError } from '../std/dray-error.ts';
  * - `pool-volume-missing`, `pool-volume-exists`, `pool-snapshot-missing`, `pool-snapshot-exists`;
  * - `pool-foreign-file`: what would go, or be replaced, holds something that the pool did not make;
  * - `pool-in-use` (attached, mounted, or read by a backup), `pool-needed` (a later step needs the snapshot),
- *   `pool-has-snapshots`, `pool-shrink` (not told twice), `pool-freeze` (a file system could not be held still).
+ *   `pool-has-snapshots`, `pool-shrink` (not told twice), `pool-freeze` (a file system could not be held still);
+ * - `pool-leftover`: it is gone for everybody, durably, and only what is left of it in `staging` could not be removed;
+ *   `pool-not-durable`: it is done for everybody who looks, and a loss of power may undo it.
  */
 export class PoolError extends DrayError<
   | 'pool-missing'
@@ -38,7 +40,30 @@ export class PoolError extends DrayError<
   | 'pool-has-snapshots'
   | 'pool-shrink'
   | 'pool-freeze'
-> {}
+  | 'pool-leftover'
+  | 'pool-not-durable'
+> {
+  /** Of what stays (`pool-in-use`, `pool-needed`), why, in words that go on after "it is". */
+  readonly reason: string | undefined;
+
+  constructor(
+    code: PoolError['code'],
+    message: string,
+    { reason, ...options }: { readonly cause?: unknown; readonly reason?: string } = {},
+  ) {
+    super(code, message, options);
+    this.reason = reason;
+  }
+}
+
+/** Something stays, whatever was to become of it. */
+export function refusal(
+  code: 'pool-in-use' | 'pool-needed',
+  { what, reason }: { readonly what: string; readonly reason: string },
+  options: { readonly cause?: unknown } = {},
+): PoolError {
+  return new PoolError(code, `${what} is ${reason}`, { ...options, reason });
+}
 
 /** Of a pool whose folder has only the mark of its image. */
 export function closedText(root: string, image: string = 'an image'): string {

@@ -3,6 +3,11 @@
  * snapshots that was decided is completed (`group-intent.ts`), what is still frozen is thawed (`frozen-mark.ts`),
  * everything else half-made is removed. Folders of an unfinished restore stay: the restore goes on from them
  * (`unfinished-restores.ts`). So does what has a name that no pool gives.
+ *
+ * A group that cannot be completed stops whoever wants to change the pool: its snapshots exist, and a name of theirs could
+ * be taken, or the base of one removed. Nothing else does. What cannot be removed is nobody's and only takes room; a file
+ * system that cannot be thawed is no part of the pool, and no change refused would thaw it. Both stay where they are, are
+ * tried again by the next one, and named by `dray pool check` and `dray pool status` (`leftovers.ts`).
  */
 import { lstatSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
@@ -11,11 +16,12 @@ import { detachLoop, loopsOf } from '../kernel/loop-device.ts';
 import { isErrno, syncDirectory } from '../std/atomic-write.ts';
 import type { Clock } from '../std/clock.ts';
 import { hasCode } from '../std/dray-error.ts';
+import { toError } from '../std/to-error.ts';
 import { freezingPrefix, thawMarked } from './frozen-mark.ts';
 import { completeGroup, groupPrefix, isGroup } from './group-intent.ts';
 import { isFolderHeld } from './held-folder.ts';
 import { settleGroup, type FaultyGroup } from './mend-group.ts';
-import { PoolError } from './pool-error.ts';
+import { PoolError, poolError } from './pool-error.ts';
 import { imageName, type PoolLayout } from './pool-layout.ts';
 import { parseRestoreName } from './restore-name.ts';
 import { newPrefix, removedPrefix, removeTree } from './staging.ts';
@@ -29,6 +35,14 @@ export interface Leftovers {
   readonly recovered: readonly string[];
   /** With `mend`, what was dealt with. */
   readonly inTheWay: InTheWay;
+  readonly stuck: readonly StuckLeftover[];
+}
+
+/** What is left where it is: it cannot be removed or, of a mark of what is frozen, must not be yet. */
+export interface StuckLeftover {
+  /** In `staging`. */
+  readonly name: string;
+  readonly reason: string;
 }
 
 /** What keeps everybody from changing the pool. */
@@ -79,19 +93,44 @@ export async function recoverStaging(layout: PoolLayout, options: RecoverOptions
     }
     recovered.push(name);
   }
+  const stuck: StuckLeftover[] = [];
   for (const name of names.filter((name) => isLeft(name) && !isGroup(name))) {
-    const path = join(layout.staging, name);
-    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) continue; // A snapshot of a group, which is in its place now.
-    if (name.startsWith(freezingPrefix) && name.endsWith('.json')) await thawMarked(path);
-    if (await isHeld(layout, name, options)) continue;
-    if (!(await detachImage(join(path, 'live', imageName), options))) continue;
+    const outcome = await clear(layout, name, options);
+    if (outcome === 'removed') recovered.push(name);
+    else if (outcome !== 'left') stuck.push({ name, reason: outcome.reason });
+  }
+  return { recovered, inTheWay: { withoutFolder: found === undefined, groups }, stuck };
+}
+
+/** Whether a name is that of a mark of what is being frozen. */
+export function isFreezing(name: string): boolean {
+  return name.startsWith(freezingPrefix) && name.endsWith('.json');
+}
+
+/** `left`: it is gone, or whoever has it lives. */
+async function clear(
+  layout: PoolLayout,
+  name: string,
+  options: RecoverOptions,
+): Promise<'removed' | 'left' | { readonly reason: string }> {
+  const path = join(layout.staging, name);
+  try {
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return 'left'; // A snapshot of a group, which is in its place now.
+    const reason = isFreezing(name) ? await thawMarked(path, options) : undefined;
+    if (reason !== undefined) return { reason };
+    if (await isHeld(layout, name, options)) return 'left';
+    if (!(await detachImage(join(path, 'live', imageName), options))) return 'left';
     await removeTree(path).catch(async (error: unknown) => {
       if (!isErrno(error, 'ENOTDIR')) throw error;
       await rm(path, { force: true });
     });
-    recovered.push(name);
+    return 'removed';
+  } catch (error) {
+    options.signal.throwIfAborted();
+    const refused = poolError(error, `remove ${path}`);
+    if (refused instanceof PoolError) return { reason: toError(error).message };
+    throw error;
   }
-  return { recovered, inTheWay: { withoutFolder: found === undefined, groups } };
 }
 
 /** undefined when the folder was gone, and is made now. */

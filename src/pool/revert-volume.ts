@@ -25,7 +25,7 @@ export interface RevertOptions {
 
 /**
  * What was written since the snapshot is gone when this resolves; other snapshots stay.
- * @throws {PoolError} `pool-in-use` while it is attached; `pool-foreign-file`
+ * @throws {PoolError} `pool-in-use` while it is attached; `pool-foreign-file`; `pool-not-durable`, `pool-leftover` when it is reverted
  */
 export async function revertVolume(
   pool: Pool,
@@ -49,7 +49,7 @@ export async function revertVolume(
       const { id: parent, sectorBytes } = source.record;
       const record: VolumeRecord = { ...volume.record, sectorBytes, parent };
       await staged.writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
-      await staged.exchange({ inside: 'live', path: pool.layout.live(name) });
+      await staged.exchange({ inside: 'live', path: pool.layout.live(name), done: `volume ${name} is reverted` });
       // The old content is in there now.
       staged.leave();
       return { reverted: pool.volume(name), gone: staged.path };

@@ -11,10 +11,11 @@ import { join } from 'node:path';
 import { alignedBuffer } from '../kernel/aligned-memory.ts';
 import { FileLock } from '../kernel/lock-file.ts';
 import { fallocate } from '../kernel/sys.ts';
+import { hasCode } from '../std/dray-error.ts';
 import { randomHex } from '../std/rng.ts';
 import { extent, type Extent } from '../volume/extent.ts';
 import { coalesce, cutUp } from '../volume/extents.ts';
-import { withPoolErrors } from './pool-error.ts';
+import { PoolError, withPoolErrors } from './pool-error.ts';
 import { imageName } from './pool-layout.ts';
 import type { Pool } from './pool.ts';
 import { rewritePrefix } from './recover-staging.ts';
@@ -44,11 +45,24 @@ const copyBytes = 4 * 1024 * 1024;
 const togetherBytes = 16 * 1024 * 1024;
 
 /** One that is removed, or replaced, meanwhile is left as it is then. @throws {PoolError} `pool-volume-missing`, `pool-io` */
-export async function rewriteVolume(
+export async function rewriteVolume(pool: Pool, name: string, options: RewriteOptions): Promise<RewriteResult> {
+  let done: Shared = { gatheredBytes: 0, busyBytes: 0 };
+  try {
+    for await (const shared of rewriteStretches(pool, name, options)) done = addShared(done, shared);
+  } catch (error) {
+    // The last of the room may go before a stretch is begun, or while it is copied.
+    if (hasCode(error, 'pool-reserve') || hasCode(error, 'pool-no-space')) return { ...done, stoppedForRoom: true };
+    throw error;
+  }
+  return { ...done, stoppedForRoom: false };
+}
+
+/** @throws {PoolError} as `rewriteVolume`; `pool-reserve`, `pool-no-space` where there is no room for a copy of the next stretch */
+async function* rewriteStretches(
   pool: Pool,
   name: string,
   { onProgress, signal }: RewriteOptions,
-): Promise<RewriteResult> {
+): AsyncGenerator<Shared, void, undefined> {
   const { sizeBytes } = pool.volume(name);
   await using images = await VolumeImages.open(pool, name);
   await using leftovers = new AsyncDisposableStack();
@@ -59,21 +73,19 @@ export async function rewriteVolume(
     stretchBytesMax,
     Math.max(stretchBytesMin, 2 ** Math.ceil(Math.log2(sizeBytes / stretchesWanted))),
   );
-  let shared: Shared = { gatheredBytes: 0, busyBytes: 0 };
   for (let offset = 0; offset < sizeBytes; offset += step) {
     signal.throwIfAborted();
-    if (images.sizeNow() === undefined) break;
+    if (images.sizeNow() === undefined) return;
     onProgress(offset, sizeBytes);
     const stretch = extent(offset, Math.min(step, sizeBytes - offset));
+    const doing = `rewrite ${offset}+${stretch.lengthBytes} of volume ${name}`;
     const { availableBytes, reserveBytes } = await roomOf(pool);
-    if (availableBytes < reserveBytes + stretch.lengthBytes) return { ...shared, stoppedForRoom: true };
-    const done = await withPoolErrors(
-      `rewrite ${offset}+${stretch.lengthBytes} of volume ${name}`,
+    if (availableBytes < reserveBytes + stretch.lengthBytes) throw new PoolError('pool-reserve', doing);
+    yield await withPoolErrors(
+      doing,
       async () => await gather(pool, { images, copyPath: join(folder, imageName) }, stretch, { signal }),
     );
-    shared = addShared(shared, done);
   }
-  return { ...shared, stoppedForRoom: false };
 }
 
 /** Under the pool's lock, so that nobody takes it for something that was left. */

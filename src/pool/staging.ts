@@ -4,6 +4,7 @@
  * then its blocks are given back. A killed process leaves folders here and nothing half-made anywhere else;
  * `recover-staging.ts` removes them.
  */
+import type { Dirent } from 'node:fs';
 import { lstat, mkdir, open, readdir, rename, rm, truncate } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { lockNow, renameExchange, renameNew } from '../kernel/sys.ts';
@@ -66,14 +67,32 @@ export class Staged implements AsyncDisposable {
     return true;
   }
 
-  /** A folder inside takes the place of the one at `path`, which comes here and is removed with this. One step, durable. */
-  async exchange({ inside, path }: { readonly inside: string; readonly path: string }): Promise<void> {
+  /**
+   * A folder inside takes the place of the one at `path`, which comes here and is removed with this. One step, durable.
+   * @param done what is told of it when only that is not durable: "volume data is reverted"
+   * @throws {PoolError} `pool-io` when nothing has changed; `pool-not-durable` when they have changed places, and what is
+   *   here now stays
+   */
+  async exchange({
+    inside,
+    path,
+    done,
+  }: {
+    readonly inside: string;
+    readonly path: string;
+    readonly done: string;
+  }): Promise<void> {
     await syncDirectory(join(this.path, inside));
     await withPoolErrors(
       `put ${basename(path)} in its place`,
       async () => await renameExchange(join(this.path, inside), path),
     );
-    await syncMoved(dirname(path), this.path);
+    try {
+      await syncDone(done, dirname(path), this.path);
+    } catch (error) {
+      this.#placed = true;
+      throw error;
+    }
   }
 
   /** Its place was given by others, or it is removed later. */
@@ -86,7 +105,10 @@ export class Staged implements AsyncDisposable {
   }
 }
 
-/** Takes a folder out of sight, durably. Its blocks come back with `removeTree` on the path that is returned. */
+/**
+ * Takes a folder out of sight, durably. Its blocks come back with `removeTree` on the path that is returned.
+ * @throws {PoolError} `pool-io` when it is still there; `pool-not-durable` when it is not
+ */
 export async function takeOut(pool: Pool, path: string): Promise<string> {
   const gone = join(pool.layout.staging, `${removedPrefix}${randomHex(pool.rng, 8)}`);
   try {
@@ -94,7 +116,7 @@ export async function takeOut(pool: Pool, path: string): Promise<string> {
   } catch (error) {
     throw new PoolError('pool-io', `remove ${basename(path)}`, { cause: error });
   }
-  await syncMoved(dirname(path));
+  await syncDone(`${basename(path)} is removed`, dirname(path));
   return gone;
 }
 
@@ -120,23 +142,57 @@ export async function removeTree(path: string): Promise<void> {
 /**
  * After the pool's lock: removes what `takeOut` left of something that is gone for everybody, however this ends.
  * @param what it was, for a message
- * @throws {PoolError} `pool-io` when it cannot be removed; the next change of the pool tries again
+ * @throws {PoolError} `pool-leftover` when it cannot be removed; the next change of the pool tries again
  */
 export async function giveBack(gone: string, what: string): Promise<void> {
-  await withPoolErrors(`give back the blocks of ${what}, which is gone`, async () => await removeTree(gone));
+  try {
+    await removeTree(gone);
+  } catch (cause) {
+    throw refused('pool-leftover', `give back the blocks of ${what}, which is gone`, cause);
+  }
 }
 
-async function removeAll(path: string): Promise<void> {
+/** `syncMoved`, after which something is `done` for good. @throws {PoolError} `pool-not-durable` */
+async function syncDone(done: string, ...parents: Parameters<typeof syncMoved>): Promise<void> {
   try {
-    for (const entry of await readdir(path, { withFileTypes: true })) {
-      const inside = join(path, entry.name);
-      if (entry.isDirectory()) await removeAll(inside);
-      else if (entry.name === imageName && (await isOnlyOurs(inside))) await truncate(inside, 0);
-    }
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error;
+    await syncMoved(...parents);
+  } catch (cause) {
+    throw refused('pool-not-durable', `${done}, but a loss of power may still undo that`, cause);
   }
+}
+
+/** As `poolError`, of what is done but for its end. */
+function refused(code: 'pool-leftover' | 'pool-not-durable', message: string, cause: unknown): unknown {
+  return poolError(cause, message) instanceof PoolError ? new PoolError(code, message, { cause }) : cause;
+}
+
+/** One that cannot be removed keeps none of the others. */
+async function removeAll(path: string): Promise<void> {
+  const failures: unknown[] = [];
+  for (const entry of await entriesUnlessGone(path)) {
+    const inside = join(path, entry.name);
+    try {
+      if (entry.isDirectory()) {
+        await removeAll(inside);
+        continue;
+      }
+      if (entry.name === imageName && (await isOnlyOurs(inside))) await truncate(inside, 0);
+      await rm(inside, { force: true });
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
   await rm(path, { recursive: true, force: true });
+}
+
+async function entriesUnlessGone(path: string): Promise<Dirent[]> {
+  try {
+    return await readdir(path, { withFileTypes: true });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
 }
 
 async function isOnlyOurs(path: string): Promise<boolean> {

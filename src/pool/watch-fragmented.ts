@@ -1,6 +1,6 @@
 /**
  * Volumes of a pool that become fragmented, gathered again and again while a service runs. A gathering can be in vain: the
- * volume is written to faster than it can be gathered, there is no room for a copy, or what it holds lies between holes.
+ * volume is written to faster than it can be gathered, the pool is full, or what it holds lies between holes.
  * Such a volume rests, twice as long each time, so that a service does not copy it for ever.
  */
 import { rewriteFragmented, type RewriteFragmentedOptions, type Rewritten } from './rewrite-fragmented.ts';
@@ -26,17 +26,20 @@ export async function* watchFragmented(
   { onRest, ...options }: WatchOptions,
 ): AsyncGenerator<Watched, never, undefined> {
   const { clock } = pool;
-  const resting = new Map<string, { readonly untilMs: number; readonly restsMs: number }>();
+  const resting = new Map<string, { readonly untilMs: number; readonly restsMs: number; readonly forRoom: boolean }>();
   for (;;) {
     const beganMs = clock.monotonicMs();
     const isLeftOut = (volume: string): boolean => clock.monotonicMs() < (resting.get(volume)?.untilMs ?? 0);
     for await (const one of rewriteFragmented(pool, { ...options, isLeftOut })) {
       const { volume, gatheredBytes, busyBytes, stoppedForRoom } = one;
       const isInVain = gatheredBytes === 0 || busyBytes > gatheredBytes;
-      const restsMs = isInVain ? Math.min(2 * (resting.get(volume)?.restsMs ?? restMsMin / 2), restMsMax) : 0;
-      if (isInVain) resting.set(volume, { untilMs: clock.monotonicMs() + restsMs, restsMs });
+      const before = resting.get(volume);
+      const restsMs = isInVain ? Math.min(2 * (before?.restsMs ?? restMsMin / 2), restMsMax) : 0;
+      if (isInVain) resting.set(volume, { untilMs: clock.monotonicMs() + restsMs, restsMs, forRoom: stoppedForRoom });
       else resting.delete(volume);
-      if (gatheredBytes > 0 || busyBytes > 0 || stoppedForRoom) yield { ...one, restsMs };
+      // A pool that stays full is told once.
+      const isNews = stoppedForRoom && before?.forRoom !== true;
+      if (gatheredBytes > 0 || busyBytes > 0 || isNews) yield { ...one, restsMs };
     }
     onRest();
     // Half of the time at most is given to it.

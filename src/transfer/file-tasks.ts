@@ -33,8 +33,11 @@ export interface FileTasksOptions extends LargeFilesOptions {
   readonly onWritten: (written: { readonly files: number; readonly bytes: number }) => void;
 }
 
-/** Files in one task: enough to make its message cheap, few enough to keep all workers at work. */
-const filesPerTask = 256;
+/**
+ * Files in one task: few enough to keep all workers at work, and enough for most of what a program that wrote several
+ * packs at once has put side by side to be read together.
+ */
+const filesPerTask = 512;
 
 interface Batched {
   readonly file: SmallFile;

@@ -214,7 +214,11 @@ async function putInPlace(
   const gone = await takeOut(pool, folder);
   const restored = await stat(join(gone, 'live'));
   try {
-    await Staged.at(gone).exchange({ inside: 'live', path: pool.layout.live(name) });
+    await Staged.at(gone).exchange({
+      inside: 'live',
+      path: pool.layout.live(name),
+      done: `volume ${name} is restored`,
+    });
   } catch (error) {
     // They may have changed places, and only that it is durable could not be had: then it holds the old content.
     if ((await stat(join(gone, 'live'))).ino === restored.ino) await rename(gone, folder);

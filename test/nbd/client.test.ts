@@ -175,7 +175,7 @@ test('what ends a handshake has its name', async () => {
       },
     ],
     [
-      'nbd-refused',
+      'nbd-too-large',
       {
         option: (option) => (option === 7 ? optionReply(7, 3, numbers([16, 0], [64, 2n ** 60n], [16, 1])) : undefined),
       },

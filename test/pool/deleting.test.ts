@@ -22,7 +22,12 @@ const actions: Readonly<Record<string, (context: CliContext) => Promise<ExitCode
     return await poolSnapshotDelete(context, { snapshots, force: false, dryRun: false });
   },
   'snapshot expire': async (context) => {
-    return await poolSnapshotExpire(context, { volumes: ['data'], keep: { latest: 1 }, named: false, dryRun: false });
+    return await poolSnapshotExpire(context, {
+      volumes: ['data'],
+      keep: { keepLatest: 1 },
+      named: false,
+      dryRun: false,
+    });
   },
 };
 

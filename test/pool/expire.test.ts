@@ -289,7 +289,7 @@ test(
     run('chattr', '-i', join(staging, removed, 'image'));
     const why = `give back the blocks of ${goes}, which is gone`;
     assert.equal(exitCode, 1);
-    assert.match(stderr, new RegExp(`dray snapshot expire: ${why}\n {2}because: EPERM`));
+    assert.match(stderr, new RegExp(`dray snapshot expire: ${why}\n {2}because: EPERM.*\n {2}next: .*for its room`));
     const rows = JSON.parse(stdout) as Row[];
     assert.deepEqual(
       rows.map(({ snapshot, expired, error }) => [snapshot, expired, error]),

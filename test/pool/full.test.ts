@@ -1,6 +1,6 @@
 /** Pools that run full: what is refused before, what is given up, and that what was acknowledged stays. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, rmSync, statfsSync, statSync, truncateSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { constants, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -24,11 +24,11 @@ import { resolveSnapshot } from '../../src/repository/manifest/snapshot.ts';
 import { openVolumeSnapshot } from '../../src/transfer/backup-parent.ts';
 import { restoreVolume } from '../../src/transfer/pool-restore.ts';
 import { createEngine, withRepository, type Engine } from '../support/engine.ts';
-import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { dataDigest } from '../support/volume-model.ts';
 import { backUp } from './back-up.ts';
+import { empty, fill } from './ballast.ts';
 import { makeVolume, mountedVolume, signal, smallPool, takeSnapshots, writeAt, type SmallPool } from './small-pool.ts';
 
 const mib = 1024 * 1024;
@@ -39,30 +39,6 @@ const punchHole = 3;
 const need = { kind: 'backup', repository: 'aa', url: '/backups', since: new Date(0).toISOString() } as const;
 
 const isReserve = (error: unknown): boolean => hasCode(error, 'pool-reserve');
-
-/** Takes room on the pool's file system until so much is left; 0 is all that can be had. */
-function fill({ path }: Pick<SmallPool, 'path'>, leaveBytes: number): void {
-  const file = join(path, 'ballast');
-  for (let pieceBytes = 64 * mib; pieceBytes >= 4096;) {
-    const { bavail, bsize } = statfsSync(path);
-    const wanted = Math.min(pieceBytes, bavail * bsize - leaveBytes);
-    if (wanted < 4096) return;
-    const from = existsSync(file) ? statSync(file).size : 0;
-    try {
-      run('fallocate', '-o', String(from), '-l', String(Math.floor(wanted)), file);
-    } catch {
-      pieceBytes /= 2;
-    }
-  }
-}
-
-/** Cut first: XFS gives back the blocks of a file that is only unlinked when it likes. */
-function empty({ path }: Pick<SmallPool, 'path'>): void {
-  const file = join(path, 'ballast');
-  if (!existsSync(file)) return;
-  truncateSync(file, 0);
-  rmSync(file);
-}
 
 async function nothingHalf(pool: Pool): Promise<void> {
   await checkPool(pool, { dryRun: false, removeDamaged: false, removeUnfinished: false, signal });

@@ -55,6 +55,36 @@ test('pool commands > snapshots that backups need stay, until their repository i
   await told('snapshot', 'delete', 'data@mine');
 });
 
+test('pool commands > a place that two repositories had is not enough to forget one of them', options, async () => {
+  await using world = await withVolume();
+  const { told, dray, json, place } = world;
+  const [gone = '', alive = ''] = ['ab', 'cd'].map((byte) => byte.repeat(16));
+  for (const [name, repository] of [
+    ['old', gone],
+    ['new', alive],
+  ] as const) {
+    await told('snapshot', 'create', 'data', '--name', name);
+    const path = join(place.pool, 'volumes/data/snapshots', name, 'snapshot.json');
+    const record = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+    const needs = [{ kind: 'backup', repository, url: '/backups/a', since: '2031-04-02T06:47:00.000Z' }];
+    await writeFile(path, JSON.stringify({ ...record, madeBy: 'backup', needs }));
+  }
+  const kept = async (): Promise<string[]> =>
+    (await told('snapshot', 'list', '--volume', 'data', '-o', 'name')).trim().split('\n');
+  for (const url of ['/backups/a', 'file:///backups/a']) {
+    const { exitCode, stderr } = await dray('pool', 'forget', url);
+    assert.equal(exitCode, 2);
+    assert.match(
+      stderr,
+      /2 repositories at .*\/backups\/a keep snapshots: [abcd]{12}, [abcd]{12}\n {2}next: .*by its id/,
+    );
+  }
+  assert.equal((await kept()).length, 2);
+  const released = await json<unknown[]>('pool', 'forget', gone.slice(0, 12));
+  assert.deepEqual(released, [{ snapshot: 'data@old', removed: true, dryRun: false }]);
+  assert.deepEqual(await kept(), ['data@new']);
+});
+
 test(
   'pool commands > damage is named, hides nothing else, and is removed only when that is said',
   options,

@@ -1,6 +1,6 @@
 /** Restores over a volume that end when the new content is in its place, and the old one is not gone yet. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -20,6 +20,21 @@ const dray = join(import.meta.dirname, '../../bin/dray');
 /** It has the system refuse a call. Why it cannot be used here, or false. */
 function straceMissing(): string | false {
   return spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0 ? false : 'needs strace';
+}
+
+/** Runs a command while a folder cannot be flushed. */
+function withoutFlush({ place }: PoolPlace, folder: string, args: readonly string[]): SpawnSyncReturns<string> {
+  const inject = ['-f', '-o', '/dev/null', '-P', folder, '-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO'];
+  return spawnSync('strace', [...inject, dray, ...args], {
+    encoding: 'utf8',
+    env: {
+      ...process.env,
+      DRAY_REPOSITORY: place.repository,
+      DRAY_CACHE_DIR: place.cache,
+      DRAY_PASSWORD: place.password,
+      DRAY_POOL: place.pool,
+    },
+  });
 }
 
 /** Random bytes in a file, and in a repository that is made for it. */
@@ -69,17 +84,7 @@ test(
     const home = join(place.pool, 'volumes', 'data');
 
     // The folder of the volume is flushed only when the two have changed places.
-    const inject = ['-f', '-o', '/dev/null', '-P', home, '-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO'];
-    const { status, stderr } = spawnSync('strace', [...inject, dray, 'restore', id, 'data', '--overwrite'], {
-      encoding: 'utf8',
-      env: {
-        ...process.env,
-        DRAY_REPOSITORY: place.repository,
-        DRAY_CACHE_DIR: place.cache,
-        DRAY_PASSWORD: place.password,
-        DRAY_POOL: place.pool,
-      },
-    });
+    const { status, stderr } = withoutFlush(world, home, ['restore', id, 'data', '--overwrite']);
     assert.equal(status, 1, stderr);
     assert.match(stderr, /EIO/);
     const restored = await imageOf(world, 'data/live');
@@ -88,6 +93,51 @@ test(
     await told('restore', id, 'data', '--overwrite');
     assert((await imageOf(world, 'data/live')).equals(restored));
     assert.deepEqual(await readdir(join(place.pool, 'staging')), []);
+  },
+);
+
+test(
+  'a revert > whose last flush fails says that the volume is reverted, and what it is not yet',
+  { skip: fileSystemsMissing('xfs', 'ext4') || straceMissing() },
+  async () => {
+    await using world = await withVolume();
+    const { told, place } = world;
+    await told('snapshot', 'create', 'data', '--name', 'mon');
+    const home = join(place.pool, 'volumes', 'data');
+    const old = await imageOf(world, 'data/snapshots/mon');
+    await writeAt(join(home, 'live', 'image'), 0, systemRng.bytes(mib));
+    const { status, stderr } = withoutFlush(world, home, ['volume', 'revert', 'data@mon', '--force']);
+    assert.equal(status, 1, stderr);
+    assert.match(
+      stderr,
+      /: volume data is reverted, but a loss of power may still undo that\n {2}because: .*EIO.*\n {2}next: It need not be done again/,
+    );
+    assert((await imageOf(world, 'data/live')).equals(old));
+  },
+);
+
+test(
+  'a snapshot that is deleted > whose last flush fails counts as gone, and the reason is told',
+  { skip: fileSystemsMissing('xfs', 'ext4') || straceMissing() },
+  async () => {
+    await using world = await withVolume();
+    const { told, place } = world;
+    await told('snapshot', 'create', 'data');
+    await told('snapshot', 'create', 'data');
+    const home = join(place.pool, 'volumes', 'data', 'snapshots');
+    const expire = ['snapshot', 'expire', '--volume', 'data', '--keep-latest', '1', '-o', 'json'];
+    const { status, stdout, stderr } = withoutFlush(world, home, expire);
+    assert.equal(status, 1, stderr);
+    const rows = JSON.parse(stdout) as {
+      readonly snapshot: string;
+      readonly expired: boolean;
+      readonly error?: string;
+    }[];
+    const gone = rows.filter(({ expired }) => expired);
+    assert.deepEqual([rows.length, gone.length], [2, 1]);
+    assert.match(gone[0]?.error ?? '', / is removed, but a loss of power may still undo that/);
+    const kept = rows.filter(({ expired }) => !expired).map(({ snapshot }) => snapshot);
+    assert.deepEqual((await told('snapshot', 'list', '--volume', 'data', '-o', 'name')).trim().split('\n'), kept);
   },
 );
 
@@ -134,6 +184,11 @@ test(
     const toSnapshot = await runDray({ ...place, cwd }, ['restore', id, 'data@monday']);
     assert.equal(toSnapshot.exitCode, 2);
     assert.match(toSnapshot.stderr, /"data@monday" names a snapshot.*\.\/data@monday/);
+    for (const folder of ['data/', './data/', 'new/']) {
+      const toFolder = await runDray({ ...place, cwd }, ['restore', id, folder]);
+      assert.equal(toFolder.exitCode, 2);
+      assert.match(toFolder.stderr, /names a folder; an image becomes a file, .*: leave the slash at its end out/);
+    }
     assert.deepEqual(await readdir(cwd), []);
 
     const begun = join(place.pool, 'staging', restoreName({ volume: 'new', snapshot: id }));

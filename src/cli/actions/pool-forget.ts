@@ -1,5 +1,5 @@
 import { describeLocation, parseRepositoryUrl } from '../../blobs/location.ts';
-import { needingRepositories, releaseNeeds, type ReleasedSnapshot } from '../../pool/needs.ts';
+import { needingRepositories, releaseNeeds } from '../../pool/needs.ts';
 import { snapshotName } from '../../pool/pool-names.ts';
 import type { Pool } from '../../pool/pool.ts';
 import { readableContents, readableVolumes } from '../../pool/readable.ts';
@@ -16,16 +16,13 @@ const idDigitsMin = 8;
 
 export const poolForget: Action<PoolForgetOptions> = async (context, { repository: named, dryRun }) => {
   const pool = openPool(context);
-  const repositories = repositoriesNamed(context, pool, named);
-  if (repositories.length === 0) {
+  const repository = repositoryNamed(context, pool, named);
+  if (repository === undefined) {
     throw new CliError('need-missing', `no snapshot in ${pool.layout.root} is needed by backups to that repository`);
   }
-  const released: ReleasedSnapshot[] = [];
   const volumes = readableVolumes(pool).map(({ name }) => name);
   const { signal } = context;
-  for (const repository of repositories) {
-    released.push(...(await releaseNeeds(pool, { repository, volumes, keep: undefined, dryRun, signal })));
-  }
+  const released = await releaseNeeds(pool, { repository, volumes, keep: undefined, dryRun, signal });
   const rows = released.map(({ snapshot, removed }) => ({
     snapshot: snapshotName(snapshot),
     removed,
@@ -43,17 +40,23 @@ export const poolForget: Action<PoolForgetOptions> = async (context, { repositor
 
 /**
  * By id, by the very text, or by the place that the text means: a repository that is gone has no other name. Else by the
- * beginning of an id, as `dray pool status` shows it, where that is of one only.
+ * beginning of an id, as `dray pool status` shows it, where that is of one only. A place where one repository took that of
+ * another means neither of them: one may be alive.
  */
-function repositoriesNamed(context: CliContext, pool: Pool, named: string): string[] {
+function repositoryNamed(context: CliContext, pool: Pool, named: string): string | undefined {
   const place = placeOf(context, named);
   const all = needingRepositories(readableContents(pool));
-  const meant = all.filter(
-    ({ repository, url }) =>
-      repository === named || url === named || (place !== undefined && place === placeOf(context, url)),
-  );
+  if (all.some(({ repository }) => repository === named)) return named;
+  const there = all.filter(({ url }) => url === named || (place !== undefined && place === placeOf(context, url)));
+  if (there.length > 1) {
+    const ids = there.map(({ repository }) => repository.slice(0, 12));
+    throw new CliError(
+      'need-ambiguous',
+      `backups to ${ids.length} repositories at ${named} keep snapshots: ${ids.join(', ')}`,
+    );
+  }
   const begun = all.filter(({ repository }) => named.length >= idDigitsMin && repository.startsWith(named));
-  return (meant.length === 0 && begun.length === 1 ? begun : meant).map(({ repository }) => repository);
+  return (there[0] ?? (begun.length === 1 ? begun[0] : undefined))?.repository;
 }
 
 function placeOf({ s3Defaults }: CliContext, text: string): string | undefined {

@@ -1,7 +1,7 @@
 import { deleteEach, type Deletion } from '../../pool/delete-each.ts';
 import { faultsOfVolume, soundOf } from '../../pool/find-faults.ts';
 import { planExpiry } from '../../pool/plan-expiry.ts';
-import { snapshotName } from '../../pool/pool-names.ts';
+import { PoolError } from '../../pool/pool-error.ts';
 import { namesIn, type Pool, type PoolSnapshot, type PoolVolume } from '../../pool/pool.ts';
 import { readableSnapshots, readableVolume } from '../../pool/readable.ts';
 import { toError } from '../../std/to-error.ts';
@@ -11,9 +11,9 @@ import { exitCodes } from '../shell/exit-code.ts';
 import { shortTime } from '../shell/short-time.ts';
 import type { PoolSnapshotExpireOptions } from '../snapshot-expire.ts';
 import { endDeletions } from './end-deletions.ts';
-import { keepPolicy, retentionZone } from './keep-policy.ts';
 import { openPool, warnOfDamage } from './open-pool.ts';
 import { describePoolSnapshot, type PoolSnapshotRow } from './pool-snapshot-rows.ts';
+import { retentionZone } from './retention-zone.ts';
 
 /** The stable fields in JSON. */
 interface ExpiryRow extends PoolSnapshotRow {
@@ -21,7 +21,7 @@ interface ExpiryRow extends PoolSnapshotRow {
   readonly reasons: readonly string[];
   /** Deleted, or would be. */
   readonly expired: boolean;
-  /** It should have gone, and is still there; of one that has gone, why its blocks did not come back. */
+  /** It should have gone, and is still there; of one that has gone, why its blocks did not come back, or that it is not durable. */
   readonly error: string | undefined;
   readonly dryRun: boolean;
 }
@@ -33,8 +33,7 @@ export const poolSnapshotExpire: Action<PoolSnapshotExpireOptions> = async (cont
   const lookUp = (name: string): PoolVolume | undefined =>
     volumes === undefined ? readableVolume(pool, name) : pool.volume(name);
   const readable = found.filter(({ volume }) => lookUp(volume) !== undefined);
-  const { dryRun, named } = options;
-  const policy = keepPolicy(options.keep);
+  const { dryRun, named, keep: policy } = options;
   const nowMs = pool.clock.nowMs();
   const plan = readable
     .flatMap(({ snapshots, sound }) => planExpiry(snapshots, { policy, zone: retentionZone, nowMs, named, sound }))
@@ -69,14 +68,13 @@ function outcomeFields(
   deletion: Deletion | undefined,
 ): Pick<ExpiryRow, 'reasons' | 'expired' | 'error'> {
   if (deletion === undefined) return { reasons, expired: false, error: undefined };
-  const { snapshot, outcome, error } = deletion;
+  const { outcome, error } = deletion;
   if (outcome === 'deleted' && error === undefined) return { reasons, expired: true, error: undefined };
   const { message } = toError(error);
   if (outcome === 'deleted') return { reasons, expired: true, error: message };
   if (outcome === 'failed') return { reasons, expired: false, error: message };
   // Which snapshot it is stands beside it.
-  const subject = `${snapshotName(snapshot)} is `;
-  const reason = message.startsWith(subject) ? message.slice(subject.length) : message;
+  const reason = (error instanceof PoolError ? error.reason : undefined) ?? message;
   return { reasons: [reason], expired: false, error: undefined };
 }
 

@@ -1,5 +1,6 @@
 import { findFaults, soundIn, type Finding } from '../../pool/find-faults.ts';
 import { poolFigures, type PoolFigures } from '../../pool/inspect-pool.ts';
+import { findLeftovers, leftoverFindings } from '../../pool/leftovers.ts';
 import { needingRepositories } from '../../pool/needs.ts';
 import { readableContents } from '../../pool/readable.ts';
 import { unfinishedRestores } from '../../pool/unfinished-restores.ts';
@@ -8,13 +9,14 @@ import type { Action } from '../command.ts';
 import type { PoolStatusOptions } from '../pool-status.ts';
 import { exitCodes } from '../shell/exit-code.ts';
 import { openPool } from './open-pool.ts';
-import { unfinishedFields } from './unfinished-rows.ts';
+import { heldFields, unfinishedFields } from './unfinished-rows.ts';
 
 export const poolStatus: Action<PoolStatusOptions> = async (context, { directory }) => {
   const pool = openPool(context, directory);
   const contents = readableContents(pool);
   const { room, fragmented, ...figures } = await poolFigures(pool, contents, context);
-  const findings = findFaults(pool, { sound: soundIn(contents) });
+  const { held, stuck } = await findLeftovers(pool, context);
+  const findings = [...leftoverFindings(pool, stuck), ...findFaults(pool, { sound: soundIn(contents) })];
   const faults = findings.filter(({ remedy }) => remedy !== 'none');
   const restores = await unfinishedRestores(pool, context);
   const repositories = needingRepositories(contents);
@@ -27,6 +29,7 @@ export const poolStatus: Action<PoolStatusOptions> = async (context, { directory
     fragmented,
     repositories,
     restores,
+    held,
     healthy: faults.length === 0,
     findings,
   };
@@ -41,6 +44,7 @@ export const poolStatus: Action<PoolStatusOptions> = async (context, { directory
         `to ${url} (${repository.slice(0, 12)}); snapshots kept for them: ${snapshots}`,
       ]),
       ...restores.flatMap((restore) => unfinishedFields(context, restore)),
+      ...heldFields(held),
       ...findings
         .filter(({ remedy }) => remedy === 'none')
         .map(({ message }): [string, string] => ['Foreign', message]),

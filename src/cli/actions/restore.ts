@@ -55,6 +55,10 @@ export const restore: RepositoryAction<RestoreOptions> = async (context, options
     throw new CliError('usage', '--include and --exclude are for folders; this is one file or volume');
   }
   const entry = content.kind === 'file' ? content.entry : undefined;
+  if (entry === undefined && options.target.endsWith('/')) {
+    const meant = `${options.target} names a folder; an image becomes a file, a device, or a volume of a pool`;
+    throw new CliError('usage', `${meant}: leave the slash at its end out`);
+  }
   const target = entry !== undefined && asFolder ? await inFolder(options, entry.name) : options.target;
   return await restoreVolume(context, { ...options, target }, { volume: content.volume, entry, opened, workers });
 };

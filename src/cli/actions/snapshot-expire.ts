@@ -6,8 +6,8 @@ import { exitCodes } from '../shell/exit-code.ts';
 import { shortTime } from '../shell/short-time.ts';
 import type { SnapshotExpireOptions } from '../snapshot-expire.ts';
 import { changeManifests } from './change-manifests.ts';
-import { keepPolicy, retentionZone } from './keep-policy.ts';
 import { openRepository, type RepositoryAction } from './open-repository.ts';
+import { retentionZone } from './retention-zone.ts';
 import { describeSnapshot } from './snapshot-list.ts';
 import { sourceOf } from './source-of.ts';
 
@@ -20,7 +20,7 @@ export const snapshotExpire: RepositoryAction<SnapshotExpireOptions> = async (co
   const rows: { snapshot: Snapshot; reasons: readonly string[]; expired: boolean }[] = [];
   for (const snapshots of bySource.values()) {
     const { retention } = effectivePolicy(set, snapshots[0]!.source);
-    const { keep, expire } = applyRetention(snapshots, { ...retention, ...keepPolicy(options.keep) }, retentionZone);
+    const { keep, expire } = applyRetention(snapshots, { ...retention, ...options.keep }, retentionZone);
     rows.push(...keep.map(({ item, reasons }) => ({ snapshot: item, reasons, expired: false })));
     rows.push(...expire.map((snapshot) => ({ snapshot, reasons: [], expired: true })));
   }

@@ -17,3 +17,8 @@ export function unfinishedFields(
     : 'run it again to go on, or remove it with "dray pool check --remove-unfinished"';
   return [['Unfinished', `${what}, last written ${age} ago: ${next}`]];
 }
+
+/** Leftovers that go once another process has ended with them. */
+export function heldFields(held: readonly string[]): [string, string][] {
+  return held.length === 0 ? [] : [['Held', `${held.join(', ')}: another process works there, or is removing it`]];
+}

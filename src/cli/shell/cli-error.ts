@@ -5,7 +5,7 @@ import { DrayError } from '../../std/dray-error.ts';
  * - `name-ambiguous`: a word that may be a file as well as a volume of the pool.
  * - `password-missing`: no source of a password, or an empty one. `password-source`: the file or command named did not give one.
  * - `password-spaces`: a new password that kopia could not be told. `snapshot-pinned`: it is not to be deleted.
- * - `need-missing`: nothing in the pool is kept for that repository. `revert-unsaved`: a revert would lose what no snapshot holds.
+ * - `need-missing`: nothing in the pool is kept for that repository; `need-ambiguous`: it may be for one of several. `revert-unsaved`: a revert would lose what no snapshot holds.
  * - `tour-failed`: a step of the tour ended otherwise than the tour says.
  */
 export class CliError extends DrayError<
@@ -16,6 +16,7 @@ export class CliError extends DrayError<
   | 'password-spaces'
   | 'snapshot-pinned'
   | 'need-missing'
+  | 'need-ambiguous'
   | 'revert-unsaved'
   | 'tour-failed'
 > {}

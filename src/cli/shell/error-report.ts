@@ -14,6 +14,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'password-missing': 'Set DRAY_PASSWORD, or use --password-file FILE or --password-command COMMAND.',
   'password-source': 'Check that the file can be read, or that the command prints the password and ends with status 0.',
   'password-spaces': 'Choose a password that neither begins nor ends with white space; inside it does no harm.',
+  'need-ambiguous':
+    'One of them may be in use: name the one that is meant by its id ("dray repository status" shows that of one that is there).',
   'need-missing': '"dray pool status" shows the repositories that snapshots are kept for.',
   'revert-unsaved':
     'Take a snapshot of it first ("dray snapshot create"), and nothing is lost; or say --force to lose it.',
@@ -74,6 +76,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
     '--source-id it goes on from where it stopped.',
   'nbd-export-missing': 'Check the name of the export; "nbdinfo --list" or "qemu-nbd --list" shows what a server has.',
   'nbd-refused': 'Look at what the server logs: whom it lets in, and how, is set there.',
+  'nbd-too-large':
+    'Volumes can have less than 8 PiB: have the server export a part of it, as "nbdkit --filter=offset" does, and back up each part.',
   'nbd-tls':
     'Write nbds:// (or nbds+unix://) for TLS, with tls-certificates=FOLDER that holds ca-cert.pem, and client-cert.pem and client-key.pem where the ' +
     'server asks who you are; tls-hostname=NAME where its certificate names another host.',
@@ -156,6 +160,9 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-shrink': 'Shrink the file system on it first, then say --shrink --force.',
   'pool-freeze':
     'Nothing is frozen now: run the command again, with a longer --freeze-bound where much is written meanwhile. Unmounted, a volume needs none.',
+  'pool-leftover':
+    'Nothing is left to do but for its room: the next change of the pool tries again, and "dray pool check" says what is in the way.',
+  'pool-not-durable': 'It need not be done again. Look at "dmesg" for what is wrong with the disk below the pool.',
 
   'freeze-refused':
     'Somebody else has frozen it, or it cannot be frozen: "fsfreeze --unfreeze" ends a freeze that was forgotten.',

@@ -4,9 +4,10 @@
  * bytes that answer to another name do not open. Sealed = nonce (12) ‖ ciphertext ‖ tag (16).
  */
 import assert from 'node:assert/strict';
-import { createHmac, randomFillSync } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 
 import { aead, aeadKeyBytes, aeadNonceBytes, aeadTagBytes, type AeadName } from '../../kernel/aead.ts';
+import { mac } from '../../kernel/mac.ts';
 import { RepositoryError } from '../repository-error.ts';
 import { hkdf } from './key-derivation.ts';
 
@@ -50,7 +51,13 @@ export function cipher(name: EncryptionName, masterKey: Uint8Array): Cipher {
   const secret = hkdf({ key: masterKey, salt: contentSecretSalt, info: '', lengthBytes: aeadKeyBytes });
   const implementation = aead(ciphers[name]);
   const nonces = new NoncePool();
-  const keyOf = (iv: Uint8Array): Buffer => createHmac('sha256', secret).update(iv).digest();
+  const keys = mac('hmac-sha256', secret);
+  const key = new Uint8Array(aeadKeyBytes);
+  /** Valid until the next call. */
+  const keyOf = (iv: Uint8Array): Uint8Array => {
+    keys.into(iv, key);
+    return key;
+  };
 
   const sealInto = (iv: Uint8Array, plain: Uint8Array, out: Uint8Array, offset: number): number => {
     const sealedBytes = plain.length + sealOverheadBytes;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { AlignedMemory } from '../../kernel/aligned-memory.ts';
+import { macBytes, NodeMac } from '../../kernel/mac.ts';
 import type { RepositoryError } from '../repository-error.ts';
 import { hasher, hashLengthBytes, hashNames, type HashName } from './hashing.ts';
 
@@ -41,6 +42,17 @@ describe('hashing', () => {
       assert.equal(hasher(name, secret)(view).toString('hex'), vectors[name]);
     });
   }
+
+  it('computes BLAKE2b of every length alike, also of shared memory', () => {
+    const [long, short] = [hasher('BLAKE2B-256', secret), hasher('BLAKE2B-256-128', secret)];
+    for (const length of [0, 1, 16 * 1024 - 1, 16 * 1024, 100_000]) {
+      const data = new Uint8Array(new SharedArrayBuffer(length + 5), 5).fill(length % 251);
+      const expected = new Uint8Array(macBytes);
+      new NodeMac('blake2b-256', secret).into(data, expected);
+      assert.equal(long(data).toString('hex'), Buffer.from(expected).toString('hex'));
+      assert.equal(short(data).toString('hex'), Buffer.from(expected).toString('hex', 0, 16));
+    }
+  });
 
   it('is plain BLAKE2b when the secret is empty, as in repodiag/blob_writer_test.go', () => {
     const hash = hasher('BLAKE2B-256-128', new Uint8Array());

@@ -8,6 +8,7 @@ import * as crypto from 'node:crypto';
 
 import { Blake2BHasher, Blake2BParam, Blake3Hasher } from '@napi-rs/blake-hash';
 
+import { mac, macBytes } from '../../kernel/mac.ts';
 import { RepositoryError } from '../repository-error.ts';
 
 /** `crypto.createMac` of Node 26, which the type package does not know yet. */
@@ -77,18 +78,25 @@ export function hasher(name: HashName, secret: Uint8Array): Hash {
   }
 }
 
+/** From here on the native package's wide registers are worth its objects: 1.7 times as fast at 1 MiB, half as fast at 1 KiB. */
+const wideBytesMin = 16 * 1024;
+
 /** The digest length parameter is 32 also for the 128 bit name: that one is cut. */
 function blake2b(name: HashName, secret: Uint8Array, lengthBytes: number): Hash {
   requireSecret(name, secret, { minBytes: 0, maxBytes: 64 });
-  if (secret.length > 0) {
-    return (data) =>
-      createMac('blake2bmac', secret, { outputLength: 32 }).update(data).final().subarray(0, lengthBytes);
-  }
+  const parameters = new Blake2BParam();
+  parameters.hashLength(macBytes);
+  parameters.key(asBuffer(secret));
+  const wide: Hash = (data) =>
+    Blake2BHasher.withParams(parameters).update(asBuffer(data)).digestBuffer().subarray(0, lengthBytes);
   // OpenSSL has no MAC without a key; Kopia's API could make such repositories.
+  if (secret.length === 0) return wide;
+  const narrow = mac('blake2b-256', secret);
   return (data) => {
-    const parameters = new Blake2BParam();
-    parameters.hashLength(32);
-    return Blake2BHasher.withParams(parameters).update(asBuffer(data)).digestBuffer().subarray(0, lengthBytes);
+    if (data.length >= wideBytesMin) return wide(data);
+    const out = Buffer.allocUnsafe(macBytes);
+    narrow.into(data, out);
+    return out.subarray(0, lengthBytes);
   };
 }
 
