@@ -182,9 +182,13 @@ export class NbdSource implements BlockSource {
     }
   }
 
-  /** An export is what its server says it is: nothing tells whether it was written to. */
+  /**
+   * An export is what its server says it is: nothing tells whether it was written to. But it must be one export from the beginning to the
+   * end: when the server has been away, threads that connected later may read another disk.
+   * @throws {NbdError} `nbd-unreachable`, `nbd-protocol` when the first connection has ended
+   */
   async identity({ signal }: { readonly signal: AbortSignal }): Promise<SourceIdentity> {
-    signal.throwIfAborted();
+    await this.#requireAnswer(signal);
     return { kind: 'nbd', sizeBytes: this.sizeBytes };
   }
 
@@ -223,6 +227,21 @@ export class NbdSource implements BlockSource {
       throw new NbdError('nbd-protocol', 'the server broke the protocol: a block status of less than a block');
     this.#ahead = { context, range: extent(asked.offset, offset - asked.offset), runs };
     return runs;
+  }
+
+  /** Asks, since an idle connection does not tell that the other end has gone. What cannot be read is an answer too. */
+  async #requireAnswer(signal: AbortSignal): Promise<void> {
+    const { path, sizeBytes } = this.location;
+    signal.throwIfAborted();
+    // Nothing is read of it, and there is nothing to ask for.
+    if (sizeBytes === 0) return;
+    const range = this.#wholeBlocks(extent(0, 1));
+    await this.#named(
+      `look whether ${path} is there`,
+      async () => await this.#connection.read(range, new Uint8Array(range.lengthBytes), { signal }),
+    ).catch((error: unknown) => {
+      if (!hasCode(error, 'nbd-io')) throw error;
+    });
   }
 
   #contextId(context: string): number | undefined {

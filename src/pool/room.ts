@@ -40,7 +40,11 @@ export async function requireRoom(
 ): Promise<void> {
   const room = await roomOf(pool);
   if (room.availableBytes < room.reserveBytes / 2) await dropBases(pool, { onDropped, signal });
-  const { availableBytes, reserveBytes } = await roomOf(pool);
+  refuseBelowReserve(await roomOf(pool), doing);
+}
+
+/** @throws {PoolError} `pool-reserve` */
+export function refuseBelowReserve({ availableBytes, reserveBytes }: Room, doing: string): void {
   if (availableBytes >= reserveBytes) return;
   const [left, kept] = [availableBytes, reserveBytes].map(formatSize);
   throw new PoolError('pool-reserve', `${doing}: ${left} are left in the pool, and ${kept} are kept for its volumes`);

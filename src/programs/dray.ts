@@ -86,9 +86,11 @@ using _signals = watchSignals({
   exit: (code) => process.exit(code),
 });
 // A reader that has seen enough, such as `head`, is no failure; a terminal that is gone cannot be told anything.
-process.stdout.on('error', (error: NodeJS.ErrnoException) =>
-  process.exit(error.code === 'EPIPE' ? exitCodes.done : exitCodes.failed),
-);
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(exitCodes.done);
+  process.stderr.write(`dray: the result could not be written to standard output: ${error.message}\n`);
+  process.exit(exitCodes.failed);
+});
 process.stderr.on('error', () => {});
 
 process.exitCode = await runCli(

@@ -16,7 +16,7 @@ import { checkPoolName } from '../pool/pool-names.ts';
 import type { SectorBytes, VolumeRecord } from '../pool/pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from '../pool/pool.ts';
 import { parseRestoreName, restoreName } from '../pool/restore-name.ts';
-import { requireRoom } from '../pool/room.ts';
+import { refuseBelowReserve, requireRoom, roomOf } from '../pool/room.ts';
 import { giveBack, removeTree, Staged, syncFile, takeOut } from '../pool/staging.ts';
 import { syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
@@ -43,7 +43,7 @@ const lookWaitMs = 1000;
 
 /**
  * @throws {PoolError} `pool-volume-exists` without `overwrite`; `pool-busy` beside another restore to it; `pool-in-use`,
- *   `pool-reserve`; and what `restore` throws
+ *   `pool-reserve`, also when it has come to that; and what `restore` throws
  */
 export async function restoreVolume(
   pool: Pool,
@@ -63,7 +63,8 @@ export async function restoreVolume(
   let result: RestoreResult | undefined;
   if (!done) {
     const target = present === undefined ? image : await beginDelta(pool, present, join(live, deltaName), signal);
-    result = await restore(parts, { ...request, target, overwrite: true, delta: present !== undefined, force: false });
+    const how = { target, overwrite: true, delta: present !== undefined, force: false };
+    result = await whileRoom(pool, request, async (kept) => await restore(parts, { ...request, ...how, ...kept }));
     if (target !== image) {
       await syncFile(target);
       await rename(target, image);
@@ -112,6 +113,41 @@ async function beginFolder(
     },
     { signal },
   );
+}
+
+/**
+ * Ends the work when it has come to the reserve: applications that write to the pool's volumes must not be the first to see a full disk.
+ * What is written stays for the next run.
+ */
+async function whileRoom<T>(
+  pool: Pool,
+  { name, onProgress, signal }: PoolRestoreRequest,
+  work: (kept: Pick<RestoreRequest, 'onProgress' | 'signal'>) => Promise<T>,
+): Promise<T> {
+  const full = new AbortController();
+  let looking: Promise<void> | undefined;
+  const look = async (): Promise<void> => {
+    try {
+      refuseBelowReserve(await roomOf(pool), `restore volume ${name}`);
+    } catch (error) {
+      full.abort(error);
+    }
+    looking = undefined;
+  };
+  try {
+    return await work({
+      onProgress: (...progress) => {
+        looking ??= look();
+        onProgress(...progress);
+      },
+      signal: AbortSignal.any([signal, full.signal]),
+    });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw full.signal.aborted ? full.signal.reason : error;
+  } finally {
+    await looking;
+  }
 }
 
 async function lockFolder(

@@ -72,13 +72,16 @@ export async function reopenSource(
   );
 }
 
-/** Why reading it now would mix points in time: it, or something built on it, is mounted read-write or is swap. */
+/**
+ * Why reading it now would mix points in time: it, or something built on it, is mounted read-write or is swap, or somebody holds it who
+ * is not to be seen from here: a mount in another namespace, or a program that writes to it, such as a restore.
+ */
 export async function sourceInUse(
   path: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<{ readonly reason: string } | undefined> {
   const uses = await usesOf(path, { signal });
-  return uses.find(({ writable }) => writable);
+  return uses.find(({ kind, writable }) => writable || kind === 'claimed');
 }
 
 /** @throws {VolumeError} `volume-kind`; a system error when it is not there. A named pipe would block an open for ever. */

@@ -1,5 +1,7 @@
 /** What can go wrong with real devices, mounts and full disks: the exit status, what is named, and what to do. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -124,6 +126,24 @@ describe('the user is told, on devices,', { skip }, () => {
     await mounted(['-o', 'ro', loop.device], at, async () => {
       assert.equal((await runDray(place, ['backup', loop.device])).exitCode, 0);
     });
+  });
+
+  test('that the source is mounted where it is not to be seen: in the namespace of a container', async () => {
+    await using loop = await filesystem(32 * mib);
+    const at = join(loop.folder, 'mounted');
+    await mkdir(at);
+    const container = spawn('unshare', ['--mount', 'sh', '-c', `mount ${loop.device} ${at} && echo mounted && read _`]);
+    const ended = once(container, 'exit');
+    try {
+      await once(container.stdout, 'data');
+      const run = await runDray(place, ['backup', loop.device]);
+      check(run, { exit: 5, says: [/may be written to while it is read: held exclusively/, /next: .*--force/] });
+      assert.equal((await runDray(place, ['backup', loop.device, '--force'])).exitCode, 0);
+    } finally {
+      container.stdin.end();
+      await ended;
+    }
+    assert.equal((await runDray(place, ['backup', loop.device])).exitCode, 0);
   });
 
   test('that the target device is too small, or in use', async () => {

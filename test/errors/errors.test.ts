@@ -3,6 +3,7 @@
  * What needs root or loop devices is in `errors-devices.test.ts`.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, truncate, unlink, writeFile, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -142,6 +143,13 @@ describe('the user is told', () => {
     await rm(path);
     const missing = await runDray(place, ['backup', source, '--changes', path]);
     check(missing, { exit: 2, says: [/changes\.json/] });
+  });
+
+  test('that the result could not be written', () => {
+    const dray = join(import.meta.dirname, '../../bin/dray');
+    const run = spawnSync('sh', ['-c', `'${dray}' --version > /dev/full`], { encoding: 'utf8' });
+    assert.equal(run.status, 1);
+    assert.match(run.stderr, /^dray: the result could not be written to standard output: ENOSPC/);
   });
 
   test('that the cache cannot be made, and where it may be', async () => {

@@ -89,6 +89,11 @@ describe('block devices', { skip: loopDevicesMissing() }, () => {
     assert.equal(await sourceInUse(loop.device, { signal }), undefined);
     await using target = await openDeviceTarget(loop.device, { sizeBytes, signal });
     assert.match((await targetInUse(loop.device, { signal }))?.reason ?? '', /held exclusively/);
+    assert.match(
+      (await sourceInUse(loop.device, { signal }))?.reason ?? '',
+      /held exclusively/,
+      'while it is restored to',
+    );
     await target.flush({ signal });
   });
 });

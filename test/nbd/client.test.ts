@@ -256,6 +256,38 @@ test('a server that hangs ends in an error: while connecting, in silence, and wh
   silent.close();
 });
 
+test('a source whose server has been away says so at the end, though others have connected to it anew', async () => {
+  let refuse = false;
+  let broken = false;
+  await using server = await scriptedServer({
+    content,
+    request: ({ cookie, command }) => {
+      if (refuse && command === 0) return numbers([32, 0x67446698], [32, 5], [64, cookie]);
+      return broken ? 'close' : undefined;
+    },
+    knows: { extended: false, structured: false },
+  });
+  await using source = await open(server);
+  const identity = { kind: 'nbd', sizeBytes: content.length };
+  assert.deepEqual(await source.identity({ signal }), identity);
+  refuse = true;
+  assert.deepEqual(await source.identity({ signal }), identity, 'a block that cannot be read is an answer');
+  refuse = false;
+  broken = true;
+  await assert.rejects(source.identity({ signal }), coded('nbd-unreachable'));
+  broken = false;
+  await using worker = await reopenNbdSource(source.location, { clock }, { signal });
+  await worker.read(extent(0, 100), Buffer.alloc(100), { signal });
+  await assert.rejects(source.identity({ signal }), coded('nbd-unreachable'));
+});
+
+test('an empty export has nothing to ask for', async () => {
+  await using server = await scriptedServer({ content: Buffer.alloc(0) });
+  await using source = await open(server);
+  assert.deepEqual(await source.identity({ signal }), { kind: 'nbd', sizeBytes: 0 });
+  assert.deepEqual(server.requests, []);
+});
+
 test('a connection that dies fails all that is under way, and what comes after', async () => {
   let seen = 0;
   await using server = await scriptedServer({ content, request: () => (++seen < 3 ? 'hang' : 'close') });
