@@ -49,8 +49,11 @@ interface Pending {
 
 /** How long a worker may take to put its things away before it is ended, milliseconds. */
 const closeTimeoutMs = 5_000;
-/** Of a worker's heap, MiB. Nearly all of its memory are buffers; V8's own choice takes 6 to 9 MiB more for each. */
-const maxYoungGenerationSizeMb = 4;
+/**
+ * Of a worker's heap, MiB: three semi-spaces of 4. Nearly all of its memory are buffers, and V8's own choice takes several MiB more for
+ * each; with less, whoever restores many small files collects twice as often.
+ */
+const maxYoungGenerationSizeMb = 12;
 
 export class WorkerGroup<Task, Result, Event = never> implements AsyncDisposable {
   readonly #workers: Worker[] = [];
