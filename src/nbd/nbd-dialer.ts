@@ -95,7 +95,13 @@ async function certificatesIn(
     const ca = await readFile(join(folder, 'ca-cert.pem'));
     const cert = await ifThere(join(folder, 'client-cert.pem'));
     const key = await ifThere(join(folder, 'client-key.pem'));
-    return cert === undefined || key === undefined ? { ca } : { ca, cert, key };
+    if (cert === undefined && key === undefined) return { ca };
+    if (cert === undefined || key === undefined) {
+      throw new Error(
+        `of client-cert.pem and client-key.pem only ${cert === undefined ? 'the key' : 'the certificate'} is there`,
+      );
+    }
+    return { ca, cert, key };
   } catch (error) {
     throw new NbdError('nbd-tls', `read the certificates in ${folder}`, { cause: error });
   }

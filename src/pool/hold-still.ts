@@ -51,7 +51,7 @@ async function unmounted(volume: PoolVolume, device: LoopDevice, signal: AbortSi
   const [use] = (await visibleUsesOf(device.path, { signal })).filter(({ kind }) => kind !== 'loop');
   const reason =
     use === undefined
-      ? `${device.path} holds no mounted file system that could be frozen`
+      ? `no file system on ${device.path} is mounted where it could be frozen`
       : `${device.path} cannot be frozen: ${use.reason}`;
   return still(volume, device, { consistency: 'crash', reason, mountPoint: undefined });
 }

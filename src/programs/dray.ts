@@ -85,9 +85,10 @@ using _signals = watchSignals({
   say: (text) => process.stderr.write(text),
   exit: (code) => process.exit(code),
 });
-// A reader that has seen enough, such as `head`, is no failure; a terminal that is gone cannot be told anything.
+// A reader that has seen enough, such as `head`, ends a command without a word, as it does others, but not as done: what was left out may
+// have been the damage. A terminal that is gone cannot be told anything.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(exitCodes.done);
+  if (error.code === 'EPIPE') process.exit(exitCodes.readerGone);
   process.stderr.write(`dray: the result could not be written to standard output: ${error.message}\n`);
   process.exit(exitCodes.failed);
 });

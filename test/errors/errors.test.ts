@@ -3,9 +3,11 @@
  * What needs root or loop devices is in `errors-devices.test.ts`.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, readdir, readFile, rm, truncate, unlink, writeFile, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { parseJson, isJsonObject } from '../../src/std/lossless-json.ts';
 import { stringifyJson } from '../../src/std/write-json.ts';
@@ -150,6 +152,15 @@ describe('the user is told', () => {
     const run = spawnSync('sh', ['-c', `'${dray}' --version > /dev/full`], { encoding: 'utf8' });
     assert.equal(run.status, 1);
     assert.match(run.stderr, /^dray: the result could not be written to standard output: ENOSPC/);
+  });
+
+  test('by the status alone when nobody reads the result to its end', async () => {
+    const dray = join(import.meta.dirname, '../../bin/dray');
+    const run = spawn(dray, ['--version'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    run.stdout.destroy();
+    const said = text(run.stderr);
+    assert.deepEqual(await once(run, 'exit'), [141, null]);
+    assert.equal(await said, '');
   });
 
   test('that the cache cannot be made, and where it may be', async () => {

@@ -1,6 +1,6 @@
 /** Backups of exports of real servers, by the real program, restored and compared byte for byte. */
 import assert from 'node:assert/strict';
-import { mkdir, rm } from 'node:fs/promises';
+import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
@@ -98,11 +98,15 @@ describe('an export is stored whole and comes back byte for byte', () => {
       const { snapshot } = await at.backup(server);
       assert.ok(await at.isEqual(snapshot, at.raw));
       const { url } = server;
+      const half = join(at.folder, 'half');
+      await mkdir(half);
+      for (const name of ['ca', 'client']) await copyFile(pem(name), join(half, `${name}-cert.pem`));
       for (const [wrong, said] of [
         [url.replace('nbds:', 'nbd:').replace(/\?.*/, ''), /the server wants TLS/],
         [url.replace(/\?.*/, ''), /no TLS with 127\.0\.0\.1/],
         [`${url}&tls-hostname=other`, /no TLS with other/],
         [url.replace('certificates?', 'x').replace(folder, at.folder), /read the certificates/],
+        [url.replace(folder, half), /of client-cert\.pem and client-key\.pem only the certificate is there/],
       ] as const) {
         const { exitCode, stderr } = await runDray(at.place, ['backup', wrong]);
         assert.equal(exitCode, 1);

@@ -27,6 +27,8 @@ export const exitCodes = {
   /** Done, but not in the way that was asked for; only with `--strict`. */
   degraded: 6,
   interrupted: 130,
+  /** As a shell tells of a program that SIGPIPE has ended: whoever read the output is gone, and so is what was to be told. */
+  readerGone: 141,
 } as const;
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
