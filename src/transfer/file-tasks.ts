@@ -37,7 +37,7 @@ export interface FileTasksOptions extends LargeFilesOptions {
  * Files in one task: few enough to keep all workers at work, and enough for most of what a program that wrote several
  * packs at once has put side by side to be read together.
  */
-const filesPerTask = 512;
+const filesPerTask = 384;
 
 interface Batched {
   readonly file: SmallFile;
