@@ -6,8 +6,8 @@
  */
 import assert from 'node:assert/strict';
 import { createCipheriv, createDecipheriv, type CipherGCMTypes } from 'node:crypto';
-import { createRequire } from 'node:module';
-import type koffi from 'koffi';
+
+import { ownFunctions } from './own-functions.ts';
 
 export type AeadName = 'aes-256-gcm' | 'chacha20-poly1305';
 
@@ -171,31 +171,18 @@ const contexts = new FinalizationRegistry<{ readonly openssl: Openssl; readonly 
   },
 );
 
-let loaded: Openssl | undefined | 'missing';
-
-function library(): Openssl | undefined {
-  loaded ??= load();
-  return loaded === 'missing' ? undefined : loaded;
-}
-
-function load(): Openssl | 'missing' {
-  try {
-    const ffi = createRequire(import.meta.url)('koffi') as typeof koffi;
-    const self = ffi.load(null);
-    const functions = {
-      newContext: self.func('void *EVP_CIPHER_CTX_new()'),
-      freeContext: self.func('void EVP_CIPHER_CTX_free(void *context)'),
-      cipherByName: self.func('void *EVP_get_cipherbyname(const char *name)'),
-      init: self.func(
-        'int EVP_CipherInit_ex(void *context, void *cipher, void *engine, void *key, void *iv, int encrypt)',
-      ),
-      update: self.func('int EVP_CipherUpdate(void *context, void *out, void *outBytes, void *input, int inputBytes)'),
-      final: self.func('int EVP_CipherFinal_ex(void *context, void *out, void *outBytes)'),
-      control: self.func('int EVP_CIPHER_CTX_ctrl(void *context, int command, int argument, void *data)'),
-      clearErrors: self.func('void ERR_clear_error()'),
-    };
-    return functions as unknown as Openssl;
-  } catch {
-    return 'missing';
-  }
-}
+const library = ownFunctions((self) => {
+  const functions = {
+    newContext: self.func('void *EVP_CIPHER_CTX_new()'),
+    freeContext: self.func('void EVP_CIPHER_CTX_free(void *context)'),
+    cipherByName: self.func('void *EVP_get_cipherbyname(const char *name)'),
+    init: self.func(
+      'int EVP_CipherInit_ex(void *context, void *cipher, void *engine, void *key, void *iv, int encrypt)',
+    ),
+    update: self.func('int EVP_CipherUpdate(void *context, void *out, void *outBytes, void *input, int inputBytes)'),
+    final: self.func('int EVP_CipherFinal_ex(void *context, void *out, void *outBytes)'),
+    control: self.func('int EVP_CIPHER_CTX_ctrl(void *context, int command, int argument, void *data)'),
+    clearErrors: self.func('void ERR_clear_error()'),
+  };
+  return functions as unknown as Openssl;
+});

@@ -7,8 +7,8 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import * as crypto from 'node:crypto';
-import { createRequire } from 'node:module';
-import type koffi from 'koffi';
+
+import { ownFunctions } from './own-functions.ts';
 
 /** BLAKE2b with a digest length of 32 as its parameter, and a key of 1 to 64 bytes (RFC 7693). */
 export type MacName = 'hmac-sha256' | 'blake2b-256';
@@ -125,35 +125,22 @@ const contexts = new FinalizationRegistry<{ readonly openssl: Openssl; readonly 
   ({ openssl, context }) => openssl.freeContext(context),
 );
 
-let loaded: Openssl | undefined | 'missing';
-
-function library(): Openssl | undefined {
-  loaded ??= load();
-  return loaded === 'missing' ? undefined : loaded;
-}
-
-function load(): Openssl | 'missing' {
-  try {
-    const ffi = createRequire(import.meta.url)('koffi') as typeof koffi;
-    const self = ffi.load(null);
-    const parameterType = ffi.struct({
-      key: 'const char *',
-      data_type: 'unsigned int',
-      data: 'void *',
-      data_size: 'size_t',
-      return_size: 'size_t',
-    });
-    const functions = {
-      fetch: self.func('void *EVP_MAC_fetch(void *library, const char *name, const char *properties)'),
-      newContext: self.func('void *EVP_MAC_CTX_new(void *mac)'),
-      freeContext: self.func('void EVP_MAC_CTX_free(void *context)'),
-      setParameters: self.func('EVP_MAC_CTX_set_params', 'int', ['void *', ffi.pointer(parameterType)]),
-      init: self.func('int EVP_MAC_init(void *context, void *key, size_t keyBytes, void *parameters)'),
-      update: self.func('int EVP_MAC_update(void *context, void *data, size_t dataBytes)'),
-      final: self.func('int EVP_MAC_final(void *context, void *out, void *written, size_t outBytes)'),
-    };
-    return functions as unknown as Openssl;
-  } catch {
-    return 'missing';
-  }
-}
+const library = ownFunctions((self, ffi) => {
+  const parameterType = ffi.struct({
+    key: 'const char *',
+    data_type: 'unsigned int',
+    data: 'void *',
+    data_size: 'size_t',
+    return_size: 'size_t',
+  });
+  const functions = {
+    fetch: self.func('void *EVP_MAC_fetch(void *library, const char *name, const char *properties)'),
+    newContext: self.func('void *EVP_MAC_CTX_new(void *mac)'),
+    freeContext: self.func('void EVP_MAC_CTX_free(void *context)'),
+    setParameters: self.func('EVP_MAC_CTX_set_params', 'int', ['void *', ffi.pointer(parameterType)]),
+    init: self.func('int EVP_MAC_init(void *context, void *key, size_t keyBytes, void *parameters)'),
+    update: self.func('int EVP_MAC_update(void *context, void *data, size_t dataBytes)'),
+    final: self.func('int EVP_MAC_final(void *context, void *out, void *written, size_t outBytes)'),
+  };
+  return functions as unknown as Openssl;
+});

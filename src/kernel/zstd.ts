@@ -5,9 +5,9 @@
  * missing, `node:zlib` does the same work, with frames that are equal byte for byte.
  */
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import type koffi from 'koffi';
+
+import { ownFunctions } from './own-functions.ts';
 
 export interface ZstdContext {
   /**
@@ -32,7 +32,7 @@ export function zstdContext(): ZstdContext {
 
 /** Undefined when this Node does not export zstd. */
 export function nativeZstdContext(): ZstdContext | undefined {
-  const zstd = load();
+  const zstd = library();
   return zstd === undefined ? undefined : new NativeZstdContext(zstd);
 }
 
@@ -146,25 +146,17 @@ class NativeZstdContext implements ZstdContext {
   }
 }
 
-function load(): Zstd | undefined {
-  try {
-    const ffi = createRequire(import.meta.url)('koffi') as typeof koffi;
-    const self = ffi.load(null);
-    // zstd returns size_t with errors at its upper end: as a signed number of the same width they are negative.
-    const functions = {
-      createCompressor: self.func('void *ZSTD_createCCtx()'),
-      createDecompressor: self.func('void *ZSTD_createDCtx()'),
-      reset: self.func('int64_t ZSTD_CCtx_reset(void *context, int what)'),
-      setParameter: self.func('int64_t ZSTD_CCtx_setParameter(void *context, int parameter, int value)'),
-      compress: self.func(
-        'int64_t ZSTD_compress2(void *context, void *out, size_t outBytes, void *in, size_t inBytes)',
-      ),
-      decompress: self.func(
-        'int64_t ZSTD_decompressDCtx(void *context, void *out, size_t outBytes, void *in, size_t inBytes)',
-      ),
-    };
-    return functions as unknown as Zstd;
-  } catch {
-    return undefined;
-  }
-}
+const library = ownFunctions((self) => {
+  // zstd returns size_t with errors at its upper end: as a signed number of the same width they are negative.
+  const functions = {
+    createCompressor: self.func('void *ZSTD_createCCtx()'),
+    createDecompressor: self.func('void *ZSTD_createDCtx()'),
+    reset: self.func('int64_t ZSTD_CCtx_reset(void *context, int what)'),
+    setParameter: self.func('int64_t ZSTD_CCtx_setParameter(void *context, int parameter, int value)'),
+    compress: self.func('int64_t ZSTD_compress2(void *context, void *out, size_t outBytes, void *in, size_t inBytes)'),
+    decompress: self.func(
+      'int64_t ZSTD_decompressDCtx(void *context, void *out, size_t outBytes, void *in, size_t inBytes)',
+    ),
+  };
+  return functions as unknown as Zstd;
+});
