@@ -171,8 +171,8 @@ const contexts = new FinalizationRegistry<{ readonly openssl: Openssl; readonly 
   },
 );
 
-const library = ownFunctions((self) => {
-  const functions = {
+const library = ownFunctions<Openssl>((self) => {
+  return {
     newContext: self.func('void *EVP_CIPHER_CTX_new()'),
     freeContext: self.func('void EVP_CIPHER_CTX_free(void *context)'),
     cipherByName: self.func('void *EVP_get_cipherbyname(const char *name)'),
@@ -184,5 +184,4 @@ const library = ownFunctions((self) => {
     control: self.func('int EVP_CIPHER_CTX_ctrl(void *context, int command, int argument, void *data)'),
     clearErrors: self.func('void ERR_clear_error()'),
   };
-  return functions as unknown as Openssl;
 });

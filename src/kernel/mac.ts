@@ -26,14 +26,14 @@ export function mac(name: MacName, key: Uint8Array): Mac {
   return openssl === undefined ? new NodeMac(name, key) : new OpensslMac(name, key, openssl);
 }
 
-/** `crypto.createMac` of Node 26, which the type package does not know yet. */
 interface CreatedMac {
   update(data: Uint8Array): CreatedMac;
   final(): Buffer;
 }
-const { createMac } = crypto as unknown as {
-  readonly createMac: (name: string, key: Uint8Array, options: { readonly outputLength: number }) => CreatedMac;
-};
+type CreateMac = (name: string, key: Uint8Array, options: { readonly outputLength: number }) => CreatedMac;
+
+/** `crypto.createMac` of Node 26, which the type package does not know yet. */
+export const createMac: CreateMac = (crypto as unknown as { readonly createMac: CreateMac }).createMac;
 
 export class NodeMac implements Mac {
   readonly #name: MacName;
@@ -125,7 +125,7 @@ const contexts = new FinalizationRegistry<{ readonly openssl: Openssl; readonly 
   ({ openssl, context }) => openssl.freeContext(context),
 );
 
-const library = ownFunctions((self, ffi) => {
+const library = ownFunctions<Openssl>((self, ffi) => {
   const parameterType = ffi.struct({
     key: 'const char *',
     data_type: 'unsigned int',
@@ -133,7 +133,7 @@ const library = ownFunctions((self, ffi) => {
     data_size: 'size_t',
     return_size: 'size_t',
   });
-  const functions = {
+  return {
     fetch: self.func('void *EVP_MAC_fetch(void *library, const char *name, const char *properties)'),
     newContext: self.func('void *EVP_MAC_CTX_new(void *mac)'),
     freeContext: self.func('void EVP_MAC_CTX_free(void *context)'),
@@ -142,5 +142,4 @@ const library = ownFunctions((self, ffi) => {
     update: self.func('int EVP_MAC_update(void *context, void *data, size_t dataBytes)'),
     final: self.func('int EVP_MAC_final(void *context, void *out, void *written, size_t outBytes)'),
   };
-  return functions as unknown as Openssl;
 });

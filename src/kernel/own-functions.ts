@@ -5,8 +5,11 @@
 import { createRequire } from 'node:module';
 import type koffi from 'koffi';
 
-/** Node's executable, and what declares its functions. */
-export type Declare<Functions> = (self: ReturnType<typeof koffi.load>, ffi: typeof koffi) => Functions;
+/** Of Node's executable; its declarations in C must be those of the types, which nobody can check. */
+export type Declare<Functions> = (
+  self: ReturnType<typeof koffi.load>,
+  ffi: typeof koffi,
+) => Readonly<Record<keyof Functions, unknown>>;
 
 /** The answer is undefined where one of them, or the addon that calls them, is missing. They are looked up once, when first asked for. */
 export function ownFunctions<Functions extends object>(declare: Declare<Functions>): () => Functions | undefined {
@@ -17,7 +20,7 @@ export function ownFunctions<Functions extends object>(declare: Declare<Function
 function lookUp<Functions>(declare: Declare<Functions>): Functions | undefined {
   try {
     const ffi = createRequire(import.meta.url)('koffi') as typeof koffi;
-    return declare(ffi.load(null), ffi);
+    return declare(ffi.load(null), ffi) as Functions;
   } catch {
     return undefined;
   }

@@ -146,9 +146,9 @@ class NativeZstdContext implements ZstdContext {
   }
 }
 
-const library = ownFunctions((self) => {
+const library = ownFunctions<Zstd>((self) => {
   // zstd returns size_t with errors at its upper end: as a signed number of the same width they are negative.
-  const functions = {
+  return {
     createCompressor: self.func('void *ZSTD_createCCtx()'),
     createDecompressor: self.func('void *ZSTD_createDCtx()'),
     reset: self.func('int64_t ZSTD_CCtx_reset(void *context, int what)'),
@@ -158,5 +158,4 @@ const library = ownFunctions((self) => {
       'int64_t ZSTD_decompressDCtx(void *context, void *out, size_t outBytes, void *in, size_t inBytes)',
     ),
   };
-  return functions as unknown as Zstd;
 });

@@ -21,8 +21,7 @@ export interface CheckedRestore extends UnfinishedRestore {
 
 export interface CheckResult {
   readonly recovered: Leftovers['recovered'];
-  /** In `staging`, where another process works in it, or is removing it. */
-  readonly held: readonly string[];
+  readonly held: Leftovers['held'];
   readonly restores: readonly CheckedRestore[];
   readonly findings: readonly Finding[];
   readonly mended: number;
@@ -50,7 +49,7 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
     return { recovered, held, restores, findings: [...leftoverFindings(pool, stuck), ...findFaults(pool)], mended: 0 };
   }
   const { gone, ...result } = await pool.change(
-    async ({ recovered, inTheWay, stuck }) => {
+    async ({ recovered, inTheWay, held, stuck }) => {
       // Mended before anything else could be.
       const before = obstacles(pool, inTheWay);
       const { restores, gone } = await clearRestores(pool, options);
@@ -62,7 +61,6 @@ export async function checkPool(pool: Pool, options: CheckOptions): Promise<Chec
         await mend(pool, finding, { signal });
         mended += 1;
       }
-      const { held } = await findLeftovers(pool, { signal });
       const left = leftoverFindings(pool, stuck);
       return { recovered, held, restores, findings: [...before, ...left, ...findings], mended, gone };
     },

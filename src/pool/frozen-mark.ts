@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { thawFileSystem } from '../kernel/freeze.ts';
 import { areExpedited, endExpedited } from '../kernel/grace-periods.ts';
-import { mountsOfDevice, usesOfNumber } from '../kernel/mounts.ts';
+import { mountsOfDevice, type ReachableMount, usesOfNumber } from '../kernel/mounts.ts';
 import { atomicWrite } from '../std/atomic-write.ts';
 import { randomHex } from '../std/rng.ts';
 import { parseSchema } from '../std/schema.ts';
@@ -47,7 +47,7 @@ export async function thawMarked(path: string, options: SignalOption): Promise<s
   if (mark === undefined) return undefined;
   const reasons: string[] = [];
   for (const device of mark.devices) {
-    const reason = (await thawDevice(device)) ?? (await outOfReach(device, options));
+    const reason = await whyFrozen(device, thawAt, options);
     if (reason !== undefined) reasons.push(reason);
   }
   if (!mark.expedited) endExpedited();
@@ -57,30 +57,36 @@ export async function thawMarked(path: string, options: SignalOption): Promise<s
 /** As `thawMarked` would tell, as far as that shows without touching anything. */
 export async function whyMarkStays(path: string, options: SignalOption): Promise<string | undefined> {
   for (const device of (await readMark(path))?.devices ?? []) {
-    const reason = await outOfReach(device, options);
+    const reason = await whyFrozen(device, async () => await Promise.resolve(undefined), options);
     if (reason !== undefined) return reason;
   }
   return undefined;
 }
 
-/** @returns why it failed */
-async function thawDevice(device: string): Promise<string | undefined> {
+/**
+ * Why the file system of a device may stay frozen: what `thaw` says of it or, where no path leads to it and the device is in use,
+ * that it cannot be got at. One that was unmounted frozen keeps its device claimed.
+ */
+async function whyFrozen(
+  device: string,
+  thaw: (mount: ReachableMount) => Promise<string | undefined>,
+  options: SignalOption,
+): Promise<string | undefined> {
   const [mount] = await mountsOfDevice(device);
-  if (mount === undefined) return undefined;
+  if (mount !== undefined) return await thaw(mount);
+  const [use] = await usesOfNumber(device, options);
+  return use === undefined ? undefined : `${use.reason}, where nothing leads to it`;
+}
+
+/** @returns why it failed */
+async function thawAt({ reachablePath }: ReachableMount): Promise<string | undefined> {
   try {
-    await using folder = await open(mount.reachablePath, constants.O_RDONLY | constants.O_DIRECTORY);
+    await using folder = await open(reachablePath, constants.O_RDONLY | constants.O_DIRECTORY);
     await thawFileSystem(folder.fd);
     return undefined;
   } catch (error) {
-    return `thaw ${mount.reachablePath}: ${toError(error).message}`;
+    return `thaw ${reachablePath}: ${toError(error).message}`;
   }
-}
-
-/** Why the file system of a device, which is in use, cannot be got at. One that was unmounted frozen keeps its device claimed. */
-async function outOfReach(device: string, options: SignalOption): Promise<string | undefined> {
-  if ((await mountsOfDevice(device)).length > 0) return undefined;
-  const [use] = await usesOfNumber(device, options);
-  return use === undefined ? undefined : `${use.reason}, where nothing leads to it`;
 }
 
 /** undefined for one of another boot, and for one that makes no sense: it was never whole, so nothing was frozen after it. */

@@ -7,18 +7,18 @@ import type { Finding } from './find-faults.ts';
 import { whyMarkStays } from './frozen-mark.ts';
 import { isGroup } from './group-intent.ts';
 import { namesIn, type Pool } from './pool.ts';
-import { isFreezing, isHeld, isLeft, type StuckLeftover } from './recover-staging.ts';
+import { isFreezing, isHeld, isLeft, type Leftovers, type StuckLeftover } from './recover-staging.ts';
 
 export interface FoundLeftovers {
   /** What the next change of the pool removes, or completes. What somebody else is making at this moment is among it. */
   readonly removable: readonly string[];
-  /** Another process works in it, or is removing it. */
-  readonly held: readonly string[];
+  readonly held: Leftovers['held'];
   readonly stuck: readonly StuckLeftover[];
 }
 
 export async function findLeftovers(pool: Pool, { signal }: { readonly signal: AbortSignal }): Promise<FoundLeftovers> {
   const { layout, clock } = pool;
+  const device = lstatSync(layout.staging, { throwIfNoEntry: false })?.dev;
   const found = { removable: [] as string[], held: [] as string[], stuck: [] as StuckLeftover[] };
   for (const name of namesIn(layout.staging).filter(isLeft)) {
     const path = join(layout.staging, name);
@@ -30,7 +30,7 @@ export async function findLeftovers(pool: Pool, { signal }: { readonly signal: A
       ? await whyMarkStays(path, { signal })
       : isGroup(name)
         ? undefined
-        : whatKeeps(path, deviceOf(layout.staging));
+        : whatKeeps(path, device);
     if (reason === undefined) found.removable.push(name);
     else found.stuck.push({ name, reason });
   }
@@ -65,8 +65,4 @@ function whatKeeps(path: string, device: number | undefined): string | undefined
   } catch (error) {
     return isErrno(error, 'ENOENT') ? undefined : toError(error).message;
   }
-}
-
-function deviceOf(path: string): number | undefined {
-  return lstatSync(path, { throwIfNoEntry: false })?.dev;
 }

@@ -80,9 +80,19 @@ export async function withPoolErrors<T>(doing: string, work: () => Promise<T>): 
 }
 
 export function poolError(error: unknown, doing: string): unknown {
-  if (error instanceof PoolError || !(error instanceof Error)) return error;
-  const errno = 'errno' in error && typeof error.errno === 'string' ? error.errno : 'code' in error ? error.code : '';
-  if (typeof errno !== 'string' || !/^E[A-Z0-9]+$/.test(errno)) return error;
+  const errno = error instanceof PoolError ? undefined : errnoOf(error);
+  if (errno === undefined) return error;
   const full = errno === 'ENOSPC' || errno === 'EDQUOT';
   return new PoolError(full ? 'pool-no-space' : 'pool-io', doing, { cause: error });
+}
+
+/** Whether the pool or the system has refused something. All else is an abort, or a defect. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof PoolError || errnoOf(error) !== undefined;
+}
+
+function errnoOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const errno = 'errno' in error && typeof error.errno === 'string' ? error.errno : 'code' in error ? error.code : '';
+  return typeof errno === 'string' && /^E[A-Z0-9]+$/.test(errno) ? errno : undefined;
 }

@@ -21,7 +21,7 @@ import { freezingPrefix, thawMarked } from './frozen-mark.ts';
 import { completeGroup, groupPrefix, isGroup } from './group-intent.ts';
 import { isFolderHeld } from './held-folder.ts';
 import { settleGroup, type FaultyGroup } from './mend-group.ts';
-import { PoolError, poolError } from './pool-error.ts';
+import { isRefused, PoolError } from './pool-error.ts';
 import { imageName, type PoolLayout } from './pool-layout.ts';
 import { parseRestoreName } from './restore-name.ts';
 import { newPrefix, removedPrefix, removeTree } from './staging.ts';
@@ -35,6 +35,8 @@ export interface Leftovers {
   readonly recovered: readonly string[];
   /** With `mend`, what was dealt with. */
   readonly inTheWay: InTheWay;
+  /** Names in `staging`, where another process works in it, or is removing it. */
+  readonly held: readonly string[];
   readonly stuck: readonly StuckLeftover[];
 }
 
@@ -93,13 +95,15 @@ export async function recoverStaging(layout: PoolLayout, options: RecoverOptions
     }
     recovered.push(name);
   }
+  const held: string[] = [];
   const stuck: StuckLeftover[] = [];
   for (const name of names.filter((name) => isLeft(name) && !isGroup(name))) {
     const outcome = await clear(layout, name, options);
     if (outcome === 'removed') recovered.push(name);
+    else if (outcome === 'held') held.push(name);
     else if (outcome !== 'left') stuck.push({ name, reason: outcome.reason });
   }
-  return { recovered, inTheWay: { withoutFolder: found === undefined, groups }, stuck };
+  return { recovered, inTheWay: { withoutFolder: found === undefined, groups }, held, stuck };
 }
 
 /** Whether a name is that of a mark of what is being frozen. */
@@ -107,18 +111,18 @@ export function isFreezing(name: string): boolean {
   return name.startsWith(freezingPrefix) && name.endsWith('.json');
 }
 
-/** `left`: it is gone, or whoever has it lives. */
+/** `left`: it is gone, or an orphan still has its image open. */
 async function clear(
   layout: PoolLayout,
   name: string,
   options: RecoverOptions,
-): Promise<'removed' | 'left' | { readonly reason: string }> {
+): Promise<'removed' | 'held' | 'left' | { readonly reason: string }> {
   const path = join(layout.staging, name);
   try {
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return 'left'; // A snapshot of a group, which is in its place now.
     const reason = isFreezing(name) ? await thawMarked(path, options) : undefined;
     if (reason !== undefined) return { reason };
-    if (await isHeld(layout, name, options)) return 'left';
+    if (await isHeld(layout, name, options)) return 'held';
     if (!(await detachImage(join(path, 'live', imageName), options))) return 'left';
     await removeTree(path).catch(async (error: unknown) => {
       if (!isErrno(error, 'ENOTDIR')) throw error;
@@ -127,8 +131,7 @@ async function clear(
     return 'removed';
   } catch (error) {
     options.signal.throwIfAborted();
-    const refused = poolError(error, `remove ${path}`);
-    if (refused instanceof PoolError) return { reason: toError(error).message };
+    if (isRefused(error)) return { reason: toError(error).message };
     throw error;
   }
 }

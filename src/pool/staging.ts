@@ -10,7 +10,7 @@ import { basename, dirname, join } from 'node:path';
 import { lockNow, renameExchange, renameNew } from '../kernel/sys.ts';
 import { atomicWrite, isErrno, syncDirectory } from '../std/atomic-write.ts';
 import { randomHex } from '../std/rng.ts';
-import { PoolError, poolError, withPoolErrors } from './pool-error.ts';
+import { isRefused, PoolError, poolError, withPoolErrors } from './pool-error.ts';
 import { imageName } from './pool-layout.ts';
 import type { Pool } from './pool.ts';
 import { encodeRecord, type SnapshotRecord, type VolumeRecord } from './pool-records.ts';
@@ -163,7 +163,7 @@ async function syncDone(done: string, ...parents: Parameters<typeof syncMoved>):
 
 /** As `poolError`, of what is done but for its end. */
 function refused(code: 'pool-leftover' | 'pool-not-durable', message: string, cause: unknown): unknown {
-  return poolError(cause, message) instanceof PoolError ? new PoolError(code, message, { cause }) : cause;
+  return isRefused(cause) ? new PoolError(code, message, { cause }) : cause;
 }
 
 /** One that cannot be removed keeps none of the others. */

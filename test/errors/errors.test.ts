@@ -23,6 +23,7 @@ import { inRepository, putFiles, putPolicy } from './put-manifests.ts';
 import { check } from './told.ts';
 
 const mib = 1024 * 1024;
+const dray = join(import.meta.dirname, '../../bin/dray');
 const { signal } = new AbortController();
 
 describe('the user is told', () => {
@@ -148,14 +149,12 @@ describe('the user is told', () => {
   });
 
   test('that the result could not be written', () => {
-    const dray = join(import.meta.dirname, '../../bin/dray');
     const run = spawnSync('sh', ['-c', `'${dray}' --version > /dev/full`], { encoding: 'utf8' });
     assert.equal(run.status, 1);
     assert.match(run.stderr, /^dray: the result could not be written to standard output: ENOSPC/);
   });
 
   test('by the status alone when nobody reads the result to its end', async () => {
-    const dray = join(import.meta.dirname, '../../bin/dray');
     const run = spawn(dray, ['--version'], { stdio: ['ignore', 'pipe', 'pipe'] });
     run.stdout.destroy();
     const said = text(run.stderr);

@@ -15,7 +15,7 @@ import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { withVolume } from './pool-place.ts';
-import { makeVolume, mountedVolume, signal, smallPool, takeSnapshots } from './small-pool.ts';
+import { makeVolume, type MountedVolume, mountedVolume, signal, smallPool, takeSnapshots } from './small-pool.ts';
 
 const skip = fileSystemsMissing('xfs', 'ext4');
 
@@ -55,6 +55,20 @@ async function markOf(pool: Pool, device: string): Promise<string> {
 function frozen(mountPoint: string): Disposable {
   run('fsfreeze', '-f', mountPoint);
   return { [Symbol.dispose]: () => void spawnSync('fsfreeze', ['-u', mountPoint]) };
+}
+
+/** A volume whose mounted file system a killed snapshot left frozen. */
+async function killedWhileFrozen(): Promise<
+  AsyncDisposable & { readonly pool: Pool; readonly inside: MountedVolume; readonly mark: string }
+> {
+  await using made = new AsyncDisposableStack();
+  const { pool } = made.use(await smallPool());
+  await makeVolume(pool, 'data', { mkfs: 'ext4' });
+  const inside = made.use(await mountedVolume(pool, 'data', 'ext4'));
+  const mark = await markOf(pool, inside.device);
+  made.use(frozen(inside.mountPoint));
+  const all = made.move();
+  return { pool, inside, mark, [Symbol.asyncDispose]: async () => await all.disposeAsync() };
 }
 
 /** Ends when it is written, or was waited for too long. */
@@ -142,12 +156,8 @@ describe('a leftover that cannot be removed', { skip }, () => {
 
 describe('what a killed snapshot left frozen', { skip }, () => {
   test('stays marked while something hides its mount, and is thawed once nothing does', async () => {
-    await using small = await smallPool();
-    const { pool } = small;
-    await makeVolume(pool, 'data', { mkfs: 'ext4' });
-    await using inside = await mountedVolume(pool, 'data', 'ext4');
-    const mark = await markOf(pool, inside.device);
-    using _thawed = frozen(inside.mountPoint);
+    await using killed = await killedWhileFrozen();
+    const { pool, inside, mark } = killed;
     run('mount', '-t', 'tmpfs', 'none', inside.mountPoint);
     try {
       await takeSnapshots(pool, ['data@mon']);
@@ -161,12 +171,8 @@ describe('what a killed snapshot left frozen', { skip }, () => {
   });
 
   test('stays marked also where it was unmounted: frozen, it lives on, and a mount finds it again', async () => {
-    await using small = await smallPool();
-    const { pool } = small;
-    await makeVolume(pool, 'data', { mkfs: 'ext4' });
-    await using inside = await mountedVolume(pool, 'data', 'ext4');
-    const mark = await markOf(pool, inside.device);
-    using _thawed = frozen(inside.mountPoint);
+    await using killed = await killedWhileFrozen();
+    const { pool, inside, mark } = killed;
     await unmountFileSystem(inside.mountPoint);
     try {
       assert.deepEqual(await namedBy(pool), [`frozen ${mark} hand`]);

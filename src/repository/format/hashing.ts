@@ -4,21 +4,11 @@
  * BLAKE3 comes from a native package (10 GB/s); everything else from OpenSSL.
  */
 import { createHmac } from 'node:crypto';
-import * as crypto from 'node:crypto';
 
 import { Blake2BHasher, Blake2BParam, Blake3Hasher } from '@napi-rs/blake-hash';
 
-import { mac, macBytes } from '../../kernel/mac.ts';
+import { createMac, mac, macBytes } from '../../kernel/mac.ts';
 import { RepositoryError } from '../repository-error.ts';
-
-/** `crypto.createMac` of Node 26, which the type package does not know yet. */
-interface Mac {
-  update(data: Uint8Array): Mac;
-  final(): Buffer;
-}
-const { createMac } = crypto as unknown as {
-  readonly createMac: (algorithm: string, key: Uint8Array, options: { readonly outputLength: number }) => Mac;
-};
 
 const lengths = {
   'BLAKE2B-256-128': 16,
