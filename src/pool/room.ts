@@ -3,10 +3,11 @@
  * it nothing that needs more is begun. Below half of it the oldest bases that backups keep are given up: their next run
  * reads everything, and says why. What users made themselves is never removed.
  */
+import { statfsSync, type StatsFs } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { formatSize } from '../std/format-size.ts';
 import { dropBase } from './delete-snapshot.ts';
-import { PoolError, withPoolErrors } from './pool-error.ts';
+import { PoolError, poolError, withPoolErrors } from './pool-error.ts';
 import { snapshotName } from './pool-names.ts';
 import { oldestFirst, type Pool, type PoolSnapshot } from './pool.ts';
 import { readableContents } from './readable.ts';
@@ -21,10 +22,23 @@ const reserveShare = 0.05;
 const reserveBytesMax = 16 * 1024 ** 3;
 
 export async function roomOf(pool: Pool): Promise<Room> {
-  const { bsize, blocks, bavail } = await withPoolErrors(
-    `look at the file system of ${pool.layout.root}`,
-    async () => await statfs(pool.layout.root),
-  );
+  return roomIn(await withPoolErrors(lookAt(pool), async () => await statfs(pool.layout.root)));
+}
+
+/** `roomOf` at this very moment, for whoever must know before the next byte is written. @throws {PoolError} `pool-io` */
+export function roomNow(pool: Pool): Room {
+  try {
+    return roomIn(statfsSync(pool.layout.root));
+  } catch (error) {
+    throw poolError(error, lookAt(pool));
+  }
+}
+
+function lookAt({ layout }: Pool): string {
+  return `look at the file system of ${layout.root}`;
+}
+
+function roomIn({ bsize, blocks, bavail }: StatsFs): Room {
   const totalBytes = bsize * blocks;
   const reserveBytes = Math.min(totalBytes * reserveShare, reserveBytesMax);
   return { totalBytes, availableBytes: bsize * bavail, reserveBytes: Math.floor(reserveBytes) };

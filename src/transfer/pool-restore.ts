@@ -16,7 +16,7 @@ import { checkPoolName } from '../pool/pool-names.ts';
 import type { SectorBytes, VolumeRecord } from '../pool/pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from '../pool/pool.ts';
 import { parseRestoreName, restoreName } from '../pool/restore-name.ts';
-import { refuseBelowReserve, requireRoom, roomOf } from '../pool/room.ts';
+import { refuseBelowReserve, requireRoom, roomNow } from '../pool/room.ts';
 import { giveBack, removeTree, Staged, syncFile, takeOut } from '../pool/staging.ts';
 import { syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
@@ -117,7 +117,8 @@ async function beginFolder(
 
 /**
  * Ends the work when it has come to the reserve: applications that write to the pool's volumes must not be the first to see a full disk.
- * What is written stays for the next run.
+ * It is looked at whenever a task has been written, before the next is handed out, so that no more than the tasks under way
+ * go beyond. What is written stays for the next run.
  */
 async function whileRoom<T>(
   pool: Pool,
@@ -125,19 +126,14 @@ async function whileRoom<T>(
   work: (kept: Pick<RestoreRequest, 'onProgress' | 'signal'>) => Promise<T>,
 ): Promise<T> {
   const full = new AbortController();
-  let looking: Promise<void> | undefined;
-  const look = async (): Promise<void> => {
-    try {
-      refuseBelowReserve(await roomOf(pool), `restore volume ${name}`);
-    } catch (error) {
-      full.abort(error);
-    }
-    looking = undefined;
-  };
   try {
     return await work({
       onProgress: (...progress) => {
-        looking ??= look();
+        try {
+          refuseBelowReserve(roomNow(pool), `restore volume ${name}`);
+        } catch (error) {
+          full.abort(error);
+        }
         onProgress(...progress);
       },
       signal: AbortSignal.any([signal, full.signal]),
@@ -145,8 +141,6 @@ async function whileRoom<T>(
   } catch (error) {
     signal.throwIfAborted();
     throw full.signal.aborted ? full.signal.reason : error;
-  } finally {
-    await looking;
   }
 }
 
