@@ -1,14 +1,14 @@
 /** What happens to one file of many, and what happens to all: a damaged file stops nobody else, a full disk everybody. */
-import { KernelError } from '../kernel/sys.ts';
 import { rootCause } from '../std/causes.ts';
+import { errnoOf } from '../std/errno.ts';
 import { isDamage } from './damage.ts';
 
 /** Errors of a system call behind which nothing else would succeed either. */
-const ending = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'EBADF', 'ESTALE']);
+const ending = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'EBADF', 'ESTALE', 'EUCLEAN', 'EBADMSG']);
 
 export function endsRestore(error: unknown): boolean {
-  const errno = error instanceof KernelError ? error.errno : error instanceof Error && 'code' in error && error.code;
-  return typeof errno !== 'string' || !/^E[A-Z0-9]+$/.test(errno) || ending.has(errno);
+  const errno = errnoOf(error);
+  return errno === undefined || ending.has(errno);
 }
 
 /** What a restore of files leaves out, and why. */
