@@ -4,7 +4,19 @@ import { errnoOf } from '../std/errno.ts';
 import { isDamage } from './damage.ts';
 
 /** Errors of a system call behind which nothing else would succeed either. */
-const ending = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'EBADF', 'ESTALE', 'EUCLEAN', 'EBADMSG']);
+const ending = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'EROFS',
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'EBADF',
+  'ESTALE',
+  'EUCLEAN',
+  'EBADMSG',
+]);
 
 export function endsRestore(error: unknown): boolean {
   const errno = errnoOf(error);

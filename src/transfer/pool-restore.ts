@@ -5,19 +5,20 @@
  * only what differs is written, so that it goes on sharing the rest with its snapshots.
  */
 import { access, mkdir, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { FileLock } from '../kernel/lock-file.ts';
 import { cloneImage, newRecord, publishVolume } from '../pool/create-volume.ts';
 import { refuseForeign, strangersInLive } from '../pool/find-faults.ts';
 import { claimImage } from '../pool/hold-image.ts';
-import { PoolError, poolError } from '../pool/pool-error.ts';
+import { PoolError, poolError, withPoolErrors } from '../pool/pool-error.ts';
 import { imageName, volumeRecordName } from '../pool/pool-layout.ts';
 import { checkPoolName } from '../pool/pool-names.ts';
 import type { SectorBytes, VolumeRecord } from '../pool/pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from '../pool/pool.ts';
 import { parseRestoreName, restoreName } from '../pool/restore-name.ts';
 import { refuseBelowReserve, requireRoom, roomNow } from '../pool/room.ts';
-import { giveBack, removeTree, Staged, syncFile, takeOut } from '../pool/staging.ts';
+import { syncMoved } from '../pool/sync-moved.ts';
+import { giveBack, removeTree, setAside, Staged, syncFile } from '../pool/staging.ts';
 import { syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { restore, type RestoreParts, type RestoreRequest, type RestoreResult } from './restore.ts';
@@ -65,14 +66,9 @@ export async function restoreVolume(
     const target = present === undefined ? image : await beginDelta(pool, present, join(live, deltaName), signal);
     const how = { target, overwrite: true, delta: present !== undefined, force: false };
     result = await whileRoom(pool, request, async (kept) => await restore(parts, { ...request, ...how, ...kept }));
-    if (target !== image) {
-      await syncFile(target);
-      await rename(target, image);
-      await syncDirectory(live);
-    }
+    await withPoolErrors(`keep what is restored to volume ${name}`, async () => await nameImage(target, image));
   }
-  await removeOthers(live);
-  await padToBlocks(image);
+  await withPoolErrors(`make the image of volume ${name} whole`, async () => await finishImage(live));
   const replaces = present !== undefined;
   const gone = await pool.change(async () => await putInPlace(pool, folder, { request, replaces }), { signal });
   if (gone !== undefined) await giveBack(gone, `what volume ${name} held`);
@@ -170,6 +166,19 @@ async function beginDelta(pool: Pool, present: PoolVolume, path: string, signal:
   return path;
 }
 
+/** What is written is the image from here on, durably. */
+async function nameImage(written: string, image: string): Promise<void> {
+  if (written === image) return;
+  await syncFile(written);
+  await rename(written, image);
+  await syncDirectory(dirname(image));
+}
+
+async function finishImage(live: string): Promise<void> {
+  await removeOthers(live);
+  await padToBlocks(join(live, imageName));
+}
+
 /** What a run before has left, when the volume was not there yet or still was: no part of a volume. */
 async function removeOthers(live: string): Promise<void> {
   for (const name of await readdir(live)) {
@@ -205,9 +214,11 @@ async function putInPlace(
   const record: VolumeRecord = { ...present.record, sectorBytes, restoredFrom };
   await Staged.at(folder).writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
   // Once it holds the old content it must not have the name of a restore, which the same command would go on from.
-  const gone = await takeOut(pool, folder);
+  const gone = await setAside(pool, folder);
   const restored = await stat(join(gone, 'live'));
   try {
+    // The volume is as it was: should this fail, nothing is done yet.
+    await withPoolErrors(`put what is restored to volume ${name} aside`, async () => await syncMoved(dirname(folder)));
     await Staged.at(gone).exchange({
       inside: 'live',
       path: pool.layout.live(name),
