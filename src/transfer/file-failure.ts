@@ -1,6 +1,6 @@
 /** What happens to one file of many, and what happens to all: a damaged file stops nobody else, a full disk everybody. */
 import { rootCause } from '../std/causes.ts';
-import { errnoOf } from '../std/errno.ts';
+import { errnoOf, nameErrno } from '../std/errno.ts';
 import { isDamage } from './damage.ts';
 
 /** Errors of a system call behind which nothing else would succeed either. */
@@ -35,5 +35,5 @@ export interface Omission {
 /** The outermost messages say where, the innermost what was found. */
 export function omission(path: string, error: Error): Omission {
   const cause = isDamage(error) ? 'damaged' : 'refused';
-  return { path, cause, reason: rootCause(error).message };
+  return { path, cause, reason: nameErrno(rootCause(error).message) };
 }

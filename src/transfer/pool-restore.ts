@@ -4,7 +4,7 @@
  * rename, an existing one by changing places with the old content. An existing volume is begun as a clone of itself and
  * only what differs is written, so that it goes on sharing the rest with its snapshots.
  */
-import { access, mkdir, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
+import { access, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FileLock } from '../kernel/lock-file.ts';
 import { cloneImage, newRecord, publishVolume } from '../pool/create-volume.ts';
@@ -19,7 +19,7 @@ import { parseRestoreName, restoreName } from '../pool/restore-name.ts';
 import { refuseBelowReserve, requireRoom, roomNow } from '../pool/room.ts';
 import { syncMoved } from '../pool/sync-moved.ts';
 import { giveBack, removeTree, setAside, Staged, syncFile } from '../pool/staging.ts';
-import { syncDirectory } from '../std/atomic-write.ts';
+import { makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { restore, type RestoreParts, type RestoreRequest, type RestoreResult } from './restore.ts';
 
@@ -102,8 +102,7 @@ async function beginFolder(
         await removeTree(path);
       }
       const folder = join(pool.layout.staging, mine);
-      await mkdir(join(folder, 'live'), { recursive: true, mode: 0o700 });
-      await mkdir(join(folder, 'snapshots'), { recursive: true, mode: 0o700 });
+      for (const name of ['live', 'snapshots']) await makeDirectories(join(folder, name), { mode: 0o700 });
       const lock = await lockFolder(pool, folder, { name, signal });
       return { folder, [Symbol.dispose]: () => lock[Symbol.dispose]() };
     },
