@@ -83,16 +83,11 @@ export function chooseParent(
   if (wanted === 'none') return undefined;
   if (wanted === 'auto') {
     const whole = listSnapshots(set, lineage.source).snapshots.filter(({ incomplete }) => incomplete === undefined);
-    return whole.findLast((snapshot) => canServe(snapshot, lineage)) ?? whole.at(-1);
+    return whole.findLast(({ tags }) => lineage.hasBase(decodeVolumeTags(tags))) ?? whole.at(-1);
   }
   const parent = resolveSnapshot(set, wanted.snapshot);
   if (parent.incomplete === undefined) return parent;
   throw new RepositoryError('snapshot-missing', `snapshot ${parent.id} is the checkpoint of an unfinished backup`);
-}
-
-function canServe(snapshot: Snapshot, { hasBase }: Lineage): boolean {
-  const tags = decodeVolumeTags(snapshot.tags);
-  return tags.suspect === undefined && hasBase(tags);
 }
 
 export interface ParentChoice {

@@ -23,8 +23,8 @@ export function poolLineage(pool: Pool, { volume, record }: PoolSnapshot): Linea
   let bases: ReadonlySet<string> | undefined;
   return {
     source: poolVolumeSource(pool, volume),
-    hasBase({ poolVolume, poolSnapshot }) {
-      if (poolVolume !== record.volumeId || poolSnapshot === undefined) return false;
+    hasBase({ poolVolume, poolSnapshot, suspect }) {
+      if (poolVolume !== record.volumeId || poolSnapshot === undefined || suspect !== undefined) return false;
       bases ??= new Set(readableSnapshots(pool, volume).map((base) => base.record.id));
       return bases.has(poolSnapshot);
     },
