@@ -7,7 +7,8 @@ import { open, readFile, readdir, realpath, rm, stat, unlink } from 'node:fs/pro
 import { dirname, join, relative, resolve } from 'node:path';
 import { detachLoop, fileOfLoop, loopsBelow } from '../kernel/loop-device.ts';
 import { mountFileSystem, unmountFileSystem } from '../kernel/mount.ts';
-import { deviceNumber, mountsOfDevice } from '../kernel/mounts.ts';
+import { deviceNumber } from '../kernel/block-device.ts';
+import { mountsOfDevice } from '../kernel/mounts.ts';
 import { atomicWrite, isErrno, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { allOrNothing } from './all-or-nothing.ts';

@@ -43,7 +43,7 @@ const blockBytes = 4096;
 const lookWaitMs = 1000;
 
 /**
- * @throws {PoolError} `pool-volume-exists` without `overwrite`; `pool-busy` beside another restore to it; `pool-in-use`,
+ * @throws {PoolError} `pool-volume-exists` without `overwrite`, or for another one than was there at first; `pool-busy` beside another restore to it; `pool-in-use`,
  *   `pool-reserve`, also when it has come to that; and what `restore` throws
  */
 export async function restoreVolume(
@@ -69,7 +69,7 @@ export async function restoreVolume(
     await withPoolErrors(`keep what is restored to volume ${name}`, async () => await nameImage(target, image));
   }
   await withPoolErrors(`make the image of volume ${name} whole`, async () => await finishImage(live));
-  const replaces = present !== undefined;
+  const replaces = present?.record.id;
   const gone = await pool.change(async () => await putInPlace(pool, folder, { request, replaces }), { signal });
   if (gone !== undefined) await giveBack(gone, `what volume ${name} held`);
   const counts = result?.counts ?? { doneBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, zeroBytes: 0 };
@@ -193,21 +193,29 @@ async function padToBlocks(image: string): Promise<void> {
   await syncFile(image);
 }
 
-/** Under the pool's lock. @returns the folder in `staging` that is left of what was replaced */
+/**
+ * Under the pool's lock. `replaces`: the id of the volume that was there when the restore began.
+ * @returns the folder in `staging` that is left of what was replaced
+ */
 async function putInPlace(
   pool: Pool,
   folder: string,
-  { request, replaces }: { readonly request: PoolRestoreRequest; readonly replaces: boolean },
+  { request, replaces }: { readonly request: PoolRestoreRequest; readonly replaces: string | undefined },
 ): Promise<string | undefined> {
   const { name, sectorBytes, volume, signal } = request;
   const restoredFrom = volume.snapshot.id;
-  if (!replaces) {
+  if (replaces === undefined) {
     const record = newRecord(pool, { sectorBytes, restoredFrom });
     await publishVolume(pool, Staged.at(folder), { name, record, signal });
     return undefined;
   }
-  // As it is now: since the restore began the volume may have got snapshots, or be another one of that name.
+  // As it is now: since the restore began the volume may have got snapshots.
   const present = pool.volume(name);
+  // Nobody said that another one of that name may go. What is restored stays, and the same command puts it there.
+  if (present.record.id !== replaces) {
+    const what = `volume ${name} was deleted and made anew while it was restored: the new one is left as it is`;
+    throw new PoolError('pool-volume-exists', what);
+  }
   using _claim = await claimImage(pool, { image: present.image, what: `volume ${name}` }, { signal });
   refuseForeign(`volume ${name}`, strangersInLive(pool, name));
   const record: VolumeRecord = { ...present.record, sectorBytes, restoredFrom };
