@@ -43,8 +43,8 @@ const blockBytes = 4096;
 const lookWaitMs = 1000;
 
 /**
- * @throws {PoolError} `pool-volume-exists` without `overwrite`, or for another one than was there at first; `pool-busy` beside another restore to it; `pool-in-use`,
- *   `pool-reserve`, also when it has come to that; and what `restore` throws
+ * @throws {PoolError} `pool-volume-exists` without `overwrite`, or for another one than was there at first; `pool-busy` beside another
+ *   restore to it; `pool-in-use`; `pool-reserve`, also when it has come to that; and what `restore` throws
  */
 export async function restoreVolume(
   pool: Pool,
