@@ -21,6 +21,7 @@ import { changesDigest } from './backup-changes.ts';
 import type { VolumeSnapshot } from './backup-parent.ts';
 import { totalBytes } from '../volume/extents.ts';
 import { lineageOf, type AuditResult, type BackupParts, type BackupRequest } from './backup-request.ts';
+import { suspectsWith } from './untrusted-rungs.ts';
 
 export interface BackupRecordState {
   readonly set: ManifestSet;
@@ -124,13 +125,11 @@ export class BackupRecord {
 
   /** A rung has been caught: this and later runs do without it, and what was made through it may lack a change. */
   distrust(rung: OfferedRung, where: string): void {
-    const { set } = this.#state;
+    const { set, base } = this.#state;
     this.#untrusted = [...new Set([...this.#untrusted, rung])].toSorted();
     // On the marked ones as well: the newest snapshot that is left decides, whichever are deleted.
     const marks = encodeVolumeTags({ suspect: where, untrusted: this.#untrusted });
-    for (const snapshot of listSnapshots(set, lineageOf(this.#request).source).snapshots.toReversed()) {
-      if (snapshot.incomplete !== undefined) continue;
-      if (snapshot.tags['dray:rung'] === undefined || snapshot.tags['dray:rung'] === 'scan') break;
+    for (const snapshot of suspectsWith(set, lineageOf(this.#request).source, base?.snapshot)) {
       set.put({ ...encodeSnapshot({ ...snapshot, tags: { ...snapshot.tags, ...marks } }), id: snapshot.id });
     }
   }

@@ -1,7 +1,7 @@
 /** Manifests of volumes, for tests of what is chosen among them. */
 import { imageDirectory, rootEntry } from '../repository/manifest/image-directory.ts';
 import { ManifestSet } from '../repository/manifest/manifest-set.ts';
-import { encodeSnapshot } from '../repository/manifest/snapshot.ts';
+import { encodeSnapshot, type SnapshotId } from '../repository/manifest/snapshot.ts';
 import type { SnapshotSource } from '../repository/manifest/snapshot-source.ts';
 import { objectId } from '../repository/object/object-id.ts';
 import { encodeVolumeTags, type VolumeTags } from '../repository/tree/volume-tags.ts';
@@ -11,6 +11,7 @@ import { systemRng as rng } from '../std/rng.ts';
 export const fixtureSource: SnapshotSource = { userName: 'u', host: 'h', path: '/disk' };
 
 export interface FixtureSnapshot {
+  readonly id?: SnapshotId;
   readonly tags?: VolumeTags;
   readonly unfinished?: boolean;
   /** What differs from `fixtureSource`. */
@@ -20,13 +21,13 @@ export interface FixtureSnapshot {
 /** Snapshots, oldest first. */
 export function setOf(...made: readonly FixtureSnapshot[]): ManifestSet {
   const set = new ManifestSet({ clock, rng });
-  for (const [index, { tags = {}, unfinished = false, source: own }] of made.entries()) {
+  for (const [index, { id, tags = {}, unfinished = false, source: own }] of made.entries()) {
     const source = { ...fixtureSource, ...own };
     const modified = BigInt(index) * 1_000_000_000n;
     const image = { name: source.path, object: objectId('Ixaa'), sizeBytes: 5, modified };
     const { summary } = imageDirectory(image);
-    set.put(
-      encodeSnapshot({
+    set.put({
+      ...encodeSnapshot({
         source,
         description: '',
         startTime: modified,
@@ -37,7 +38,8 @@ export function setOf(...made: readonly FixtureSnapshot[]): ManifestSet {
         tags: encodeVolumeTags(tags),
         pins: [],
       }),
-    );
+      ...(id !== undefined && { id }),
+    });
   }
   return set;
 }

@@ -209,3 +209,20 @@ test('a pool serves where the parent is in the flat layout, which it rewrites', 
   await restoreFile(volume.engine, snapshot, target);
   assert.equal(await firstDifference(volume.image, target), undefined);
 });
+
+test('what a parent builds on is suspect with it, also where all was read for another snapshot meanwhile', async () => {
+  await using folder = await temporaryFolder('untrusted-line');
+  const lost = 201;
+  const volume = new ToldVolume(await createEngine(folder.path), join(folder.path, 'image'), 256 * mib);
+  await volume.begin();
+  await volume.write([0, lost], { untold: lost });
+  const lacking = await volume.backup();
+  assert.equal(lacking.changes.rung, 'extents', 'the first sample does not hold it');
+  await volume.backup({ parent: 'none' });
+  let last = lacking;
+  for (let run = 0; run < 256 / 64 && last.changes.rung !== 'scan'; run += 1) {
+    last = await volume.backup({ parent: { snapshot: last.snapshot } });
+  }
+  assert.deepEqual(last.audit?.missed, [lost * mib]);
+  assert.ok((await volume.tagsOf(lacking.snapshot)).suspect !== undefined);
+});
