@@ -137,7 +137,7 @@ describe('mounts of other namespaces', { skip: fileSystemsMissing('ext4', 'btrfs
     const mount = 'exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 mute "$1"';
     await using program = await enter(
       container,
-      `${mount} && echo mounted && timeout 30 cat; echo over`,
+      `${mount} && echo mounted && timeout 300 cat; echo over`,
       device.folder,
     );
     assert.deepEqual(await Promise.race([mountsOfDevice(device.number), program.says()]), []);

@@ -15,7 +15,7 @@ import { run } from '../kernel/loop-device.ts';
 import { startContainer, type Container } from '../support/container.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import { temporaryFolder } from '../support/temporary.ts';
-import { hangingClone, openClone } from './hanging-clone.ts';
+import { type HangingClone, hangingClone, openClone } from './hanging-clone.ts';
 import { makeVolume, mountedVolume, signal, smallPool, startRival, takeSnapshots, type Rival } from './small-pool.ts';
 
 interface Contained extends AsyncDisposable {
@@ -78,14 +78,28 @@ async function untilFrozen(folder: string): Promise<void> {
   }
 }
 
-/** Another process that has it frozen for longer than a test takes. */
-async function freezing(pool: Pool, inside: string, folder: string): Promise<Rival> {
-  const rival = startRival(pool, 'freeze', 'data', '500000', folder);
+interface FrozenVolume extends AsyncDisposable {
+  readonly pool: Pool;
+  readonly contained: Contained;
+  readonly clone: HangingClone;
+  /** Has it frozen for longer than a test takes, or until the clone is let go. */
+  readonly rival: Rival;
+}
+
+/** A volume `data` that a container has mounted and another process has frozen. */
+async function frozenVolume(): Promise<FrozenVolume> {
+  await using stack = new AsyncDisposableStack();
+  const { pool } = stack.use(await smallPool());
+  await makeVolume(pool, 'data', { mkfs: 'ext4' });
+  const contained = stack.use(await containedVolume(pool, 'data'));
+  const clone = stack.use(await hangingClone());
+  const rival = stack.use(startRival(pool, 'freeze', 'data', '500000', clone.folder));
   assert.equal(await rival.next(), 'ready');
   rival.process.stdin?.write('\n');
   assert.equal(await rival.next(), 'begins');
-  await untilFrozen(inside);
-  return rival;
+  await untilFrozen(contained.inside);
+  const owned = stack.move();
+  return { pool, contained, clone, rival, [Symbol.asyncDispose]: async () => await owned.disposeAsync() };
 }
 
 async function marksOf(pool: Pool): Promise<string[]> {
@@ -130,12 +144,8 @@ describe('a volume that only a container has mounted', { skip: fileSystemsMissin
   });
 
   test('is thawed when dray is killed', async () => {
-    await using small = await smallPool();
-    const { pool } = small;
-    await makeVolume(pool, 'data', { mkfs: 'ext4' });
-    await using contained = await containedVolume(pool, 'data');
-    await using clone = await hangingClone();
-    await using rival = await freezing(pool, contained.inside, clone.folder);
+    await using frozen = await frozenVolume();
+    const { pool, contained, rival } = frozen;
     await rival.kill();
     assert.equal(await canWrite(contained.inside), true);
     const [after] = await takeSnapshots(pool, ['data@after']);
@@ -144,12 +154,8 @@ describe('a volume that only a container has mounted', { skip: fileSystemsMissin
   });
 
   test('is thawed by the next change when dray and its guard are killed at once', async () => {
-    await using small = await smallPool();
-    const { pool } = small;
-    await makeVolume(pool, 'data', { mkfs: 'ext4' });
-    await using contained = await containedVolume(pool, 'data');
-    await using clone = await hangingClone();
-    await using rival = await freezing(pool, contained.inside, clone.folder);
+    await using frozen = await frozenVolume();
+    const { pool, contained, clone, rival } = frozen;
     const { pid } = rival.process;
     const guards = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
     const both = [pid!, ...guards.trim().split(' ').map(Number)];
@@ -167,12 +173,8 @@ describe('a volume that only a container has mounted', { skip: fileSystemsMissin
   });
 
   test('is whole in its snapshot when the container ends while it is frozen, and nothing of it stays', async () => {
-    await using small = await smallPool();
-    const { pool } = small;
-    await makeVolume(pool, 'data', { mkfs: 'ext4' });
-    await using contained = await containedVolume(pool, 'data');
-    await using clone = await hangingClone();
-    await using rival = await freezing(pool, contained.inside, clone.folder);
+    await using frozen = await frozenVolume();
+    const { pool, contained, clone, rival } = frozen;
     await contained.container.kill();
     clone.letGo();
     assert.equal(await rival.next(), 'done');
