@@ -102,7 +102,7 @@ async function beginFolder(
         await removeTree(path);
       }
       const folder = join(pool.layout.staging, mine);
-      for (const name of ['live', 'snapshots']) await makeDirectories(join(folder, name), { mode: 0o700 });
+      for (const part of ['live', 'snapshots']) await makeDirectories(join(folder, part), { mode: 0o700 });
       const lock = await lockFolder(pool, folder, { name, signal });
       return { folder, [Symbol.dispose]: () => lock[Symbol.dispose]() };
     },
@@ -221,11 +221,12 @@ async function putInPlace(
   const record: VolumeRecord = { ...present.record, sectorBytes, restoredFrom };
   await Staged.at(folder).writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
   // Once it holds the old content it must not have the name of a restore, which the same command would go on from.
-  const gone = await setAside(pool, folder);
+  const settingAside = `put what is restored to volume ${name} aside`;
+  const gone = await setAside(pool, folder, settingAside);
   const restored = await stat(join(gone, 'live'));
   try {
     // The volume is as it was: should this fail, nothing is done yet.
-    await withPoolErrors(`put what is restored to volume ${name} aside`, async () => await syncMoved(dirname(folder)));
+    await withPoolErrors(settingAside, async () => await syncMoved(dirname(folder)));
     await Staged.at(gone).exchange({
       inside: 'live',
       path: pool.layout.live(name),

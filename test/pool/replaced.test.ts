@@ -22,9 +22,13 @@ function straceMissing(): string | false {
   return spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0 ? false : 'needs strace';
 }
 
-/** Runs a command while a folder cannot be flushed. */
-function withoutFlush({ place }: PoolPlace, folder: string, args: readonly string[]): SpawnSyncReturns<string> {
-  const inject = ['-f', '-o', '/dev/null', '-P', folder, '-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO'];
+/** Runs a command while the system refuses to flush a folder, or to rename it. */
+function refusing(
+  call: 'fsync' | 'rename',
+  { world: { place }, folder }: { readonly world: PoolPlace; readonly folder: string },
+  args: readonly string[],
+): SpawnSyncReturns<string> {
+  const inject = ['-f', '-o', '/dev/null', '-P', folder, '-e', `trace=${call}`, '-e', `inject=${call}:error=EIO`];
   return spawnSync('strace', [...inject, dray, ...args], {
     encoding: 'utf8',
     env: {
@@ -84,7 +88,7 @@ test(
     const home = join(place.pool, 'volumes', 'data');
 
     // The folder of the volume is flushed only when the two have changed places.
-    const { status, stderr } = withoutFlush(world, home, ['restore', id, 'data', '--overwrite']);
+    const { status, stderr } = refusing('fsync', { world, folder: home }, ['restore', id, 'data', '--overwrite']);
     assert.equal(status, 1, stderr);
     assert.match(stderr, /EIO/);
     const restored = await imageOf(world, 'data/live');
@@ -106,12 +110,19 @@ test(
     const old = await imageOf(world, 'data/live');
     const staging = join(place.pool, 'staging');
 
-    const { status, stderr } = withoutFlush(world, staging, ['restore', id, 'data', '--overwrite']);
+    const { status, stderr } = refusing('fsync', { world, folder: staging }, ['restore', id, 'data', '--overwrite']);
     assert.equal(status, 1, stderr);
     assert.match(stderr, /EIO/);
     assert.doesNotMatch(stderr, /need not be done again|is removed/);
     assert((await imageOf(world, 'data/live')).equals(old));
-    assert.deepEqual(await readdir(staging), [restoreName({ volume: 'data', snapshot: id })]);
+    const left = restoreName({ volume: 'data', snapshot: id });
+    assert.deepEqual(await readdir(staging), [left]);
+
+    const args = ['restore', id, 'data', '--overwrite'];
+    const refused = refusing('rename', { world, folder: join(staging, left) }, args);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /put what is restored to volume data aside/);
+    assert.deepEqual(await readdir(staging), [left]);
 
     await told('restore', id, 'data', '--overwrite');
     assert((await imageOf(world, 'data/live')).subarray(0, 8 * mib).equals(await readFile(source)));
@@ -129,7 +140,7 @@ test(
     const home = join(place.pool, 'volumes', 'data');
     const old = await imageOf(world, 'data/snapshots/mon');
     await writeAt(join(home, 'live', 'image'), 0, systemRng.bytes(mib));
-    const { status, stderr } = withoutFlush(world, home, ['volume', 'revert', 'data@mon', '--force']);
+    const { status, stderr } = refusing('fsync', { world, folder: home }, ['volume', 'revert', 'data@mon', '--force']);
     assert.equal(status, 1, stderr);
     assert.match(
       stderr,
@@ -149,7 +160,7 @@ test(
     await told('snapshot', 'create', 'data');
     const home = join(place.pool, 'volumes', 'data', 'snapshots');
     const expire = ['snapshot', 'expire', '--volume', 'data', '--keep-latest', '1', '-o', 'json'];
-    const { status, stdout, stderr } = withoutFlush(world, home, expire);
+    const { status, stdout, stderr } = refusing('fsync', { world, folder: home }, expire);
     assert.equal(status, 1, stderr);
     const rows = JSON.parse(stdout) as {
       readonly snapshot: string;
