@@ -132,7 +132,7 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-exists': 'Use it as it is ("dray pool open DIR" mounts the image of one), or choose another place.',
   'pool-version': 'Use a newer dray: it has made or changed this pool.',
   'pool-reflink':
-    'Choose a folder on XFS (mkfs.xfs -m reflink=1) or btrfs, or make it in an image: dray pool create DIR --image FILE --size 50G',
+    'Choose a folder on XFS (mkfs.xfs -m reflink=1,rmapbt=0) or btrfs, or make it in an image: dray pool create DIR --image FILE --size 50G',
   'pool-image':
     'Check where the image is: "dray pool open DIR --image FILE" opens one that was moved. Mounting needs root.',
   'pool-mkfs':
