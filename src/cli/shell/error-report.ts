@@ -86,7 +86,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'nbd-io': 'Look at what the server logs: it could not read what it serves.',
 
   'repository-missing': 'Check --repository (or DRAY_REPOSITORY); "dray repository create URL" makes a new one.',
-  'repository-foreign': 'Choose an empty or new folder; nothing was changed there.',
+  'repository-foreign':
+    'Check the place: "kopia.repository" lies in the folder or prefix that a URL names. For a new repository choose an empty or new one; nothing was changed there.',
   'repository-exists': 'Use it as it is, or choose another place.',
   'repository-password':
     'Check DRAY_PASSWORD, --password-file or --password-command: it must be the password of this repository.',
