@@ -193,7 +193,7 @@ async function makeImageFile(path: string, sizeBytes: number): Promise<void> {
       await file.close();
     }
   } catch (error) {
-    if (isErrno(error, 'EEXIST')) throw new PoolError('pool-image', `${path} exists`);
+    if (isErrno(error, 'EEXIST')) throw new PoolError('pool-exists', `there is a file ${path} already`);
     throw new PoolError('pool-io', `make ${path}`, { cause: error });
   }
 }

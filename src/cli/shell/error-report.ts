@@ -130,7 +130,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-foreign': 'Choose an empty or new folder; nothing was changed there.',
   'pool-foreign-file':
     'Move it out of the folders of the pool; what it lies in was left as it is. "dray pool check --dry-run" names all of it.',
-  'pool-exists': 'Use it as it is ("dray pool open DIR" mounts the image of one), or choose another place.',
+  'pool-exists':
+    'Use it as it is ("dray pool open DIR" mounts the image of one), or choose another place. Of a "pool create --image" that was cut off: unmount DIR, where it is mounted, remove the image, and run it again.',
   'pool-version': 'Use a newer dray: it has made or changed this pool.',
   'pool-reflink':
     'Choose a folder on XFS (mkfs.xfs -m reflink=1,rmapbt=0) or btrfs, or make it in an image: dray pool create DIR --image FILE --size 50G',
