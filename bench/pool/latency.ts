@@ -1,6 +1,6 @@
 /**
  * What an application notices of snapshots, apart from the moment in which it is frozen: in one long run of the same load
- * windows of a few seconds without any, with one a second, with one in ten seconds, and with the least that anybody could
+ * windows without any, with one a minute, with one in ten seconds, with one a second, and with the least that anybody could
  * do a second (freeze, reflink, thaw), in turns, so that a machine that gets slower does so for all of them. All requests of
  * a kind are one sample. A request that overlaps a freeze is left out. The command says how long it froze and a moment within (the
  * snapshot's time), so what may have been frozen is at most twice as long, around that moment.
@@ -26,9 +26,24 @@ const mib = 2 ** 20;
 const slackMs = 2;
 const ratioMax = 1.2;
 
-const kinds = ['without snapshots', 'one in ten seconds', 'one a second', 'a bare reflink a second'] as const;
+type Kind = 'without snapshots' | 'one a minute' | 'one in ten seconds' | 'one a second' | 'a bare reflink a second';
 
-type Kind = (typeof kinds)[number];
+interface Rhythm {
+  /** Of a window. */
+  readonly seconds: number;
+  /** From one snapshot to the next, the first of which is at the beginning; undefined for none of dray's. */
+  readonly everySeconds?: number;
+}
+
+const rhythms: Readonly<Record<Kind, Rhythm>> = {
+  'without snapshots': { seconds: 10 },
+  'one a minute': { seconds: 60, everySeconds: 60 },
+  'one in ten seconds': { seconds: 10, everySeconds: 10 },
+  'one a second': { seconds: 10, everySeconds: 1 },
+  'a bare reflink a second': { seconds: 10 },
+};
+const kinds = Object.keys(rhythms) as readonly Kind[];
+const smallWindowSeconds = 4;
 
 /** A stretch of the load, in which snapshots of one kind were taken. */
 interface Window extends Span {
@@ -63,14 +78,15 @@ async function measureLatency(bench: PoolBench): Promise<PoolFindings> {
       // Each begins with a volume in few extents: what the windows before have left would be reflinked with it.
       await pool.run('volume', 'rewrite', 'data');
       settle();
-      windows.push(await runWindow(pool, { kind, folder, seconds: small ? 4 : 10, signal }));
+      const seconds = small ? smallWindowSeconds : rhythms[kind].seconds;
+      windows.push(await runWindow(pool, { kind, folder, seconds, signal }));
       await removeSnapshots(pool);
     }
   }
   const found = findingsOf(windows, await running.stop());
   const p99Of = (kind: Kind): number => found.find((one) => one.kind === kind)!.p99Ms;
   const bar = `p99 outside the freeze ≤ ${ratioMax}× of no snapshots`;
-  const bars = (['one in ten seconds', 'one a second'] as const).map((kind) =>
+  const bars = (['one a minute', 'one in ten seconds', 'one a second'] as const).map((kind) =>
     atMost(`Snapshots, ${kind}`, bar, ratioMax, p99Of(kind) / p99Of('without snapshots')),
   );
   return { bars, how, tables: tableOf(found) };
@@ -86,13 +102,14 @@ interface WindowOptions {
 
 async function runWindow(pool: BenchPool, { kind, folder, seconds, signal }: WindowOptions): Promise<Window> {
   const frozen: Span[] = [];
+  const every = rhythms[kind].everySeconds;
   const fromMs = Date.now();
   for (let second = 0; second < seconds; second++) {
     const next = systemClock.sleep(1000, { signal });
     const name = `second-${second}`;
     if (kind === 'a bare reflink a second') {
       frozen.push(await bareSnapshot(pool, folder, name));
-    } else if (kind === 'one a second' || (kind === 'one in ten seconds' && second % 10 === 0)) {
+    } else if (every !== undefined && second % every === 0) {
       const { created, frozenMs } = await pool.snapshot('data', name);
       const withinMs = Date.parse(created);
       frozen.push({ fromMs: withinMs - frozenMs - slackMs, toMs: withinMs + frozenMs + slackMs });
@@ -196,5 +213,6 @@ function tableOf(found: readonly Finding[]): string {
 
 const how = `An ext4 in a volume of 2 GiB; fio reads and overwrites 400 random pages of 4 KiB a second in a file of 512 MiB, one at a time, without
 an end; in it windows of 10 seconds without snapshots, with one, with one a second (\`dray snapshot create\`, a process of its own each), and with the least
-that anybody could do each second (\`fsfreeze\`, \`cp --reflink\`, \`fsfreeze\`: nothing of it is durable, and nobody would thaw it), in turns; all are deleted
-after the window, and the volume is gathered before it. Requests that overlap a freeze are left out. The p99 of all requests of a kind are compared.`;
+that anybody could do each second (\`fsfreeze\`, \`cp --reflink\`, \`fsfreeze\`: nothing of it is durable, and nobody would thaw it), and windows of a minute
+with one snapshot, in turns; all are deleted after the window, and the volume is gathered before it. Requests that overlap a freeze are left out.
+The p99 of all requests of a kind are compared.`;

@@ -1,4 +1,6 @@
-/** Block devices: their sizes, and ranges made zero by the device itself. Numbers from linux/fs.h. */
+/** Block devices: their numbers and sizes, and ranges made zero by the device itself. Numbers of calls from linux/fs.h. */
+import { realpath } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { ioctl, ioctlAsync } from './sys.ts';
 
 const BLKGETSIZE64 = 0x80081272;
@@ -9,6 +11,20 @@ export interface DeviceRange {
   /** Both a multiple of the logical block. */
   readonly offset: number;
   readonly lengthBytes: number;
+}
+
+/** `major:minor` from a stat's number, as glibc's gnu_dev_major and gnu_dev_minor cut it. */
+export function deviceNumber(rdev: number): string {
+  const value = BigInt(rdev);
+  const major = ((value >> 8n) & 0xfffn) | ((value >> 32n) & 0xfffff000n);
+  const minor = (value & 0xffn) | ((value >> 12n) & 0xffffff00n);
+  return `${major}:${minor}`;
+}
+
+/** The kernel's name for a device number (`major:minor`), such as `vda1`. */
+export async function nameOfNumber(number: string): Promise<string | undefined> {
+  const link = await realpath(`/sys/dev/block/${number}`).catch(() => undefined);
+  return link === undefined ? undefined : basename(link);
 }
 
 /** `fs.stat` says 0 for a block device. @throws {KernelError} */

@@ -7,7 +7,8 @@
 import { createRequire } from 'node:module';
 import { constants } from 'node:fs';
 import type koffi from 'koffi';
-import { errnoName, KernelError } from './sys.ts';
+import { errnoName } from '../std/errno.ts';
+import { KernelError } from './sys.ts';
 
 type Call = (...args: (number | string | Uint8Array)[]) => number;
 type AsyncCall = Call & {

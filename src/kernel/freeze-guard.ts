@@ -6,8 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { getCompileCacheDir } from 'node:module';
 import { setPriority } from 'node:os';
 import { dirname } from 'node:path';
@@ -30,6 +29,13 @@ export class FreezeError extends DrayError<
   'freeze-refused' | 'freeze-timeout' | 'freeze-guard-lost' | 'freeze-stuck'
 > {}
 
+/** A folder of the file system that is to be frozen; whoever froze it needs no path to it any more. */
+export interface FreezeFolder {
+  /** For messages. */
+  readonly path: string;
+  readonly folder: FileHandle;
+}
+
 /** Two files on one file system that can share blocks; the caller's, open until the guard is disposed of. */
 export interface FrozenClone {
   readonly fromFd: number;
@@ -51,8 +57,7 @@ const graceMs = 1000;
 const highestPriority = -20;
 
 export class FreezeGuard implements AsyncDisposable {
-  readonly #mountPoints: readonly string[];
-  readonly #folders: readonly FileHandle[];
+  readonly #folders: readonly FreezeFolder[];
   readonly #options: FreezeGuardOptions;
   readonly #process: ChildProcess;
   /** Its process has ended, everything it said is read, and what it left frozen is thawed. */
@@ -67,8 +72,7 @@ export class FreezeGuard implements AsyncDisposable {
   #stuck: string | undefined;
   #wasKilled = false;
 
-  private constructor(mountPoints: readonly string[], folders: readonly FileHandle[], options: FreezeGuardOptions) {
-    this.#mountPoints = mountPoints;
+  private constructor(folders: readonly FreezeFolder[], options: FreezeGuardOptions) {
     this.#folders = folders;
     this.#options = options;
     // Its own session: what ends our process group, such as Ctrl-C, is not for it. Of the environment it needs only where
@@ -85,7 +89,7 @@ export class FreezeGuard implements AsyncDisposable {
         'pipe',
         'pipe',
         'ignore',
-        ...folders.map(({ fd }) => fd),
+        ...folders.map(({ folder }) => folder.fd),
         ...clones.flatMap(({ fromFd, toFd }) => [fromFd, toFd]),
       ],
     });
@@ -100,26 +104,21 @@ export class FreezeGuard implements AsyncDisposable {
   }
 
   /**
-   * Opens the mount points, which cannot be unmounted until the guard is disposed of, and starts the guard; resolves when it is
-   * ready. Two mount points of one file system count as one that is frozen already.
-   * @throws {FreezeError} `freeze-refused` for what cannot be opened; `freeze-guard-lost`
+   * Starts the guard; resolves when it is ready. The folders are the guard's from here on, also when it fails: they stay open, and
+   * so nothing unmounts their file systems, until it is disposed of. Two of one file system count as one that is frozen already.
+   * @throws {FreezeError} `freeze-guard-lost`
    */
-  static async start(mountPoints: readonly string[], options: FreezeGuardOptions): Promise<FreezeGuard> {
-    options.signal.throwIfAborted();
+  static async start(folders: readonly FreezeFolder[], options: FreezeGuardOptions): Promise<FreezeGuard> {
     await using opened = new AsyncDisposableStack();
-    const folders: FileHandle[] = [];
-    for (const mountPoint of mountPoints) {
-      try {
-        folders.push(opened.use(await open(mountPoint, constants.O_RDONLY | constants.O_DIRECTORY)));
-      } catch (cause) {
-        throw new FreezeError('freeze-refused', `open ${mountPoint} to freeze it`, { cause });
-      }
-    }
-    const guard = new FreezeGuard(mountPoints, folders, options);
-    opened.defer(async () => await guard[Symbol.asyncDispose]());
+    for (const { folder } of folders) opened.use(folder);
+    options.signal.throwIfAborted();
+    const guard = new FreezeGuard(folders, options);
+    opened.move();
+    await using starting = new AsyncDisposableStack();
+    starting.use(guard);
     await guard.#nextAnswer();
     guard.#state = 'ready';
-    opened.move();
+    starting.move();
     return guard;
   }
 
@@ -171,7 +170,7 @@ export class FreezeGuard implements AsyncDisposable {
   #failure(answer: GuardReport): FreezeError {
     this.#state = 'over';
     if (answer.kind !== 'refused') return this.#timeout();
-    return new FreezeError('freeze-refused', `freeze ${this.#mountPoints[answer.index]}: ${answer.errno}`);
+    return new FreezeError('freeze-refused', `freeze ${this.#folders[answer.index]?.path}: ${answer.errno}`);
   }
 
   /**
@@ -198,7 +197,7 @@ export class FreezeGuard implements AsyncDisposable {
 
   #throwIfStuck(): void {
     if (this.#stuck === undefined) return;
-    throw new FreezeError('freeze-stuck', `thaw ${this.#mountPoints.join(', ')}: ${this.#stuck}`);
+    throw new FreezeError('freeze-stuck', `thaw ${this.#paths()}: ${this.#stuck}`);
   }
 
   /** Thaws what is still frozen and ends the guard. One that hangs in the kernel is left alone to thaw when that ends. */
@@ -212,7 +211,7 @@ export class FreezeGuard implements AsyncDisposable {
     this.#watch.abort();
     this.#process.stdout?.destroy();
     this.#process.unref();
-    await Promise.all(this.#folders.map(async (folder) => await folder.close()));
+    await Promise.all(this.#folders.map(async ({ folder }) => await folder.close()));
   }
 
   /** Writers will wait for it, so it comes first: all threads that it will have are what its first one is. */
@@ -274,15 +273,19 @@ export class FreezeGuard implements AsyncDisposable {
       const answer = await Promise.race([this.#answer.promise, this.#closed, aborted.promise]);
       if (answer !== undefined) return answer;
       if (this.#wasKilled) throw this.#timeout();
-      throw new FreezeError('freeze-guard-lost', `freeze ${this.#mountPoints.join(', ')}: the guard has ended`);
+      throw new FreezeError('freeze-guard-lost', `freeze ${this.#paths()}: the guard has ended`);
     } finally {
       signal.removeEventListener('abort', abort);
     }
   }
 
+  #paths(): string {
+    return this.#folders.map(({ path }) => path).join(', ');
+  }
+
   #timeout(): FreezeError {
     const { boundMs } = this.#options;
-    return new FreezeError('freeze-timeout', `freeze ${this.#mountPoints.join(', ')} within ${boundMs} ms`);
+    return new FreezeError('freeze-timeout', `freeze ${this.#paths()} within ${boundMs} ms`);
   }
 
   /** A guard that is stopped cannot keep the bound: then we do. */
@@ -302,9 +305,9 @@ export class FreezeGuard implements AsyncDisposable {
     this.#state = 'over';
     this.#watch.abort();
     for (const index of [...this.#claimed].toReversed()) {
-      const folder = this.#folders[index];
-      if (folder === undefined) continue;
-      await thawFileSystem(folder.fd).catch((error: unknown) => void (this.#stuck ??= toError(error).message));
+      const frozen = this.#folders[index];
+      if (frozen === undefined) continue;
+      await thawFileSystem(frozen.folder.fd).catch((error: unknown) => void (this.#stuck ??= toError(error).message));
     }
     this.#claimed.clear();
     if (this.#process.signalCode !== null && !this.#wereExpedited) endExpedited();

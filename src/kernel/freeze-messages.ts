@@ -1,6 +1,6 @@
 /**
  * What goes between `freeze-guard.ts` and its process, a line of JSON each. File systems are named by their place in the
- * list of mount points; the process has them open as descriptors from `firstFileDescriptor` on, and after them the two files
+ * list of folders; the process has them open as descriptors from `firstFileDescriptor` on, and after them the two files
  * of each clone.
  */
 export type GuardOrder =

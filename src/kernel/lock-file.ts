@@ -8,6 +8,7 @@ import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { Clock } from '../std/clock.ts';
 import { isErrno } from '../std/atomic-write.ts';
+import { errnoOf } from '../std/errno.ts';
 import { KernelError, lockNow } from './sys.ts';
 
 const firstPauseMs = 1;
@@ -81,8 +82,7 @@ async function openForLock(path: string, create: boolean): Promise<number> {
   try {
     return await promisify(open)(path, flags, 0o600);
   } catch (error) {
-    const errno = error instanceof Error && 'code' in error ? String(error.code) : 'EUNKNOWN';
-    throw new KernelError(`open ${path} to lock it`, errno);
+    throw new KernelError(`open ${path} to lock it`, errnoOf(error) ?? 'EUNKNOWN');
   }
 }
 

@@ -12,9 +12,8 @@ import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import { isErrno } from '../std/atomic-write.ts';
 import { systemClock, type Clock } from '../std/clock.ts';
-import { deviceBlockBytes, deviceSizeBytes } from './block-device.ts';
+import { deviceBlockBytes, deviceNumber, deviceSizeBytes } from './block-device.ts';
 import { attachedLoopNames, fileNameOfLoop, isLoopAttached } from './loop-files.ts';
-import { deviceNumber } from './mounts.ts';
 import { ioctl, ioctlAsync, KernelError } from './sys.ts';
 
 const LOOP_CTL_GET_FREE = 0x4c82;

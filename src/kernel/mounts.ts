@@ -1,169 +1,137 @@
-/**
- * What uses a block device or an image file right now, from /proc and /sys: mounts, swap, the devices built on it
- * (device mapper, RAID, loop), its partitions, and a claim that only an exclusive open shows (a mount in another
- * mount namespace). The answer is a moment's; a device that must stay ours is held open with O_EXCL besides.
- */
-import { constants, type Stats } from 'node:fs';
-import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+/** Where a device is mounted, and how one gets there. */
+import { constants } from 'node:fs';
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { isErrno } from '../std/atomic-write.ts';
-import { attachedLoopNames, fileNameOfLoop } from './loop-files.ts';
-
-export interface Mount {
-  /** One at a time has it, in all namespaces. */
-  readonly id: string;
-  /** `major:minor` of the file system's device; a virtual one for btrfs. */
-  readonly device: string;
-  readonly mountPoint: string;
-  /** What was mounted, often a device's path. */
-  readonly source: string;
-  /** The file system itself takes writes, even if this mount point does not. */
-  readonly writable: boolean;
-}
-
-export interface DeviceUse {
-  readonly kind: 'mounted' | 'swap' | 'holder' | 'loop' | 'claimed';
-  /** Somebody may write to it meanwhile. */
-  readonly writable: boolean;
-  /** For a message: `mounted read-write at /data`. */
-  readonly reason: string;
-}
-
-const hostRoot = '/proc/1/root';
-
-/** Parses /proc/self/mountinfo (proc_pid_mountinfo(5)); lines that make no sense are skipped. */
-export function parseMountinfo(text: string): Mount[] {
-  return text.split('\n').flatMap((line) => {
-    const [front, back] = line.split(' - ');
-    const fields = front?.split(' ') ?? [];
-    const [, source, superOptions] = back?.split(' ') ?? [];
-    const [id, , device, , mountPoint] = fields;
-    if (id === undefined || device === undefined || mountPoint === undefined || source === undefined) return [];
-    const writable = (superOptions ?? 'rw').split(',').includes('rw');
-    return [{ id, device, mountPoint: unescapeOctal(mountPoint), source: unescapeOctal(source), writable }];
-  });
-}
-
-/** Paths in /proc/swaps. */
-export function parseSwaps(text: string): string[] {
-  return text
-    .split('\n')
-    .slice(1)
-    .flatMap((line) => line.split(/\s+/)[0] || [])
-    .map(unescapeOctal);
-}
-
-function unescapeOctal(text: string): string {
-  return text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
-}
-
-/**
- * All uses of the file or device at `path`, empty for one that does not exist. Reading needs no privilege. To see a claim one
- * claims the device oneself for a moment, in which others are refused: not for what is to be left alone.
- */
-export async function usesOf(
-  path: string,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<readonly DeviceUse[]> {
-  const subject = await subjectAt(path, signal);
-  const uses = await visibleUses(subject, signal);
-  if (uses.length > 0 || subject?.stats.isBlockDevice() !== true) return uses;
-  return (await isClaimed(subject.target)) ? [claimedUse] : [];
-}
-
-/** `usesOf` the block device of this number (`major:minor`); none when there is no such device. */
-export async function usesOfNumber(
-  number: string,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<readonly DeviceUse[]> {
-  const name = await nameOfNumber(number);
-  return name === undefined ? [] : await usesOf(`/dev/${name}`, { signal });
-}
-
-/** As `usesOf`, without claims: nobody notices that one looks. */
-export async function visibleUsesOf(
-  path: string,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<readonly DeviceUse[]> {
-  return await visibleUses(await subjectAt(path, signal), signal);
-}
-
-interface Subject {
-  /** Without links. */
-  readonly target: string;
-  readonly stats: Stats;
-}
-
-async function subjectAt(path: string, signal: AbortSignal): Promise<Subject | undefined> {
-  signal.throwIfAborted();
-  const target = await realpath(path).catch(() => undefined);
-  return target === undefined ? undefined : { target, stats: await stat(target) };
-}
-
-async function visibleUses(subject: Subject | undefined, signal: AbortSignal): Promise<readonly DeviceUse[]> {
-  if (subject === undefined) return [];
-  const { target, stats } = subject;
-  const world = { mounts: await readMounts(), swaps: parseSwaps(await readText('/proc/swaps')), signal };
-  if (!stats.isBlockDevice()) {
-    const swap = world.swaps.includes(target) ? [swapUse(target)] : [];
-    return [...swap, ...(await usesOfBackingFile(target, world))];
-  }
-  return await usesOfDevice(await nameOfNumber(deviceNumber(stats.rdev)), world, 0);
-}
+import { deviceNumber, nameOfNumber } from './block-device.ts';
+import { farViews, hostRoot, type MountView, nearViews } from './mount-namespaces.ts';
+import type { Mount } from './mountinfo.ts';
 
 export interface ReachableMount extends Mount {
   /**
-   * A path that leads there from this process: the mount point, or for one in the host's namespace alone the same
-   * below /proc/1/root, for which this process has to be privileged.
+   * A path that leads there from this process: the mount point, or for one that only another namespace has the same below
+   * the root of a process there, such as /proc/1/root for the host's, for which this process has to be privileged. It
+   * lasts as long as that process: to depend on it, open it (`openMount`).
    */
   readonly reachablePath: string;
 }
 
 /**
- * Where the device is mounted (`major:minor`, as in `LoopDevice`), in this mount namespace and, where it may be read, in
- * the host's. Mounts that only other namespaces have are not seen, nor those that no path leads to because something else is
- * mounted over them, be it dead: what is there belongs to others. Of a place in both, this one's is told.
+ * Where the device is mounted (`major:minor`, as in `LoopDevice`), in this mount namespace and, where it may be read, in the host's;
+ * where no path leads to it there, in the first of all others that has it. Mounts that no path leads to because something
+ * else is mounted over them, be it dead, are not told: what is there belongs to others. Of one place that both have, this
+ * namespace's is told.
  */
 export async function mountsOfDevice(number: string): Promise<readonly ReachableMount[]> {
-  const found: ReachableMount[] = [];
-  /** Where this process is in the host's namespace, its mounts are told twice. */
-  const own = new Set<string>();
-  const name = await nameOfNumber(number);
-  const node = name === undefined ? undefined : `/dev/${name}`;
-  for (const [root, text] of [
-    ['', await readText('/proc/self/mountinfo')],
-    [hostRoot, await readText('/proc/1/mountinfo')],
-  ] as const) {
-    for (const mount of parseMountinfo(text)) {
-      // btrfs has a number of its own for what it mounts: there only the source tells.
-      if (mount.device !== number && mount.source !== node && !(await isNode(mount.source, number))) continue;
-      if (root !== '' && (own.has(mount.id) || found.some(({ mountPoint }) => mountPoint === mount.mountPoint)))
-        continue;
-      if (root === '') own.add(mount.id);
-      const reachablePath = `${root}${mount.mountPoint}`;
-      if (await leadsTo(reachablePath, mount)) found.push({ ...mount, reachablePath });
+  const device = { number, node: await nodeOfNumber(number) };
+  const near = await reachableIn(await nearViews(), device);
+  if (near.certain.length > 0 || !(await holdsBytes(number))) return [...near.certain, ...near.doubtful];
+  for (const view of await farViews()) {
+    const { certain } = await reachableIn([view], device);
+    if (certain.length > 0) return certain;
+  }
+  return near.doubtful;
+}
+
+/**
+ * Opens a mount's folder, which keeps its file system where it is, whatever becomes of the mount, of its namespace and of
+ * the processes there. @returns undefined when the path leads to something else by now. Throws the system's error.
+ */
+export async function openMount({ reachablePath, id, device }: ReachableMount): Promise<FileHandle | undefined> {
+  await using opening = new AsyncDisposableStack();
+  const folder = opening.use(await open(reachablePath, constants.O_RDONLY | constants.O_DIRECTORY));
+  const [, opened] = /^mnt_id:\s*(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${folder.fd}`, 'utf8')) ?? [];
+  // An id is given again as soon as it is free; what has no device of its own has a number for each subvolume.
+  if (opened !== id || (!isAnonymous(device) && deviceNumber((await folder.stat()).dev) !== device)) return undefined;
+  opening.move();
+  return folder;
+}
+
+/** A device's number, and the usual name of its node, which need not be in this /dev. */
+export interface NumberedDevice {
+  readonly number: string;
+  readonly node: string | undefined;
+}
+
+interface Reachable {
+  readonly certain: readonly ReachableMount[];
+  /** Who lacks the privilege for all of the host's root cannot tell: that is for whoever opens it to say. */
+  readonly doubtful: readonly ReachableMount[];
+}
+
+async function reachableIn(views: readonly MountView[], wanted: NumberedDevice): Promise<Reachable> {
+  const certain: ReachableMount[] = [];
+  const doubtful: ReachableMount[] = [];
+  for (const { root, whose, mounts } of views) {
+    for (const mount of mounts) {
+      if (!(await isMountOf(mount, wanted, { believing: false }))) continue;
+      if (whose !== '' && isBehindProgram(mount, mounts)) continue;
+      const isTold = [...certain, ...doubtful].some(({ mountPoint }) => mountPoint === mount.mountPoint);
+      if (root !== '' && isTold) continue;
+      const reachable = { ...mount, reachablePath: `${root}${mount.mountPoint}` };
+      const leads = await leadsTo(reachable);
+      if (leads === 'there') certain.push(reachable);
+      if (leads === 'unknown' && root === hostRoot) doubtful.push(reachable);
     }
   }
-  return found;
+  return { certain, doubtful };
+}
+
+/** Those that have a number of their own for what they mount: there only the source tells. */
+const typesWithoutNumber = new Set(['btrfs', 'bcachefs']);
+
+/**
+ * Whether it is of that device. `believing`: also when the mount itself only says so, as those of FUSE do, whose programs may
+ * write to the device; anybody can have such a mount in a namespace of his own.
+ */
+export async function isMountOf(
+  { device, type, source }: Mount,
+  { number, node }: NumberedDevice,
+  { believing }: { readonly believing: boolean },
+): Promise<boolean> {
+  if (device === number) return true;
+  const isSource = believing || (isAnonymous(device) && typesWithoutNumber.has(type));
+  return isSource && (source === node || (await isNode(source, number)));
+}
+
+/**
+ * Whether the way there may lead through a FUSE mount, whose program answers or does not, and then we would wait for ever. In a
+ * namespace of his own anybody can make one over what he sees of others.
+ */
+function isBehindProgram({ id, mountPoint }: Mount, mounts: readonly Mount[]): boolean {
+  return mounts.some((other) => {
+    const isAbove = `${mountPoint}/`.startsWith(other.mountPoint === '/' ? '/' : `${other.mountPoint}/`);
+    return isAbove && other.id !== id && other.type.startsWith('fuse');
+  });
+}
+
+async function nodeOfNumber(number: string): Promise<string | undefined> {
+  const name = await nameOfNumber(number);
+  return name === undefined ? undefined : `/dev/${name}`;
+}
+
+function isAnonymous(device: string): boolean {
+  return device.startsWith('0:');
+}
+
+/** Whether a mount's source is a device node of this number (a device mapper name, a link below /dev/disk). */
+async function isNode(source: string, number: string): Promise<boolean> {
+  if (!source.startsWith('/dev/')) return false;
+  const stats = await stat(source).catch(() => undefined);
+  return stats !== undefined && stats.isBlockDevice() && deviceNumber(stats.rdev) === number;
 }
 
 /**
  * Whether what a path opens is a folder of this mount, and of none that was made over it or over what leads there. What
  * refuses to be opened hides what it covers as well: a FUSE mount whose program has died, or that of another user.
  */
-async function leadsTo(path: string, { id }: Mount): Promise<boolean> {
+async function leadsTo(mount: ReachableMount): Promise<'there' | 'elsewhere' | 'unknown'> {
   try {
-    await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-    const [, opened] = /^mnt_id:\s*(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${folder.fd}`, 'utf8')) ?? [];
-    return opened === id;
+    await using folder = await openMount(mount);
+    return folder === undefined ? 'elsewhere' : 'there';
   } catch (error) {
     if (!(error instanceof Error) || !('syscall' in error)) throw error;
-    // Who lacks the privilege for all of the host's root cannot tell: that is for whoever opens it to say.
-    return (
-      path.startsWith(`${hostRoot}/`) &&
-      (isErrno(error, 'EACCES') || isErrno(error, 'EPERM')) &&
-      !(await opens(hostRoot))
-    );
+    const isRefused = isErrno(error, 'EACCES') || isErrno(error, 'EPERM');
+    return isRefused && !(await opens(hostRoot)) ? 'unknown' : 'elsewhere';
   }
 }
 
@@ -176,106 +144,8 @@ async function opens(path: string): Promise<boolean> {
   }
 }
 
-interface World {
-  readonly mounts: readonly Mount[];
-  readonly swaps: readonly string[];
-  readonly signal: AbortSignal;
-}
-
-const claimedUse: DeviceUse = {
-  kind: 'claimed',
-  writable: false,
-  reason: 'held exclusively by the kernel or another program',
-};
-
-/** Deep enough for every sane stack of devices; an end for a loop device over a file on itself. */
-const stackDepthMax = 8;
-
-async function usesOfDevice(name: string | undefined, world: World, depth: number): Promise<DeviceUse[]> {
-  world.signal.throwIfAborted();
-  if (name === undefined || depth > stackDepthMax) return [];
-  const directory = join('/sys/class/block', name);
-  const number = (await readText(join(directory, 'dev'))).trim();
-  const uses: DeviceUse[] = [];
-  for (const mount of world.mounts) {
-    if (mount.device !== number && mount.source !== `/dev/${name}` && !(await isNode(mount.source, number))) continue;
-    const reason = `/dev/${name} is mounted ${mount.writable ? 'read-write' : 'read-only'} at ${mount.mountPoint}`;
-    uses.push({ kind: 'mounted', writable: mount.writable, reason });
-  }
-  if (world.swaps.includes(`/dev/${name}`)) uses.push(swapUse(`/dev/${name}`));
-  for (const holder of await listNames(join(directory, 'holders'))) {
-    const above = await usesOfDevice(holder, world, depth + 1);
-    // A holder is a use in itself for a writer; for a reader only what writes through it matters.
-    uses.push({ kind: 'holder', writable: false, reason: `/dev/${name} is part of /dev/${holder}` }, ...above);
-  }
-  for (const entry of await listNames(directory)) {
-    if (entry.startsWith(name) && (await readText(join(directory, entry, 'partition'))) !== '') {
-      uses.push(...(await usesOfDevice(entry, world, depth + 1)));
-    }
-  }
-  uses.push(...(await usesOfBackingFile(`/dev/${name}`, world, depth + 1)));
-  return uses;
-}
-
-async function usesOfBackingFile(path: string, world: World, depth = 0): Promise<DeviceUse[]> {
-  const uses: DeviceUse[] = [];
-  for (const name of await attachedLoopNames().catch(() => [])) {
-    if ((await fileNameOfLoop(name)) !== path) continue;
-    uses.push(
-      { kind: 'loop', writable: false, reason: `attached as /dev/${name}` },
-      ...(await usesOfDevice(name, world, depth + 1)),
-    );
-  }
-  return uses;
-}
-
-function swapUse(path: string): DeviceUse {
-  return { kind: 'swap', writable: true, reason: `${path} is used as swap` };
-}
-
-/** The mounts of this mount namespace and, where it may be read, of the host's. */
-async function readMounts(): Promise<Mount[]> {
-  const own = await readText('/proc/self/mountinfo');
-  const host = await readText('/proc/1/mountinfo');
-  return parseMountinfo(host === own ? own : `${own}\n${host}`);
-}
-
-/** The kernel's name for a device number (`major:minor`), such as `vda1`. */
-async function nameOfNumber(number: string): Promise<string | undefined> {
-  const link = await realpath(`/sys/dev/block/${number}`).catch(() => undefined);
-  return link === undefined ? undefined : basename(link);
-}
-
-/** `major:minor` from a stat's number, as glibc's gnu_dev_major and gnu_dev_minor cut it. */
-export function deviceNumber(rdev: number): string {
-  const value = BigInt(rdev);
-  const major = ((value >> 8n) & 0xfffn) | ((value >> 32n) & 0xfffff000n);
-  const minor = (value & 0xffn) | ((value >> 12n) & 0xffffff00n);
-  return `${major}:${minor}`;
-}
-
-/** Whether a mount's source is a device node of this number (a device mapper name, a link below /dev/disk). */
-async function isNode(source: string, number: string): Promise<boolean> {
-  if (!source.startsWith('/dev/')) return false;
-  const stats = await stat(source).catch(() => undefined);
-  return stats !== undefined && stats.isBlockDevice() && deviceNumber(stats.rdev) === number;
-}
-
-/** An exclusive open of a block device (O_EXCL without O_CREAT) fails with EBUSY while the kernel or a program claims it. */
-async function isClaimed(path: string): Promise<boolean> {
-  try {
-    const file = await open(path, constants.O_RDONLY | constants.O_EXCL);
-    await file.close();
-    return false;
-  } catch (error) {
-    return isErrno(error, 'EBUSY');
-  }
-}
-
-async function listNames(directory: string): Promise<string[]> {
-  return await readdir(directory).catch(() => []);
-}
-
-async function readText(path: string): Promise<string> {
-  return await readFile(path, 'utf8').catch(() => '');
+/** A device that is attached to nothing has none, and nothing of it is mounted anywhere. */
+async function holdsBytes(number: string): Promise<boolean> {
+  const sectors = await readFile(`/sys/dev/block/${number}/size`, 'utf8').catch(() => '0');
+  return Number(sectors) > 0;
 }

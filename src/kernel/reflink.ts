@@ -3,7 +3,8 @@
  * to 60 microseconds, in which writers of the source wait; all of it runs off the main thread. A kill leaves a clone of
  * many extents half made: only what is renamed into place afterwards is whole. Numbers and shapes from linux/fs.h.
  */
-import { errnoName, ioctlAsync, KernelError } from './sys.ts';
+import { errnoName } from '../std/errno.ts';
+import { ioctlAsync, KernelError } from './sys.ts';
 
 const FICLONERANGE = 0x4020940d;
 const FIDEDUPERANGE = 0xc0189436;

@@ -5,9 +5,9 @@
  * the Linux calling conventions of x64 and arm64.
  */
 import { createRequire } from 'node:module';
-import { getSystemErrorName } from 'node:util';
 import type koffi from 'koffi';
 import { DrayError } from '../std/dray-error.ts';
+import { errnoName } from '../std/errno.ts';
 
 /**
  * - `kernel-unsupported`: the kernel, the file system or the device does not offer it.
@@ -72,11 +72,6 @@ function library(): Library {
     renameat2: libc.func('int renameat2(int from, void* name, int to, void* newName, unsigned int flags)') as Call,
   };
   return loaded;
-}
-
-/** The name of an error number, such as `EBUSY`. */
-export function errnoName(number: number): string {
-  return number > 0 ? getSystemErrorName(-number) : 'EUNKNOWN';
 }
 
 function checked(call: string, result: number): number {

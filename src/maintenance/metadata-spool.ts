@@ -4,7 +4,7 @@
  * the folder goes with the spool, and what a killed run has left goes when the next one begins. A content in any other
  * pack, as very old programs placed their lists, is fetched by itself.
  */
-import { mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { BlobId, BlobStore } from '../blobs/blob-store.ts';
@@ -14,6 +14,7 @@ import type { IndexEntry } from '../repository/index/index-entry.ts';
 import type { IndexSet } from '../repository/index/index-set.ts';
 import type { ContentReader } from '../repository/object/content-access.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
+import { makeDirectories } from '../std/atomic-write.ts';
 
 interface Call {
   readonly signal: AbortSignal;
@@ -40,7 +41,7 @@ export class MetadataSpool implements ContentReader, AsyncDisposable {
   static async open(parts: MetadataSpoolParts, { folder }: { readonly folder: string }): Promise<MetadataSpool> {
     await onDisk(folder, async () => {
       await rm(folder, { recursive: true, force: true });
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await makeDirectories(folder, { mode: 0o700 });
     });
     return new MetadataSpool(parts, folder);
   }

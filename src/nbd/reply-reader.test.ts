@@ -168,6 +168,26 @@ test('replies > nothing is believed that does not answer a request', () => {
   }
 });
 
+test('replies > one that never ends is given up once it has said too much, also after an abort', () => {
+  const part = (offset: number): Buffer => chunk(1, 1, data(8192 + offset, Buffer.alloc(8)), { done: false });
+  const hole = chunk(1, 2, numbers([64, 8192], [32, 4096]), { done: false });
+  for (const abandoned of [false, true]) {
+    const { reader, read } = world('structured');
+    if (abandoned) read.abandon();
+    // Never after each other, so that each is a part of its own.
+    for (let nth = 0; nth < 512; nth++) reader.push(part(nth % 2 === 0 ? 0 : 2048));
+    assert.throws(() => reader.push(part(0)), broken);
+  }
+  const { reader } = world('structured');
+  reader.push(hole);
+  assert.throws(() => reader.push(hole), broken);
+
+  const answer = new ReadAnswer(extent(0, 2 ** 20), Buffer.alloc(2 ** 20));
+  assert.throws(() => {
+    for (let at = 0; at < 2 ** 20; at += 4) answer.data(at, Buffer.alloc(1));
+  }, broken);
+});
+
 test('replies > what comes after an abort is dropped, and the buffer is left alone', () => {
   const { reader, into, read, open } = world('structured');
   read.abandon();

@@ -54,11 +54,15 @@ abstract class Answer {
   abstract checkWhole(): void;
 }
 
+/** Parts of one answer that do not follow each other: more cannot be meant well. */
+const partsMax = 64 * 1024;
+
 export class ReadAnswer extends Answer implements Answered {
   readonly kind = 'read';
   #into: Uint8Array | undefined;
   /** In the order in which they came. */
   readonly #parts: Extent[] = [];
+  #coveredBytes = 0;
 
   constructor(range: Extent, into: Uint8Array) {
     super(range);
@@ -87,21 +91,27 @@ export class ReadAnswer extends Answer implements Answered {
   /** Every byte once: what no part covers would be what the buffer held before. */
   override checkWhole(): void {
     const sorted = this.#parts.toSorted((a, b) => a.offset - b.offset);
-    const coveredBytes = sorted.reduce((sum, part) => sum + part.lengthBytes, 0);
     const whole = [...coalesce(sorted)];
-    if (whole.length === 1 && whole[0]!.lengthBytes === this.lengthBytes && coveredBytes === this.lengthBytes) return;
-    throw new NbdError(
-      'nbd-protocol',
-      `the server broke the protocol: a read of ${this.offset}+${this.lengthBytes} was answered in part, or twice`,
-    );
+    const isOne = whole.length === 1 && whole[0]!.lengthBytes === this.lengthBytes;
+    if (!isOne || this.#coveredBytes !== this.lengthBytes) throw this.#wrong('in part, or twice');
   }
 
   #cover(at: number, lengthBytes: number): void {
+    // Held against each part: of an answer that never ends nobody asks whether it is whole.
+    this.#coveredBytes += lengthBytes;
+    if (this.#coveredBytes > this.lengthBytes) throw this.#wrong('in part, or twice');
     const last = this.#parts.at(-1);
     // Pieces of one reply follow each other.
     if (last !== undefined && last.offset + last.lengthBytes === at)
       this.#parts[this.#parts.length - 1] = extent(last.offset, last.lengthBytes + lengthBytes);
-    else this.#parts.push(extent(at, lengthBytes));
+    else if (this.#parts.push(extent(at, lengthBytes)) > partsMax) throw this.#wrong(`in more than ${partsMax} parts`);
+  }
+
+  #wrong(how: string): NbdError {
+    return new NbdError(
+      'nbd-protocol',
+      `the server broke the protocol: a read of ${this.offset}+${this.lengthBytes} was answered ${how}`,
+    );
   }
 }
 

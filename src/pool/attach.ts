@@ -4,7 +4,7 @@
  * would change with the first snapshot on XFS (512 to 4096), and what stands on the device would not open any more.
  */
 import { attachLoop, detachLoop, loopsOf, type LoopDevice } from '../kernel/loop-device.ts';
-import { usesOf } from '../kernel/mounts.ts';
+import { usesOf } from '../kernel/device-uses.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
 import { snapshotName, type SnapshotName } from './pool-names.ts';

@@ -34,8 +34,8 @@ export async function createPool(
     await makeDirectories(layout.root, { mode: 0o700 });
     await refuseOthers(layout);
     await proveReflink(layout);
-    await mkdir(layout.volumes, { mode: 0o700, recursive: true });
-    await mkdir(layout.staging, { mode: 0o700, recursive: true });
+    await makeDirectories(layout.volumes, { mode: 0o700 });
+    await makeDirectories(layout.staging, { mode: 0o700 });
     await forbidCompressionOn(layout.root);
     await forbidCompressionOn(layout.volumes);
     await forbidCompressionOn(layout.staging);

@@ -1,16 +1,16 @@
 /**
  * What is about to be frozen, written down before. The guard of a freeze thaws when we are killed; but a container that
  * ends as a whole takes the guard along, and what it had frozen would stay so for ever. Whoever changes the pool
- * next finds the mark, and thaws; what he cannot thaw stays marked, and `dray pool check` names it. A mark from before
- * the last boot says nothing: a freeze does not outlive the kernel.
+ * next finds the mark, and thaws, wherever a process still has it mounted; what he cannot thaw stays marked, and `dray pool
+ * check` names it. A mark from before the last boot says nothing: a freeze does not outlive the kernel.
  */
-import { constants } from 'node:fs';
-import { open, readFile, unlink } from 'node:fs/promises';
+import { readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { thawFileSystem } from '../kernel/freeze.ts';
 import { areExpedited, endExpedited } from '../kernel/grace-periods.ts';
-import { mountsOfDevice, type ReachableMount, usesOfNumber } from '../kernel/mounts.ts';
+import { usesOfNumber } from '../kernel/device-uses.ts';
+import { mountsOfDevice, openMount, type ReachableMount } from '../kernel/mounts.ts';
 import { atomicWrite } from '../std/atomic-write.ts';
 import { randomHex } from '../std/rng.ts';
 import { parseSchema } from '../std/schema.ts';
@@ -79,9 +79,11 @@ async function whyFrozen(
 }
 
 /** @returns why it failed */
-async function thawAt({ reachablePath }: ReachableMount): Promise<string | undefined> {
+async function thawAt(mount: ReachableMount): Promise<string | undefined> {
+  const { reachablePath } = mount;
   try {
-    await using folder = await open(reachablePath, constants.O_RDONLY | constants.O_DIRECTORY);
+    await using folder = await openMount(mount);
+    if (folder === undefined) return `thaw ${reachablePath}: it was unmounted meanwhile`;
     await thawFileSystem(folder.fd);
     return undefined;
   } catch (error) {

@@ -4,16 +4,19 @@
  * attached stands still by itself. Everything that can be written out beforehand is, so that the time in which
  * applications wait is little more than that of the clones.
  */
+import type { FileHandle } from 'node:fs/promises';
 import { flushDevice, loopsOf, type LoopDevice } from '../kernel/loop-device.ts';
-import { FreezeError, FreezeGuard } from '../kernel/freeze-guard.ts';
+import { FreezeError, type FreezeFolder, FreezeGuard } from '../kernel/freeze-guard.ts';
+import { syncFileSystem } from '../kernel/folder-calls.ts';
 import { cloneFile } from '../kernel/reflink.ts';
-import { mountsOfDevice, visibleUsesOf } from '../kernel/mounts.ts';
+import { visibleUsesOf } from '../kernel/device-uses.ts';
+import { mountsOfDevice, openMount, type ReachableMount } from '../kernel/mounts.ts';
+import { isErrno } from '../std/atomic-write.ts';
 import { markFrozen } from './frozen-mark.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
-import type { Consistency } from './pool-records.ts';
+import { type Consistency, reasonCharactersMax } from './pool-records.ts';
 import type { Pool, PoolVolume } from './pool.ts';
 import { syncFile } from './staging.ts';
-import { syncFileSystemOf } from './sync-moved.ts';
 
 export interface Stillness {
   readonly volume: PoolVolume;
@@ -22,8 +25,8 @@ export interface Stillness {
   readonly device: string | undefined;
   /** `major:minor` of it. */
   readonly deviceNumber?: string | undefined;
-  /** Where to freeze it. */
-  readonly mountPoint: string | undefined;
+  /** What to freeze. */
+  readonly mount: ReachableMount | undefined;
 }
 
 interface SignalOption {
@@ -35,15 +38,14 @@ export async function stillnessOf(volume: PoolVolume, { signal }: SignalOption):
   const devices = await loopsOf(volume.image, { signal });
   const device = devices.find(({ readOnly }) => !readOnly);
   if (device === undefined) {
-    return { volume, consistency: 'unattached', reason: undefined, device: undefined, mountPoint: undefined };
+    return { volume, consistency: 'unattached', reason: undefined, device: undefined, mount: undefined };
   }
   const mounts = await mountsOfDevice(device.deviceNumber);
   const mount = mounts.find(({ writable }) => writable) ?? mounts[0];
   if (mount === undefined) return await unmounted(volume, device, signal);
   // What is mounted read-only is written by nobody, and FIFREEZE would refuse it.
-  if (!mount.writable)
-    return still(volume, device, { consistency: 'frozen', reason: undefined, mountPoint: undefined });
-  return still(volume, device, { consistency: 'frozen', reason: undefined, mountPoint: mount.reachablePath });
+  if (!mount.writable) return still(volume, device, { consistency: 'frozen', reason: undefined, mount: undefined });
+  return still(volume, device, { consistency: 'frozen', reason: undefined, mount });
 }
 
 /** The device may be in use by a program of which nothing is seen: it must not be refused anything because we look. */
@@ -53,13 +55,17 @@ async function unmounted(volume: PoolVolume, device: LoopDevice, signal: AbortSi
     use === undefined
       ? `no file system on ${device.path} is mounted where it could be frozen`
       : `${device.path} cannot be frozen: ${use.reason}`;
-  return still(volume, device, { consistency: 'crash', reason, mountPoint: undefined });
+  return still(volume, device, {
+    consistency: 'crash',
+    reason: reason.slice(0, reasonCharactersMax),
+    mount: undefined,
+  });
 }
 
 function still(
   volume: PoolVolume,
   device: LoopDevice,
-  rest: Pick<Stillness, 'consistency' | 'reason' | 'mountPoint'>,
+  rest: Pick<Stillness, 'consistency' | 'reason' | 'mount'>,
 ): Stillness {
   return { volume, device: device.path, deviceNumber: device.deviceNumber, ...rest };
 }
@@ -93,21 +99,28 @@ export async function cloneStill(
 ): Promise<ClonedStill> {
   const { clock } = pool;
   const stillnesses = clones.map(({ stillness }) => stillness);
-  const frozen = stillnesses.flatMap(({ mountPoint, deviceNumber }) => {
-    return mountPoint === undefined || deviceNumber === undefined ? [] : [{ mountPoint, deviceNumber }];
+  const frozen = stillnesses.flatMap(({ volume, mount, deviceNumber }) => {
+    return mount === undefined || deviceNumber === undefined ? [] : [{ volume, mount, deviceNumber }];
   });
   if (frozen.length === 0) {
-    await writeOut(stillnesses);
+    await writeOut(stillnesses, []);
     const atMs = clock.nowMs();
     for (const { fromFd, toFd } of clones) await cloneFile(fromFd, toFd);
     return { frozenMs: 0, atMs };
   }
-  const mountPoints = frozen.map(({ mountPoint }) => mountPoint);
   try {
+    await using opening = new AsyncDisposableStack();
+    const folders: FreezeFolder[] = [];
+    for (const member of frozen) {
+      const opened = await openFrozen(member);
+      opening.use(opened.folder);
+      folders.push(opened);
+    }
     const devices = frozen.map(({ deviceNumber }) => deviceNumber);
     await using _mark = await markFrozen(pool, devices, { signal });
-    await using guard = await FreezeGuard.start(mountPoints, { clones, boundMs, clock, signal });
-    await writeOut(stillnesses);
+    opening.move();
+    await using guard = await FreezeGuard.start(folders, { clones, boundMs, clock, signal });
+    await writeOut(stillnesses, folders);
     // Whoever freezes has written out everything through its device: nothing is left in that one's cache.
     const frozenMs = await guard.cloneFrozen();
     if (frozenMs !== undefined) return { frozenMs, atMs: clock.nowMs() - frozenMs / 2 };
@@ -118,11 +131,36 @@ export async function cloneStill(
   }
 }
 
+/**
+ * Whoever mounted it may leave at any time, such as a container, and with him the path: opened, the file system stays until it
+ * is thawed. @throws {FreezeError | PoolError}
+ */
+async function openFrozen({
+  volume,
+  mount,
+}: {
+  readonly volume: PoolVolume;
+  readonly mount: ReachableMount;
+}): Promise<FreezeFolder> {
+  const path = mount.reachablePath;
+  let folder: FileHandle | undefined;
+  try {
+    folder = await openMount(mount);
+  } catch (cause) {
+    if (!isErrno(cause, 'ENOENT') && !isErrno(cause, 'ESRCH'))
+      throw new FreezeError('freeze-refused', `open ${path} to freeze it`, { cause });
+  }
+  if (folder !== undefined) return { path, folder };
+  throw new PoolError('pool-freeze', `volume ${volume.name} was unmounted from ${path} meanwhile`);
+}
+
 /** What is written out now need not be written out while applications wait. */
-async function writeOut(stillnesses: readonly Stillness[]): Promise<void> {
-  for (const { mountPoint, device, volume } of stillnesses) {
+async function writeOut(stillnesses: readonly Stillness[], folders: readonly FreezeFolder[]): Promise<void> {
+  for (const { path, folder } of folders) {
+    await withPoolErrors(`write out ${path}`, async () => await syncFileSystem(folder.fd));
+  }
+  for (const { device, volume } of stillnesses) {
     await withPoolErrors(`write out volume ${volume.name}`, async () => {
-      if (mountPoint !== undefined) await syncFileSystemOf(mountPoint);
       if (device !== undefined) await flushDevice(device);
       await syncFile(volume.image);
     });

@@ -1,4 +1,5 @@
 import { DrayError } from '../std/dray-error.ts';
+import { errnoOf } from '../std/errno.ts';
 
 /**
  * - `pool-missing`, `pool-foreign` (the folder holds something else), `pool-exists`, `pool-version` (of a newer dray),
@@ -89,10 +90,4 @@ export function poolError(error: unknown, doing: string): unknown {
 /** Whether the pool or the system has refused something. All else is an abort, or a defect. */
 export function isRefused(error: unknown): boolean {
   return error instanceof PoolError || errnoOf(error) !== undefined;
-}
-
-function errnoOf(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const errno = 'errno' in error && typeof error.errno === 'string' ? error.errno : 'code' in error ? error.code : '';
-  return typeof errno === 'string' && /^E[A-Z0-9]+$/.test(errno) ? errno : undefined;
 }

@@ -7,7 +7,8 @@ import { open, readFile, readdir, realpath, rm, stat, unlink } from 'node:fs/pro
 import { dirname, join, relative, resolve } from 'node:path';
 import { detachLoop, fileOfLoop, loopsBelow } from '../kernel/loop-device.ts';
 import { mountFileSystem, unmountFileSystem } from '../kernel/mount.ts';
-import { deviceNumber, mountsOfDevice } from '../kernel/mounts.ts';
+import { deviceNumber } from '../kernel/block-device.ts';
+import { mountsOfDevice } from '../kernel/mounts.ts';
 import { atomicWrite, isErrno, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { allOrNothing } from './all-or-nothing.ts';
@@ -38,7 +39,7 @@ export async function createImagePool(
   await withPoolErrors(`make ${root}`, async () => await makeDirectories(root, { mode: 0o700 }));
   const inside = await readdir(root);
   if (inside.includes(poolRecordName)) throw new PoolError('pool-exists', `there is a pool in ${root} already`);
-  if (inside.some((name) => name !== imageMarkName)) throw new PoolError('pool-foreign', `${root} is not empty`);
+  if (inside.some((name) => !isOfMark(name))) throw new PoolError('pool-foreign', `${root} is not empty`);
   const before = await readMark(root);
   if (before !== undefined && before !== file && (await stat(before).catch(() => undefined)) !== undefined) {
     throw new PoolError('pool-exists', closedText(root, before));
@@ -79,13 +80,13 @@ export async function openImagePool(
     throw new PoolError('pool-image', `the image ${named} of the pool in ${root} is gone`);
   }
   await withPoolErrors(`make ${root}`, async () => await makeDirectories(root, { mode: 0o700 }));
-  const foreign = (await readdir(root)).find((name) => name !== imageMarkName);
+  const foreign = (await readdir(root)).find((name) => !isOfMark(name));
   if (foreign !== undefined) throw new PoolError('pool-foreign', `${root} holds something else: ${foreign}`);
   const before = await readMark(root);
   return await allOrNothing(async (onFailure) => {
     // What was known of the pool is known as before, also after an abort.
     onFailure(async () => await takeBackMark(root, before, parts));
-    await writeMark(root, named, { ...parts, signal });
+    if (before !== named) await writeMark(root, named, { ...parts, signal });
     await mountImage(root, named, { onFailure, signal });
     return { pool: Pool.open(root, parts), mounted: true };
   });
@@ -143,6 +144,11 @@ async function usersOf({ root, volumes }: PoolLayout, number: string): Promise<s
   return users.length === 0 ? '' : `: ${users.join(', ')}`;
 }
 
+/** Whoever was killed while he wrote the mark has left its beginning under another name. */
+function isOfMark(name: string): boolean {
+  return name === imageMarkName || name.startsWith(`${imageMarkName}.tmp.`);
+}
+
 async function readMark(root: string): Promise<string | undefined> {
   try {
     return await readFile(join(root, imageMarkName), 'utf8');
@@ -159,6 +165,7 @@ async function writeMark(
 ): Promise<void> {
   const path = join(root, imageMarkName);
   await withPoolErrors(`write ${path}`, async () => {
+    for (const name of await readdir(root)) if (name !== imageMarkName && isOfMark(name)) await rm(join(root, name));
     if (image === undefined) await rm(path, { force: true });
     else await atomicWrite(path, Buffer.from(image), { rng, signal });
   });

@@ -119,6 +119,9 @@ const need = v.looseObject({
   since: time,
 });
 
+/** What a snapshot is not clean for may name a place that somebody else has chosen: longer ones are cut. */
+export const reasonCharactersMax = 1000;
+
 export const snapshotRecordSchema: v.GenericSchema<unknown, SnapshotRecord> = v.looseObject({
   version,
   id,
@@ -128,7 +131,7 @@ export const snapshotRecordSchema: v.GenericSchema<unknown, SnapshotRecord> = v.
   imageChanged: time,
   parent: v.optional(id),
   consistency: v.picklist(['frozen', 'unattached', 'crash']),
-  reason: v.optional(v.pipe(v.string(), v.maxLength(1000))),
+  reason: v.optional(v.pipe(v.string(), v.maxLength(reasonCharactersMax))),
   madeBy: v.picklist(['user', 'backup']),
   group: v.optional(v.looseObject({ id, volumes: v.pipe(v.array(name), v.maxLength(1000)) })),
   needs: v.pipe(v.array(need), v.maxLength(1000)),

@@ -110,13 +110,19 @@ export class Staged implements AsyncDisposable {
  * @throws {PoolError} `pool-io` when it is still there; `pool-not-durable` when it is not
  */
 export async function takeOut(pool: Pool, path: string): Promise<string> {
+  const gone = await setAside(pool, path);
+  await syncDone(`${basename(path)} is removed`, dirname(path));
+  return gone;
+}
+
+/** As `takeOut`, but for the flush. @throws {PoolError} `pool-io` when it is still there */
+export async function setAside(pool: Pool, path: string): Promise<string> {
   const gone = join(pool.layout.staging, `${removedPrefix}${randomHex(pool.rng, 8)}`);
   try {
     await rename(path, gone);
   } catch (error) {
     throw new PoolError('pool-io', `remove ${basename(path)}`, { cause: error });
   }
-  await syncDone(`${basename(path)} is removed`, dirname(path));
   return gone;
 }
 

@@ -10,6 +10,7 @@ import type { Action } from '../cli/command.ts';
 import { type CliActions, runCli } from '../cli/program.ts';
 import { exitCodes } from '../cli/shell/exit-code.ts';
 import { watchSignals } from '../cli/shell/signals.ts';
+import { letGoOfOutputFiles } from '../kernel/output-at-exit.ts';
 import { systemClock } from '../std/clock.ts';
 import { systemRng } from '../std/rng.ts';
 
@@ -93,6 +94,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(exitCodes.failed);
 });
 process.stderr.on('error', () => {});
+// Node tells of a defect after the event.
+let isDefect = false;
+process.on('uncaughtExceptionMonitor', () => (isDefect = true));
+process.on('exit', () => isDefect || letGoOfOutputFiles());
 
 process.exitCode = await runCli(
   process.argv.slice(2),

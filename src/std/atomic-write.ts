@@ -61,7 +61,7 @@ export async function syncDirectory(path: string): Promise<void> {
 /**
  * `mkdir -p` whose new directories are durable when resolved: the parent of each is synced. Each is tried once more when
  * its parent is there, never again: where nothing can be made (`/proc`) the system says ENOENT for ever, and Node's own
- * recursive `mkdir` does not come back from that. Throws the system's error.
+ * recursive `mkdir` does not come back from that, and takes a used up quota for a folder that is missing. Throws the system's error.
  */
 export async function makeDirectories(path: string, { mode }: { readonly mode: number }): Promise<void> {
   if (await makeDirectory(path, { mode, parentIsThere: false })) return;

@@ -1,10 +1,12 @@
+import { nameErrno } from './errno.ts';
+
 /** What an error came from. Chains are short; the limit keeps one that bites its tail from running for ever. */
 const linksMax = 10;
 
 /** The messages of an error and of its causes: the last one says what was found. */
 export function messageChain(error: Error): string {
   return chainOf(error)
-    .map(({ message }) => message)
+    .map(({ message }) => nameErrno(message))
     .join(': ');
 }
 

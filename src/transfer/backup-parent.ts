@@ -13,6 +13,7 @@ import type { Repository } from '../repository/repository.ts';
 import { RepositoryError } from '../repository/repository-error.ts';
 import { decodeVolumeTags, type VolumeTags } from '../repository/tree/volume-tags.ts';
 import { hasCode } from '../std/dray-error.ts';
+import type { Lineage } from './backup-request.ts';
 import { damageOf } from './damage.ts';
 
 /** The directory of an image has two short entries at most. */
@@ -76,12 +77,13 @@ function realSize(tags: VolumeTags, imageBytes: number): number {
 /** @throws {RepositoryError} `snapshot-missing`, `snapshot-ambiguous` for a parent that was named */
 export function chooseParent(
   set: ManifestSet,
-  origin: SnapshotSource,
+  lineage: Lineage,
   wanted: 'auto' | 'none' | { readonly snapshot: string },
 ): Snapshot | undefined {
   if (wanted === 'none') return undefined;
   if (wanted === 'auto') {
-    return listSnapshots(set, origin).snapshots.findLast((snapshot) => snapshot.incomplete === undefined);
+    const whole = listSnapshots(set, lineage.source).snapshots.filter(({ incomplete }) => incomplete === undefined);
+    return whole.findLast(({ tags }) => lineage.hasBase(decodeVolumeTags(tags))) ?? whole.at(-1);
   }
   const parent = resolveSnapshot(set, wanted.snapshot);
   if (parent.incomplete === undefined) return parent;
@@ -95,17 +97,17 @@ export interface ParentChoice {
 }
 
 /**
- * The snapshot to build on. With `auto` a newest one that is damaged at its root, or that is no volume, is no reason to
+ * The snapshot to build on. With `auto` one that is damaged at its root, or that is no volume, is no reason to
  * fail: nothing needs it but speed. One that was named must serve.
  * @throws {RepositoryError} as `chooseParent` and `openVolumeSnapshot`; {BlobError} when the store does not answer
  */
 export async function openParent(
   { repository, set }: { readonly repository: Repository; readonly set: ManifestSet },
-  origin: SnapshotSource,
+  lineage: Lineage,
   wanted: 'auto' | 'none' | { readonly snapshot: string },
   { signal }: { readonly signal: AbortSignal },
 ): Promise<ParentChoice> {
-  const parent = chooseParent(set, origin, wanted);
+  const parent = chooseParent(set, lineage, wanted);
   if (parent === undefined) return { base: undefined, reason: undefined };
   if (wanted !== 'auto') return { base: await openVolumeSnapshot(repository, parent, { signal }), reason: undefined };
   try {
@@ -133,11 +135,11 @@ export interface Resumable {
 /** The newest checkpoint of this very work. One that cannot be read is no reason to fail: the work is done again. */
 export async function findResumable(
   parts: { readonly repository: Repository; readonly set: ManifestSet },
-  origin: SnapshotSource,
+  source: Partial<SnapshotSource>,
   wanted: Omit<Checkpoint, 'done'>,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Resumable | undefined> {
-  const { snapshots } = listSnapshots(parts.set, origin);
+  const { snapshots } = listSnapshots(parts.set, source);
   for (const snapshot of snapshots.filter(({ incomplete }) => incomplete !== undefined).toReversed()) {
     try {
       const volume = await openVolumeSnapshot(parts.repository, snapshot, { signal });

@@ -20,7 +20,7 @@ import { nanosecondsFromMs, type Nanoseconds } from '../std/go-time.ts';
 import { changesDigest } from './backup-changes.ts';
 import type { VolumeSnapshot } from './backup-parent.ts';
 import { totalBytes } from '../volume/extents.ts';
-import type { AuditResult, BackupParts, BackupRequest } from './backup-request.ts';
+import { lineageOf, type AuditResult, type BackupParts, type BackupRequest } from './backup-request.ts';
 
 export interface BackupRecordState {
   readonly set: ManifestSet;
@@ -102,7 +102,7 @@ export class BackupRecord {
     const id = set.put(encodeSnapshot(facts));
     if (this.#checkpointId !== undefined) set.delete(this.#checkpointId);
     // Those of earlier runs as well, as Kopia does: they would hold on to their data for ever.
-    for (const { id: old, incomplete, startTime } of listSnapshots(set, this.#request.origin).snapshots) {
+    for (const { id: old, incomplete, startTime } of listSnapshots(set, lineageOf(this.#request).source).snapshots) {
       if (incomplete !== undefined && startTime < this.#startTime) set.delete(old);
     }
     this.#passBitmapsOn(id);
@@ -128,7 +128,7 @@ export class BackupRecord {
     this.#untrusted = [...new Set([...this.#untrusted, rung])].toSorted();
     // On the marked ones as well: the newest snapshot that is left decides, whichever are deleted.
     const marks = encodeVolumeTags({ suspect: where, untrusted: this.#untrusted });
-    for (const snapshot of listSnapshots(set, this.#request.origin).snapshots.toReversed()) {
+    for (const snapshot of listSnapshots(set, lineageOf(this.#request).source).snapshots.toReversed()) {
       if (snapshot.incomplete !== undefined) continue;
       if (snapshot.tags['dray:rung'] === undefined || snapshot.tags['dray:rung'] === 'scan') break;
       set.put({ ...encodeSnapshot({ ...snapshot, tags: { ...snapshot.tags, ...marks } }), id: snapshot.id });

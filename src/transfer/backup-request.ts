@@ -9,7 +9,7 @@ import type { SnapshotSource } from '../repository/manifest/snapshot-source.ts';
 import type { ManifestSet } from '../repository/manifest/manifest-set.ts';
 import type { Identity, Repository } from '../repository/repository.ts';
 import type { Layout } from '../repository/tree/volume-layout.ts';
-import type { SourceTags } from '../repository/tree/volume-tags.ts';
+import type { SourceTags, VolumeTags } from '../repository/tree/volume-tags.ts';
 import type { Clock } from '../std/clock.ts';
 import { DrayError } from '../std/dray-error.ts';
 import type { BlockSource } from '../volume/block-source.ts';
@@ -31,11 +31,20 @@ export interface BackupParts {
   readonly manifests?: ManifestSet | undefined;
 }
 
+/** The earlier snapshots of the same volume: its parent is among them, its checkpoints, and what an audit has found. */
+export interface Lineage {
+  readonly source: Partial<SnapshotSource>;
+  /** Whether an offer may know the changes since: the newest such snapshot is rather the parent than the newest of all. */
+  readonly hasBase: (tags: VolumeTags) => boolean;
+}
+
 export interface BackupRequest {
   readonly origin: SnapshotSource;
+  /** Absent: the snapshots of `origin`, by their age. */
+  readonly lineage?: Lineage | undefined;
   /** Names one frozen state of the source; absent: a regular file's own fingerprint. */
   readonly sourceId?: string | undefined;
-  /** `auto`: the newest complete snapshot of this source. */
+  /** `auto`: the newest complete snapshot of the lineage. */
   readonly parent: 'auto' | 'none' | { readonly snapshot: string };
   readonly changeList?: ChangeList | undefined;
   readonly trustMtime: boolean;
@@ -63,6 +72,10 @@ export interface BackupRequest {
   /** Something the user must know although the run goes on. */
   readonly onWarning: (text: string) => void;
   readonly signal: AbortSignal;
+}
+
+export function lineageOf({ origin, lineage }: Pick<BackupRequest, 'origin' | 'lineage'>): Lineage {
+  return lineage ?? { source: origin, hasBase: () => true };
 }
 
 export interface BackupResult {

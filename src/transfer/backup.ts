@@ -27,7 +27,13 @@ import { decideChanges } from './backup-changes.ts';
 import { chooseCompressor } from './backup-compressor.ts';
 import { findResumable, openParent } from './backup-parent.ts';
 import { BackupRecord, type BackupRecordState } from './backup-record.ts';
-import type { AuditResult, BackupParts, BackupRequest, BackupResult } from './backup-request.ts';
+import {
+  lineageOf,
+  type AuditResult,
+  type BackupParts,
+  type BackupRequest,
+  type BackupResult,
+} from './backup-request.ts';
 import { BackupRun } from './backup-run.ts';
 import { damageOf } from './damage.ts';
 import { workBytesOf } from './store-tasks.ts';
@@ -40,14 +46,14 @@ export async function backup(parts: BackupParts, request: BackupRequest): Promis
   const set = parts.manifests ?? (await repository.manifests.load({ signal }));
   const { base, reason: parentReason } = await openParent(
     { repository, set },
-    request.origin,
+    lineageOf(request),
     wantedParent(set, request),
     { signal },
   );
   const compressor = chooseCompressor({ ...parts, set }, request);
   const identity = await parts.source.identity({ signal });
   const sourceId = request.sourceId ?? identity.fingerprint;
-  const untrusted = request.trustChanges ? [] : untrustedRungs(set, request.origin);
+  const untrusted = request.trustChanges ? [] : untrustedRungs(set, lineageOf(request).source);
   const { sizeBytes } = parts.source;
   const descent = await decideChanges(request, { sizeBytes, sourceId, base, parentReason, untrusted });
   if (parentReason !== undefined) request.onWarning(parentReason);
@@ -125,7 +131,8 @@ class BackupJob {
       }
     }
     const work = this.#record.work(changes);
-    const resumed = await findResumable({ ...this.#state, ...this.#parts }, this.#request.origin, work, { signal });
+    const { source: lineage } = lineageOf(this.#request);
+    const resumed = await findResumable({ ...this.#state, ...this.#parts }, lineage, work, { signal });
     if (resumed !== undefined) this.#record.goOnFrom(resumed.volume.snapshot.id);
     const done = resumed === undefined ? new DoneRanges() : DoneRanges.from(resumed.checkpoint.done);
     await using run = this.#backupRun(changes, done);

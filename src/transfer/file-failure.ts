@@ -1,14 +1,26 @@
 /** What happens to one file of many, and what happens to all: a damaged file stops nobody else, a full disk everybody. */
-import { KernelError } from '../kernel/sys.ts';
 import { rootCause } from '../std/causes.ts';
+import { errnoOf, nameErrno } from '../std/errno.ts';
 import { isDamage } from './damage.ts';
 
 /** Errors of a system call behind which nothing else would succeed either. */
-const ending = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'EBADF', 'ESTALE']);
+const ending = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'EROFS',
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'EBADF',
+  'ESTALE',
+  'EUCLEAN',
+  'EBADMSG',
+]);
 
 export function endsRestore(error: unknown): boolean {
-  const errno = error instanceof KernelError ? error.errno : error instanceof Error && 'code' in error && error.code;
-  return typeof errno !== 'string' || !/^E[A-Z0-9]+$/.test(errno) || ending.has(errno);
+  const errno = errnoOf(error);
+  return errno === undefined || ending.has(errno);
 }
 
 /** What a restore of files leaves out, and why. */
@@ -23,5 +35,5 @@ export interface Omission {
 /** The outermost messages say where, the innermost what was found. */
 export function omission(path: string, error: Error): Omission {
   const cause = isDamage(error) ? 'damaged' : 'refused';
-  return { path, cause, reason: rootCause(error).message };
+  return { path, cause, reason: nameErrno(rootCause(error).message) };
 }

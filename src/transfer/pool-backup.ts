@@ -17,7 +17,6 @@ import type { Pool, PoolSnapshot } from '../pool/pool.ts';
 import { readableSnapshots } from '../pool/readable.ts';
 import type { ManifestSet } from '../repository/manifest/manifest-set.ts';
 import { listSnapshots } from '../repository/manifest/snapshot.ts';
-import type { SnapshotSource } from '../repository/manifest/snapshot-source.ts';
 import { repositoryId } from '../repository/repository-id.ts';
 import type { Identity, Repository } from '../repository/repository.ts';
 import { decodeVolumeTags } from '../repository/tree/volume-tags.ts';
@@ -25,7 +24,7 @@ import type { Clock } from '../std/clock.ts';
 import { openSource } from '../volume/file-source.ts';
 import { backup } from './backup.ts';
 import type { BackupRequest, BackupResult } from './backup-request.ts';
-import { poolOrigin } from './pool-origin.ts';
+import { poolLineage, poolOrigin, poolVolumeSource } from './pool-origin.ts';
 import type { SnapshotTaking, TakenSnapshot } from './take-pool-snapshot.ts';
 
 export interface PoolBackupParts {
@@ -40,7 +39,7 @@ export interface PoolBackupParts {
 /** What the run itself settles is left out. */
 export type PoolBackupRequest = Omit<
   BackupRequest,
-  'origin' | 'sourceId' | 'allowChanges' | 'trustMtime' | 'offers' | 'sourceTags'
+  'origin' | 'lineage' | 'sourceId' | 'allowChanges' | 'trustMtime' | 'offers' | 'sourceTags'
 >;
 
 export interface PoolBackupResult extends BackupResult {
@@ -119,7 +118,7 @@ class PoolBackup {
 
   /** Ids of the pool's snapshots that the repository has whole. */
   #storedIn(set: ManifestSet): ReadonlySet<string | undefined> {
-    const { snapshots } = listSnapshots(set, this.#origin());
+    const { snapshots } = listSnapshots(set, poolVolumeSource(this.#parts.pool, this.#volume));
     const whole = snapshots.filter(({ incomplete }) => incomplete === undefined);
     return new Set(whole.map(({ tags }) => decodeVolumeTags(tags).poolSnapshot));
   }
@@ -146,7 +145,8 @@ class PoolBackup {
     const { record } = snapshot;
     await using source = await openSource(snapshot.image, { signal: this.#request.signal });
     const own = {
-      origin: this.#origin(),
+      origin: poolOrigin(this.#parts, this.#volume),
+      lineage: poolLineage(pool, snapshot),
       sourceId: `pool:${record.id}`,
       allowChanges: false,
       trustMtime: false,
@@ -168,9 +168,5 @@ class PoolBackup {
     const which = { repository: repositoryId(repository.opened), volumes: [this.#volume], keep, signal };
     const released = await releaseNeeds(pool, which);
     return released.filter(({ removed }) => removed).map(({ snapshot }) => snapshotName(snapshot));
-  }
-
-  #origin(): SnapshotSource {
-    return poolOrigin(this.#parts, this.#volume);
   }
 }

@@ -4,21 +4,22 @@
  * rename, an existing one by changing places with the old content. An existing volume is begun as a clone of itself and
  * only what differs is written, so that it goes on sharing the rest with its snapshots.
  */
-import { access, mkdir, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { FileLock } from '../kernel/lock-file.ts';
 import { cloneImage, newRecord, publishVolume } from '../pool/create-volume.ts';
 import { refuseForeign, strangersInLive } from '../pool/find-faults.ts';
 import { claimImage } from '../pool/hold-image.ts';
-import { PoolError, poolError } from '../pool/pool-error.ts';
+import { PoolError, poolError, withPoolErrors } from '../pool/pool-error.ts';
 import { imageName, volumeRecordName } from '../pool/pool-layout.ts';
 import { checkPoolName } from '../pool/pool-names.ts';
 import type { SectorBytes, VolumeRecord } from '../pool/pool-records.ts';
 import type { Pool, PoolSnapshot, PoolVolume } from '../pool/pool.ts';
 import { parseRestoreName, restoreName } from '../pool/restore-name.ts';
 import { refuseBelowReserve, requireRoom, roomNow } from '../pool/room.ts';
-import { giveBack, removeTree, Staged, syncFile, takeOut } from '../pool/staging.ts';
-import { syncDirectory } from '../std/atomic-write.ts';
+import { syncMoved } from '../pool/sync-moved.ts';
+import { giveBack, removeTree, setAside, Staged, syncFile } from '../pool/staging.ts';
+import { makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { restore, type RestoreParts, type RestoreRequest, type RestoreResult } from './restore.ts';
 
@@ -42,8 +43,8 @@ const blockBytes = 4096;
 const lookWaitMs = 1000;
 
 /**
- * @throws {PoolError} `pool-volume-exists` without `overwrite`; `pool-busy` beside another restore to it; `pool-in-use`,
- *   `pool-reserve`, also when it has come to that; and what `restore` throws
+ * @throws {PoolError} `pool-volume-exists` without `overwrite`, or for another one than was there at first; `pool-busy` beside another
+ *   restore to it; `pool-in-use`; `pool-reserve`, also when it has come to that; and what `restore` throws
  */
 export async function restoreVolume(
   pool: Pool,
@@ -65,15 +66,10 @@ export async function restoreVolume(
     const target = present === undefined ? image : await beginDelta(pool, present, join(live, deltaName), signal);
     const how = { target, overwrite: true, delta: present !== undefined, force: false };
     result = await whileRoom(pool, request, async (kept) => await restore(parts, { ...request, ...how, ...kept }));
-    if (target !== image) {
-      await syncFile(target);
-      await rename(target, image);
-      await syncDirectory(live);
-    }
+    await withPoolErrors(`keep what is restored to volume ${name}`, async () => await nameImage(target, image));
   }
-  await removeOthers(live);
-  await padToBlocks(image);
-  const replaces = present !== undefined;
+  await withPoolErrors(`make the image of volume ${name} whole`, async () => await finishImage(live));
+  const replaces = present?.record.id;
   const gone = await pool.change(async () => await putInPlace(pool, folder, { request, replaces }), { signal });
   if (gone !== undefined) await giveBack(gone, `what volume ${name} held`);
   const counts = result?.counts ?? { doneBytes: 0, fetchedBytes: 0, packedBytes: 0, writtenBytes: 0, zeroBytes: 0 };
@@ -106,8 +102,7 @@ async function beginFolder(
         await removeTree(path);
       }
       const folder = join(pool.layout.staging, mine);
-      await mkdir(join(folder, 'live'), { recursive: true, mode: 0o700 });
-      await mkdir(join(folder, 'snapshots'), { recursive: true, mode: 0o700 });
+      for (const name of ['live', 'snapshots']) await makeDirectories(join(folder, name), { mode: 0o700 });
       const lock = await lockFolder(pool, folder, { name, signal });
       return { folder, [Symbol.dispose]: () => lock[Symbol.dispose]() };
     },
@@ -170,6 +165,19 @@ async function beginDelta(pool: Pool, present: PoolVolume, path: string, signal:
   return path;
 }
 
+/** What is written is the image from here on, durably. */
+async function nameImage(written: string, image: string): Promise<void> {
+  if (written === image) return;
+  await syncFile(written);
+  await rename(written, image);
+  await syncDirectory(dirname(image));
+}
+
+async function finishImage(live: string): Promise<void> {
+  await removeOthers(live);
+  await padToBlocks(join(live, imageName));
+}
+
 /** What a run before has left, when the volume was not there yet or still was: no part of a volume. */
 async function removeOthers(live: string): Promise<void> {
   for (const name of await readdir(live)) {
@@ -185,29 +193,39 @@ async function padToBlocks(image: string): Promise<void> {
   await syncFile(image);
 }
 
-/** Under the pool's lock. @returns the folder in `staging` that is left of what was replaced */
+/**
+ * Under the pool's lock. `replaces`: the id of the volume that was there when the restore began.
+ * @returns the folder in `staging` that is left of what was replaced
+ */
 async function putInPlace(
   pool: Pool,
   folder: string,
-  { request, replaces }: { readonly request: PoolRestoreRequest; readonly replaces: boolean },
+  { request, replaces }: { readonly request: PoolRestoreRequest; readonly replaces: string | undefined },
 ): Promise<string | undefined> {
   const { name, sectorBytes, volume, signal } = request;
   const restoredFrom = volume.snapshot.id;
-  if (!replaces) {
+  if (replaces === undefined) {
     const record = newRecord(pool, { sectorBytes, restoredFrom });
     await publishVolume(pool, Staged.at(folder), { name, record, signal });
     return undefined;
   }
-  // As it is now: since the restore began the volume may have got snapshots, or be another one of that name.
+  // As it is now: since the restore began the volume may have got snapshots.
   const present = pool.volume(name);
+  // Nobody said that another one of that name may go. What is restored stays, and the same command puts it there.
+  if (present.record.id !== replaces) {
+    const what = `volume ${name} was deleted and made anew while it was restored: the new one is left as it is`;
+    throw new PoolError('pool-volume-exists', what);
+  }
   using _claim = await claimImage(pool, { image: present.image, what: `volume ${name}` }, { signal });
   refuseForeign(`volume ${name}`, strangersInLive(pool, name));
   const record: VolumeRecord = { ...present.record, sectorBytes, restoredFrom };
   await Staged.at(folder).writeRecord(pool, { name: join('live', volumeRecordName), record, signal });
   // Once it holds the old content it must not have the name of a restore, which the same command would go on from.
-  const gone = await takeOut(pool, folder);
+  const gone = await setAside(pool, folder);
   const restored = await stat(join(gone, 'live'));
   try {
+    // The volume is as it was: should this fail, nothing is done yet.
+    await withPoolErrors(`put what is restored to volume ${name} aside`, async () => await syncMoved(dirname(folder)));
     await Staged.at(gone).exchange({
       inside: 'live',
       path: pool.layout.live(name),

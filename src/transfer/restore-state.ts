@@ -2,12 +2,13 @@
  * What an interrupted restore leaves to be gone on from: a small JSON file, replaced atomically, written only after the
  * target was flushed. It speaks of one snapshot and one file; anything else makes it void, which costs time only.
  */
-import { readFile, unlink } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 
 import * as v from 'valibot';
 
 import { atomicWrite, type AtomicWriteOptions } from '../std/atomic-write.ts';
 import { natural, parseSchema } from '../std/schema.ts';
+import { withVolumeErrors } from '../volume/volume-errors.ts';
 
 export interface RestoreState {
   readonly snapshot: string;
@@ -52,12 +53,18 @@ export async function readAnyState(path: string): Promise<RestoreState | undefin
   }
 }
 
+/** @throws {VolumeError} */
 export async function writeState(path: string, state: RestoreState, options: AtomicWriteOptions): Promise<void> {
-  await atomicWrite(path, Buffer.from(`${JSON.stringify({ version: 1, ...state })}\n`), options);
+  await withVolumeErrors(
+    () => `note in ${path} how far the restore has come`,
+    async () => await atomicWrite(path, Buffer.from(`${JSON.stringify({ version: 1, ...state })}\n`), options),
+  );
 }
 
+/** @throws {VolumeError} */
 export async function forgetState(path: string): Promise<void> {
-  await unlink(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error;
-  });
+  await withVolumeErrors(
+    () => `remove ${path}, which is needed no more`,
+    async () => await rm(path, { force: true }),
+  );
 }

@@ -9,7 +9,7 @@ import { stat } from 'node:fs/promises';
 import { deviceSizeBytes } from '../kernel/block-device.ts';
 import { DirectFile } from '../kernel/direct-file.ts';
 import { DataMap } from '../kernel/holes.ts';
-import { usesOf } from '../kernel/mounts.ts';
+import { usesOf } from '../kernel/device-uses.ts';
 import { VolumeError, type BlockSource, type FileLocation, type SourceIdentity } from './block-source.ts';
 import { extent, type Extent } from './extent.ts';
 import { checkRange, withVolumeErrors } from './volume-errors.ts';
@@ -73,8 +73,8 @@ export async function reopenSource(
 }
 
 /**
- * Why reading it now would mix points in time: it, or something built on it, is mounted read-write or is swap, or somebody holds it who
- * is not to be seen from here: a mount in another namespace, or a program that writes to it, such as a restore.
+ * Why reading it now would mix points in time: it, or something built on it, is mounted read-write, in whatever namespace, or is swap, or
+ * somebody holds it who is not to be seen from here, such as a restore that writes to it.
  */
 export async function sourceInUse(
   path: string,

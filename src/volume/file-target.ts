@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DirectFile } from '../kernel/direct-file.ts';
-import { usesOf } from '../kernel/mounts.ts';
+import { usesOf } from '../kernel/device-uses.ts';
 import { fallocate, renameNew, tryLock } from '../kernel/sys.ts';
 import { isErrno, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';

@@ -1,4 +1,4 @@
-import { KernelError } from '../kernel/sys.ts';
+import { errnoOf } from '../std/errno.ts';
 import { VolumeError } from './block-source.ts';
 import { extentEnd, type Extent } from './extent.ts';
 
@@ -26,9 +26,9 @@ const codes: Readonly<Record<string, VolumeCode>> = {
 
 /** A system error as a VolumeError with `doing` as its message; VolumeErrors and aborts pass unchanged. */
 export function volumeError(error: unknown, doing: string): unknown {
-  if (error instanceof VolumeError || !(error instanceof Error)) return error;
-  const errno = error instanceof KernelError ? error.errno : 'code' in error ? error.code : undefined;
-  if (typeof errno !== 'string' || !errno.startsWith('E')) return error;
+  if (error instanceof VolumeError) return error;
+  const errno = errnoOf(error);
+  if (errno === undefined) return error;
   return new VolumeError(codes[errno] ?? 'volume-io', doing, { cause: error });
 }
 

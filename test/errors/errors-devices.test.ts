@@ -1,11 +1,11 @@
 /** What can go wrong with real devices, mounts and full disks: the exit status, what is named, and what to do. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { attachLoop, loopDevicesMissing, run as system, type LoopDevice } from '../kernel/loop-device.ts';
+import { startContainer } from '../support/container.ts';
 import { drayJson, runDray, type BackupPrinted, type DrayPlace } from '../support/run-dray.ts';
 import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { firstDifference, writeVolume } from '../support/volume-model.ts';
@@ -128,22 +128,29 @@ describe('the user is told, on devices,', { skip }, () => {
     });
   });
 
-  test('that the source is mounted where it is not to be seen: in the namespace of a container', async () => {
+  test('that the source is mounted in the namespace of a container, and of which process', async () => {
     await using loop = await filesystem(32 * mib);
     const at = join(loop.folder, 'mounted');
     await mkdir(at);
-    const container = spawn('unshare', ['--mount', 'sh', '-c', `mount ${loop.device} ${at} && echo mounted && read _`]);
-    const ended = once(container, 'exit');
-    try {
-      await once(container.stdout, 'data');
-      const run = await runDray(place, ['backup', loop.device]);
-      check(run, { exit: 5, says: [/may be written to while it is read: held exclusively/, /next: .*--force/] });
+    {
+      await using container = await startContainer({ device: loop.device, mountPoint: at, name: 'my\u001b[31m)' });
+      const where = `/dev/\\w+ is mounted read-write at ${at} in the mount namespace of process ${container.pid}`;
+      // What the process is called does what it likes to no terminal.
+      const says = [
+        new RegExp(`written to while it is read: ${where} \\(my\\\\u\\{1b\\}\\[31m\\)\\)`),
+        /next: .*--force/,
+      ];
+      for (const path of [loop.device, loop.image]) check(await runDray(place, ['backup', path]), { exit: 5, says });
       assert.equal((await runDray(place, ['backup', loop.device, '--force'])).exitCode, 0);
-    } finally {
-      container.stdin.end();
-      await ended;
     }
     assert.equal((await runDray(place, ['backup', loop.device])).exitCode, 0);
+  });
+
+  test('that somebody holds the source, who is not to be seen', async () => {
+    await using loop = await filesystem(32 * mib);
+    await using _claim = await open(loop.device, constants.O_RDONLY | constants.O_EXCL);
+    const run = await runDray(place, ['backup', loop.device]);
+    check(run, { exit: 5, says: [/may be written to while it is read: held exclusively/, /next: .*--force/] });
   });
 
   test('that the target device is too small, or in use', async () => {

@@ -7,7 +7,8 @@ import { describe, test } from 'node:test';
 import { mapExtents, countExtents, extentFlags } from '../../src/kernel/extent-map.ts';
 import { forbidCompression, setAllocationHint } from '../../src/kernel/file-flags.ts';
 import { mountFileSystem, unmountFileSystem } from '../../src/kernel/mount.ts';
-import { deviceNumber, mountsOfDevice } from '../../src/kernel/mounts.ts';
+import { deviceNumber } from '../../src/kernel/block-device.ts';
+import { mountsOfDevice } from '../../src/kernel/mounts.ts';
 import { renameExchange } from '../../src/kernel/sys.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { fileSystemsMissing, mountedFileSystem } from '../support/file-system.ts';
@@ -140,6 +141,7 @@ describe('mounts', { skip }, () => {
     const closed = once(child, 'close');
     const told = Buffer.concat(await Array.fromAsync(child.stdout as AsyncIterable<Buffer>)).toString();
     await closed;
-    assert.deepEqual(JSON.parse(told), [`/proc/1/root${fileSystem.path}`]);
+    // Where that of process 1 is not for us, by another process of the host.
+    assert.match((JSON.parse(told) as string[]).join(), new RegExp(`^/proc/[0-9]+/root${fileSystem.path}$`));
   });
 });

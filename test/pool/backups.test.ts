@@ -11,6 +11,7 @@ import { systemRng } from '../../src/std/rng.ts';
 import { createEngine, snapshotIds, type Engine } from '../support/engine.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import type { PoolBackupResult } from '../../src/transfer/pool-backup.ts';
+import { poolLineage } from '../../src/transfer/pool-origin.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { backUp } from './back-up.ts';
 import { makeVolume, signal, smallPool, writeAt } from './small-pool.ts';
@@ -70,6 +71,19 @@ describe('a backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     const [left] = pool.snapshots('data');
     const plain = deleteSnapshot(pool, { volume: 'data', snapshot: left!.snapshot }, { force: false, signal });
     await assert.rejects(plain, (error) => hasCode(error, 'pool-needed'));
+  });
+
+  test('builds on a base of this very volume that the pool has, and on none that an audit has doubted', async () => {
+    await using begun = await backedUpOnce();
+    const { pool, first } = begun;
+    const { record } = first.poolSnapshot;
+    const { hasBase } = poolLineage(pool, first.poolSnapshot);
+    const tags = { poolVolume: record.volumeId, poolSnapshot: record.id };
+    assert.equal(hasBase(tags), true);
+    assert.equal(hasBase({ ...tags, suspect: 'byte 0' }), false);
+    assert.equal(hasBase({ ...tags, poolVolume: 'another' }), false);
+    assert.equal(hasBase({ ...tags, poolSnapshot: 'removed' }), false);
+    assert.equal(hasBase({}), false);
   });
 
   test('that is cut off leaves its base and its snapshot, and the next goes on from both', async () => {

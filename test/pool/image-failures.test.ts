@@ -1,7 +1,7 @@
 /** A pool in an image that could not be made leaves nothing, wherever it failed, and is made by the same command later. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { run } from '../kernel/loop-device.ts';
@@ -121,6 +121,32 @@ describe('a pool in an image that cannot be made', { skip: fileSystemsMissing('x
     } finally {
       run('umount', place.pool);
     }
+  });
+
+  test('and one that is opened, are not kept from it by what a killed one has left of the mark of its image', async () => {
+    await using world = await poolPlace('ext4');
+    const { told, place, folder } = world;
+    const [image, moved] = [join(folder, 'pool.img'), join(folder, 'pool.img.moved')];
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => end(world, image));
+    await mkdir(place.pool);
+    const leave = async (): Promise<void> =>
+      await writeFile(join(place.pool, '.dray-pool-image.tmp.0123456789abcdef'), '/tm');
+    await leave();
+    await told('pool', 'create', '--image', image, '--size', '320M');
+    await told('volume', 'create', 'data', '--size', '8M');
+    end(world, image);
+    assert.deepEqual(await readdir(place.pool), ['.dray-pool-image']);
+
+    await leave();
+    await told('pool', 'open');
+    assert.equal(await told('volume', 'list', '-o', 'name'), 'data\n');
+    end(world, image);
+    await rename(image, moved);
+    await told('pool', 'open', '--image', moved);
+    assert.equal(await told('volume', 'list', '-o', 'name'), 'data\n');
+    end(world, image);
+    assert.deepEqual(await readdir(place.pool), ['.dray-pool-image']);
   });
 
   test('does not take a file that was there', async () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { FileLock } from '../../src/kernel/lock-file.ts';
 import { mountFileSystem, unmountFileSystem } from '../../src/kernel/mount.ts';
-import { deviceNumber } from '../../src/kernel/mounts.ts';
+import { deviceNumber } from '../../src/kernel/block-device.ts';
 import { checkPool, type CheckResult } from '../../src/pool/check-pool.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import { systemClock } from '../../src/std/clock.ts';

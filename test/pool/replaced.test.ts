@@ -97,6 +97,29 @@ test(
 );
 
 test(
+  'a restore over a volume > that cannot be flushed before it takes the place says that it is not done, and goes on when it is run again',
+  { skip: fileSystemsMissing('xfs', 'ext4') || straceMissing() },
+  async () => {
+    await using world = await withVolume();
+    const { told, place } = world;
+    const { source, id } = await storedFile(world, 8 * mib);
+    const old = await imageOf(world, 'data/live');
+    const staging = join(place.pool, 'staging');
+
+    const { status, stderr } = withoutFlush(world, staging, ['restore', id, 'data', '--overwrite']);
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /EIO/);
+    assert.doesNotMatch(stderr, /need not be done again|is removed/);
+    assert((await imageOf(world, 'data/live')).equals(old));
+    assert.deepEqual(await readdir(staging), [restoreName({ volume: 'data', snapshot: id })]);
+
+    await told('restore', id, 'data', '--overwrite');
+    assert((await imageOf(world, 'data/live')).subarray(0, 8 * mib).equals(await readFile(source)));
+    assert.deepEqual(await readdir(staging), []);
+  },
+);
+
+test(
   'a revert > whose last flush fails says that the volume is reverted, and what it is not yet',
   { skip: fileSystemsMissing('xfs', 'ext4') || straceMissing() },
   async () => {

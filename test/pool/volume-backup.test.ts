@@ -125,6 +125,19 @@ describe('backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     assert.match((await backup('lost')).passedOver[0]?.reason ?? '', /another volume that was named lost/);
   });
 
+  test('on a host of another name a backup goes on from what the pool has', async () => {
+    const image = await newVolume('travels', 8 * mib);
+    await backup('travels', '--identity', 'root@one');
+    for (const identity of ['root@two', 'root@one']) {
+      await write(image, mib, rng.bytes(4096));
+      const { rung, reportedBytes, completed, snapshot } = await backup('travels', '--strict', '--identity', identity);
+      assert.deepEqual([rung, reportedBytes, completed], ['extents', 4096, undefined]);
+      await isBytes(snapshot, await readFile(image));
+    }
+    const listed = await drayJson<readonly object[]>(place, ['snapshot', 'list', 'travels', '--pool', mounted.path]);
+    assert.equal(listed.length, 3);
+  });
+
   test("a user's snapshot is stored as it was, stays, and becomes the base", async () => {
     const image = await newVolume('kept', 8 * mib);
     await drayJson(place, ['snapshot', 'create', 'kept', '--name', 'mine', '--pool', mounted.path]);

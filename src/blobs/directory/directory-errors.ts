@@ -1,3 +1,4 @@
+import { errnoOf } from '../../std/errno.ts';
 import { BlobError } from '../blob-store.ts';
 
 const codes: Readonly<Record<string, BlobError['code']>> = {
@@ -23,10 +24,7 @@ export async function withBlobErrors<T>(doing: string, work: () => Promise<T>): 
 }
 
 export function blobError(error: unknown, doing: string): unknown {
-  if (error instanceof BlobError || !isSystemError(error)) return error;
-  return new BlobError(codes[error.code] ?? 'blob-unavailable', doing, { cause: error });
-}
-
-function isSystemError(error: unknown): error is Error & { code: string } {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && /^E[A-Z0-9]+$/.test(error.code);
+  const errno = error instanceof BlobError ? undefined : errnoOf(error);
+  if (errno === undefined) return error;
+  return new BlobError(codes[errno] ?? 'blob-unavailable', doing, { cause: error });
 }

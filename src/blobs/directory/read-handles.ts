@@ -33,11 +33,7 @@ export class ReadHandles implements AsyncDisposable {
 
   /** Runs `work` with the file of `path` open. Reads may overlap. */
   async use<T>(path: string, work: (blob: OpenBlob) => Promise<T>): Promise<T> {
-    const handle = this.#handles.get(path) ?? {
-      opened: openToRead(path, { pastCache: true }),
-      readers: 0,
-      dropped: false,
-    };
+    const handle = this.#handles.get(path) ?? openHandle(path);
     this.#handles.delete(path);
     this.#handles.set(path, handle);
     handle.readers += 1;
@@ -72,6 +68,13 @@ export class ReadHandles implements AsyncDisposable {
       await this.forget(path);
     }
   }
+}
+
+function openHandle(path: string): Handle {
+  const opened = openToRead(path, { pastCache: true });
+  // It may fail while its reader still waits for others to be closed: to Node that would be a failure that nobody looks at.
+  opened.catch(() => undefined);
+  return { opened, readers: 0, dropped: false };
 }
 
 async function closeIdle(handle: Handle): Promise<void> {

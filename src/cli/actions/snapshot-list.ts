@@ -40,7 +40,7 @@ export const snapshotList: RepositoryAction<SnapshotListOptions> = async (contex
 };
 
 /** What the repository has of a volume is not what the pool has of it, which is easily forgotten. */
-function sayNone(context: CliContext, text: string, source: SnapshotSource): void {
+function sayNone(context: CliContext, text: string, source: Partial<SnapshotSource>): void {
   const mayBeVolume = context.poolNamed && isPoolName(text);
   const instead = mayBeVolume ? `; "dray snapshot list --volume ${text}" lists what the pool has of a volume` : '';
   context.log.info(`there is no snapshot of ${formatSource(source)}${instead}`);

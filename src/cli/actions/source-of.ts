@@ -5,10 +5,11 @@ import { parseSource, type SnapshotSource } from '../../repository/manifest/snap
 import type { CliContext } from '../shell/cli-context.ts';
 
 /**
- * A source as users name it: `user@host:/path`, a volume of the pool, or a path or the address of an export of their own.
+ * A source as users name it: `user@host:/path`, a volume of the pool, whatever host stored it, or a path or the address of an
+ * export of their own.
  * @throws {CliError} `name-ambiguous`, as `meansVolume`
  */
-export async function sourceOf(context: CliContext, text: string): Promise<SnapshotSource> {
+export async function sourceOf(context: CliContext, text: string): Promise<Partial<SnapshotSource>> {
   if (isNbdUrl(text)) return { ...context.identity, path: canonicalNbdUrl(parseNbdUrl(text)) };
   const named =
     parseSource(text) ?? (context.poolNamed && isPoolName(text) ? await volumeSource(context, text) : undefined);
@@ -16,12 +17,12 @@ export async function sourceOf(context: CliContext, text: string): Promise<Snaps
 }
 
 /** Pools are loaded only here: most lists are of none. */
-async function volumeSource(context: CliContext, word: string): Promise<SnapshotSource | undefined> {
+async function volumeSource(context: CliContext, word: string): Promise<Partial<SnapshotSource> | undefined> {
   const { meansVolume } = await import('./means-volume.ts');
   if (!(await meansVolume(context, word, { mayBeGone: true }))) return undefined;
-  const [{ openPool }, { poolOrigin }] = await Promise.all([
+  const [{ openPool }, { poolVolumeSource }] = await Promise.all([
     import('./open-pool.ts'),
     import('../../transfer/pool-origin.ts'),
   ]);
-  return poolOrigin({ pool: openPool(context), identity: context.identity }, word);
+  return poolVolumeSource(openPool(context), word);
 }

@@ -103,7 +103,7 @@ test('error report > what the system refuses about a pool has advice of its own 
     ENOENT: /next: It is not there: check the path/,
     EROFS: /next: It is mounted read-only/,
     ENOSPC: /next: The file system is full/,
-    EDQUOT: /next: The file system is full/,
+    EDQUOT: /next: A quota is used up/,
     EACCES: /next: Devices, mounts and images need root/,
     EPERM: /next: Devices, mounts and images need root/,
     EIO: /next: Look at "dmesg"/,

@@ -4,6 +4,7 @@
  */
 import { isErrno } from '../../std/atomic-write.ts';
 import { DrayError } from '../../std/dray-error.ts';
+import { errnoOf, nameErrno } from '../../std/errno.ts';
 import { causesOf, type KnownCode, knownCodeOf } from './exit-code.ts';
 import { printable } from './printable.ts';
 
@@ -174,6 +175,9 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
 const needsRoot = 'Devices, mounts and images need root: run the command with sudo.';
 const isFull =
   'The file system is full: delete snapshots that are not needed, or give it more room, and run the command again.';
+const quotaUsedUp =
+  'A quota is used up, whatever room the disk has: raise it ("xfs_quota", "btrfs qgroup limit", "setquota"), or remove what it ' +
+  'counts, and run the command again.';
 const isGone =
   'It is not there: check the path, and that what it lies on is mounted. Of a pool, "dray pool check" makes anew what it can; ' +
   'in a container, devices must be passed in (/dev/loop-control, /dev/loop*).';
@@ -186,7 +190,6 @@ const adviceByErrno: Readonly<Record<string, string>> = {
   EROFS:
     'It is mounted read-only: mount it for writing ("mount -o remount,rw DIR"); where it became so by itself, look at "dmesg" first.',
   ENOSPC: isFull,
-  EDQUOT: isFull,
   EACCES: needsRoot,
   EPERM: needsRoot,
 };
@@ -200,10 +203,11 @@ export function adviceFor(error: unknown): string | undefined {
   if (causesOf(error).some(isTooManyFiles)) {
     return 'Too many files are open at once: use a smaller --parallel, or raise the limit (ulimit -n).';
   }
+  if (causesOf(error).some((link) => errnoOf(link) === 'EDQUOT')) return quotaUsedUp;
   // Of a freeze that failed only the reason tells what to do.
   const frozen = causesOf(error).find(isFreezeFailure);
   const code = knownCodeOf(frozen ?? error);
-  const refused = code === 'pool-io' || code === 'pool-image' ? errnoOf(error) : undefined;
+  const refused = code === 'pool-io' || code === 'pool-image' ? innermostErrno(error) : undefined;
   if (refused !== undefined && Object.hasOwn(adviceByErrno, refused)) return adviceByErrno[refused];
   return code === undefined ? undefined : adviceByCode[code];
 }
@@ -229,7 +233,7 @@ export function errorReport(error: unknown, options: { readonly attempted: strin
 function describe(error: unknown): string {
   if (error instanceof AggregateError)
     return `${error.message || 'several things failed'} (the first of ${error.errors.length} follows)`;
-  return printable(error instanceof Error ? error.message || error.name : String(error));
+  return printable(error instanceof Error ? nameErrno(error.message || error.name) : String(error));
 }
 
 /** By its code: the class is loaded with foreign calls. */
@@ -250,13 +254,9 @@ function isTooManyFiles(error: unknown): boolean {
 }
 
 /** Of the innermost link that has one: the system's own word for why it refused. */
-function errnoOf(error: unknown): string | undefined {
+function innermostErrno(error: unknown): string | undefined {
   return causesOf(error)
-    .map((link) => {
-      if (!(link instanceof Error)) return undefined;
-      if ('errno' in link && typeof link.errno === 'string') return link.errno;
-      return 'code' in link && typeof link.code === 'string' && /^E[A-Z0-9]+$/.test(link.code) ? link.code : undefined;
-    })
+    .map(errnoOf)
     .findLast((errno) => errno !== undefined);
 }
 

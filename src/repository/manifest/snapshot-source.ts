@@ -7,7 +7,8 @@ export interface SnapshotSource {
   readonly path: string;
 }
 
-export function formatSource({ userName, host, path }: SnapshotSource): string {
+/** `*` for a part that may be anything. */
+export function formatSource({ userName = '*', host = '*', path = '*' }: Partial<SnapshotSource>): string {
   return `${userName}@${host}:${path}`;
 }
 
@@ -18,7 +19,12 @@ export function parseSource(text: string): SnapshotSource | undefined {
   return { userName: match[1]!, host: match[2]!, path: match[3]! };
 }
 
-/** The labels by which the snapshots of a source are found. */
-export function sourceLabels({ userName, host, path }: SnapshotSource): Labels {
-  return { type: 'snapshot', hostname: host, username: userName, path };
+/** The labels by which the snapshots of a source are found; a part that is left out may be anything. */
+export function sourceLabels({ userName, host, path }: Partial<SnapshotSource>): Labels {
+  return {
+    type: 'snapshot',
+    ...(host !== undefined && { hostname: host }),
+    ...(userName !== undefined && { username: userName }),
+    ...(path !== undefined && { path }),
+  };
 }

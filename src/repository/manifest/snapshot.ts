@@ -154,11 +154,11 @@ export interface SnapshotListing {
   readonly damaged: readonly { readonly id: SnapshotId; readonly error: RepositoryError }[];
 }
 
-/** The snapshots of one source, or of all. */
-export function listSnapshots(set: ManifestSet, source?: SnapshotSource): SnapshotListing {
+/** The snapshots of one source, of all that have these parts, or of all. */
+export function listSnapshots(set: ManifestSet, source: Partial<SnapshotSource> = {}): SnapshotListing {
   const snapshots: Snapshot[] = [];
   const damaged: { id: SnapshotId; error: RepositoryError }[] = [];
-  for (const entry of set.find(source === undefined ? { type: 'snapshot' } : sourceLabels(source))) {
+  for (const entry of set.find(sourceLabels(source))) {
     try {
       snapshots.push(decodeSnapshot(entry));
     } catch (error) {
