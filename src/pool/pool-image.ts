@@ -18,6 +18,7 @@ import { closedText, PoolError, withPoolErrors } from './pool-error.ts';
 import { imageMarkName, poolRecordName, PoolLayout } from './pool-layout.ts';
 import { snapshotName } from './pool-names.ts';
 import { Pool, type PoolParts } from './pool.ts';
+import { xfsOptions } from './reverse-map.ts';
 import { runMkfs } from './run-mkfs.ts';
 
 /** mkfs.xfs makes nothing smaller. */
@@ -51,7 +52,7 @@ export async function createImagePool(
   return await allOrNothing(async (onFailure) => {
     await makeImageFile(file, sizeBytes);
     onFailure(async () => await unlink(file));
-    await runMkfs('xfs', ['-m', 'reflink=1', file], { signal });
+    await runMkfs('xfs', [...xfsOptions, file], { signal });
     onFailure(async () => await takeBackMark(root, before, parts));
     await writeMark(root, file, { ...parts, signal });
     await mountImage(root, file, { onFailure, signal });
@@ -192,7 +193,7 @@ async function makeImageFile(path: string, sizeBytes: number): Promise<void> {
       await file.close();
     }
   } catch (error) {
-    if (isErrno(error, 'EEXIST')) throw new PoolError('pool-image', `${path} exists`);
+    if (isErrno(error, 'EEXIST')) throw new PoolError('pool-exists', `there is a file ${path} already`);
     throw new PoolError('pool-io', `make ${path}`, { cause: error });
   }
 }

@@ -30,7 +30,11 @@ export function seededRng(seed: number): Rng {
     return (t ^ (t >>> 14)) >>> 0;
   };
   return {
-    bytes: (lengthBytes) => Uint8Array.from({ length: lengthBytes }, () => next() & 0xff),
+    bytes(lengthBytes) {
+      const bytes = new Uint8Array(lengthBytes);
+      for (let at = 0; at < lengthBytes; at++) bytes[at] = next();
+      return bytes;
+    },
     uniform: () => next() / 0x1_0000_0000,
   };
 }

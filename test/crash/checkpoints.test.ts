@@ -11,7 +11,7 @@ import { Repository } from '../../src/repository/repository.ts';
 import { systemClock as clock } from '../../src/std/clock.ts';
 import { systemRng as rng } from '../../src/std/rng.ts';
 import { backupFile, createEngine, openStore, problemsOf, restoreFile, withRepository } from '../support/engine.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 
 const signal = new AbortController().signal;
 const identity = { userName: 'tester', host: 'here' };
@@ -29,7 +29,7 @@ function manifestContents({ index }: Repository): number {
 }
 
 test('checkpoints > more than a thousand of them leave few index blobs and manifests, at any time', async (t) => {
-  await using folder = await temporaryFolder('checkpoints');
+  await using folder = await memoryFolder('checkpoints');
   const store = new MemoryStore({ clock });
   const opened = await createFormat(store, { password: 'password', rng, signal });
   const cacheDirectory = join(folder.path, 'cache');
@@ -55,7 +55,7 @@ test('checkpoints > more than a thousand of them leave few index blobs and manif
 });
 
 test('checkpoints > a backup that makes one as often as it can leaves few blobs, and is whole', async (t) => {
-  await using folder = await temporaryFolder('checkpoints');
+  await using folder = await memoryFolder('checkpoints');
   const source = join(folder.path, 'volume.img');
   const nodes = 200;
   {

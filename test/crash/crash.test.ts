@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { attachLoop, loopDevicesMissing, type LoopDevice } from '../kernel/loop-device.ts';
 import { findKopia } from '../peers/peers.ts';
 import { firstDifference } from '../support/volume-model.ts';
-import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
+import { memoryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { drayJson, type BackupPrinted, type DrayPlace, type RestorePrinted } from '../support/run-dray.ts';
 import { makeCrashWorld, must, type CrashWorld } from './crash-volume.ts';
 import { killBackup, restoresEqual } from './kill-backup.ts';
@@ -24,7 +24,7 @@ describe('an interruption by', () => {
   let kopia: string | undefined;
 
   before(async () => {
-    folder = await temporaryFolder('crash');
+    folder = await memoryFolder('crash', { roomBytes: 4 * 2 ** 30 });
     world = await makeCrashWorld(folder.path, { scale });
     kopia = await findKopia();
     if (loopDevicesMissing() === false) loop = await attachLoop(1024 * 1024 * 1024);

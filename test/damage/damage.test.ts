@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { exitCodeOf, exitCodes } from '../../src/cli/shell/exit-code.ts';
 import { problemsOf, restoreFile } from '../support/engine.ts';
 import { runDray } from '../support/run-dray.ts';
-import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
+import { memoryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { digestOf, makeDamageWorld, withFlips, type DamageWorld, type PackMap } from './damage-world.ts';
 import { flipBystanders, flipFormat, flipPacks, flipWhatOpens } from './flip-bytes.ts';
 import { readFile } from 'node:fs/promises';
@@ -16,7 +16,7 @@ describe('a repository with a damaged byte', () => {
   let world: DamageWorld;
 
   before(async () => {
-    folder = await temporaryFolder('damage');
+    folder = await memoryFolder('damage');
     world = await makeDamageWorld(folder.path);
   });
   after(async () => await folder[Symbol.asyncDispose]());

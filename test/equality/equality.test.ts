@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { seededRng } from '../../src/std/rng.ts';
 import { createEngine, problemsOf } from '../support/engine.ts';
 import { drayJson, runDray, type BackupPrinted } from '../support/run-dray.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder, temporaryFolder } from '../support/temporary.ts';
 import { dataBytes, firstDifference, writeVolume, type VolumePiece } from '../support/volume-model.ts';
 import { Chain, type Step } from './chain.ts';
 
@@ -48,7 +48,8 @@ describe('a restored volume', () => {
     await fc.assert(
       fc.asyncProperty(size, steps, async (first, life) => {
         await using folder = await temporaryFolder('equality');
-        const engine = await createEngine(folder.path);
+        await using memory = await memoryFolder('equality');
+        const engine = await createEngine(memory.path);
         const chain = new Chain(engine, folder.path);
         await chain.begin(first);
         for (const step of [...life, { kind: 'backup', how: 'list' } as const]) await chain.apply(step);
@@ -61,7 +62,8 @@ describe('a restored volume', () => {
 
   test('equals its snapshot at the end of 30 increments, and so does each of the 30, but for those deleted', async () => {
     await using folder = await temporaryFolder('equality');
-    const engine = await createEngine(folder.path);
+    await using memory = await memoryFolder('equality');
+    const engine = await createEngine(memory.path);
     const chain = new Chain(engine, folder.path);
     const rng = seededRng(30);
     await chain.begin(130 * mib + 4097);

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { type Clock, systemClock } from '../../src/std/clock.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { backupFile, createEngine, deleteSnapshots, problemsOf, restoreFile, snapshotIds } from '../support/engine.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { dataDigest, writeVolume } from '../support/volume-model.ts';
 
 const mib = 1024 * 1024;
@@ -22,7 +22,7 @@ describe('a clock that is an hour off', () => {
     ['to and fro', [hourMs, -hourMs, hourMs, -hourMs]],
   ] as const) {
     test(`${way}: every snapshot is there, whole, and a deleted one stays deleted`, async () => {
-      await using folder = await temporaryFolder('clock');
+      await using folder = await memoryFolder('clock');
       const engine = await createEngine(folder.path);
       const source = join(folder.path, 'volume.img');
       const digests = new Map<string, string>();
@@ -46,7 +46,7 @@ describe('a clock that is an hour off', () => {
   }
 
   test('does not keep an interrupted backup from being gone on with', async () => {
-    await using folder = await temporaryFolder('clock');
+    await using folder = await memoryFolder('clock');
     const engine = await createEngine(folder.path);
     const source = join(folder.path, 'volume.img');
     const nodes = 30;
@@ -68,7 +68,7 @@ describe('a clock that is an hour off', () => {
 });
 
 test('a backup that was stopped for hours refers to nothing that it had found before, and is gone on with', async () => {
-  await using folder = await temporaryFolder('clock');
+  await using folder = await memoryFolder('clock');
   const engine = await createEngine(folder.path);
   const source = join(folder.path, 'volume.img');
   const piece = { offset: 0, lengthBytes: 10 * mib, kind: 'random', seed: 1 } as const;

@@ -60,6 +60,9 @@ describe('the user is told', () => {
     const foreign = await runDray({ ...place, repository: empty }, ['snapshot', 'list']);
     check(foreign, { exit: 3, says: [new RegExp(`${empty} `), /next: /] });
     assert.deepEqual(await readdir(empty), ['letter.txt'], 'something was written there');
+    const refused = await runDray({ ...place, repository: empty }, ['repository', 'create']);
+    check(refused, { exit: 1, says: [/is not empty: it holds letter\.txt/, /next: .*empty or new/] });
+    assert.deepEqual(await readdir(empty), ['letter.txt']);
   });
 
   test('that the repository is of a newer format', async () => {

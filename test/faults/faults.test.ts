@@ -12,7 +12,7 @@ import type { RetryOptions } from '../../src/blobs/retry.ts';
 import { exitCodeOf } from '../../src/cli/shell/exit-code.ts';
 import { DrayError } from '../../src/std/dray-error.ts';
 import { backupFile, createEngine, problemsOf, restoreFile, snapshotIds, type Engine } from '../support/engine.ts';
-import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
+import { memoryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { sameData, writeVolume } from '../support/volume-model.ts';
 
 const mib = 1024 * 1024;
@@ -66,7 +66,7 @@ describe('a store that fails', () => {
   let seed = 0;
 
   before(async () => {
-    folder = await temporaryFolder('faults');
+    folder = await memoryFolder('faults');
     engine = { ...(await createEngine(folder.path)), retry };
     source = join(folder.path, 'volume.img');
     const copy = join(folder.path, 'known.img');
@@ -74,12 +74,15 @@ describe('a store that fails', () => {
     known = { id: (await backupFile(engine, copy)).snapshot, copy };
     await cp(engine.path, join(folder.path, 'template'), { recursive: true });
   });
-  beforeEach(async () => {
+  beforeEach(beginAnew);
+  after(async () => await folder[Symbol.asyncDispose]());
+
+  /** What scenarios leave behind would make each one longer than the one before: every listing, every verification. */
+  async function beginAnew(): Promise<void> {
     await rm(engine.path, { recursive: true });
     await rm(engine.cache, { recursive: true, force: true });
     await cp(join(folder.path, 'template'), engine.path, { recursive: true });
-  });
-  after(async () => await folder[Symbol.asyncDispose]());
+  }
 
   /** A little data in each of many nodes, so that there are checkpoints; never seen before. */
   async function newVolume(path: string): Promise<void> {
@@ -112,6 +115,7 @@ describe('a store that fails', () => {
   }
 
   async function backupUnder(one: Scenario): Promise<string | undefined> {
+    await beginAnew();
     await newVolume(source);
     const before = await snapshotIds(engine);
     const failure = await failureOf(backupFile(faulty(one.rules), source, often), one);
@@ -168,6 +172,7 @@ describe('a store that fails', () => {
   test('under a backup: silence, until the user gives up', async () => {
     for (const operation of writing) {
       for (const nth of all ? [1, 2, 3, 4, 5] : [1, 4]) {
+        await beginAnew();
         await newVolume(source);
         const stop = new AbortController();
         const reason = new Error('given up');

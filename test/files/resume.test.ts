@@ -14,7 +14,7 @@ import { fileTime } from '../../src/volume/file-attributes.ts';
 import { createEngine, type Engine } from '../support/engine.ts';
 import { drayJson, type DrayPlace } from '../support/run-dray.ts';
 import { runAndKill } from '../support/run-and-kill.ts';
-import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
+import { memoryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { readDisk } from './read-disk.ts';
 import { entry, file, folder, linkTo, putTree, restoreTree, type TreeRestored, type Writer } from './tree-engine.ts';
 
@@ -44,7 +44,7 @@ describe('a restore of files that is run again', () => {
   let runBytes = 0;
 
   before(async () => {
-    place = await temporaryFolder('resume');
+    place = await memoryFolder('resume');
     engine = await createEngine(place.path);
     dray = { repository: engine.path, cache: engine.cache, password: 'password' };
     snapshot = await putTree(engine, async (writer) => {

@@ -64,7 +64,11 @@ export async function restoreTree(
   engine: Engine,
   snapshot: string,
   target: string,
-  how: { readonly overwrite?: boolean; readonly onOmission?: (omission: Omission) => void } = {},
+  how: {
+    readonly overwrite?: boolean;
+    readonly owners?: boolean;
+    readonly onOmission?: (omission: Omission) => void;
+  } = {},
 ): Promise<TreeRestored> {
   return await withRepository(engine, async (repository) => {
     const { id, rootEntry: root } = resolveSnapshot(await repository.manifests.load({ signal }), snapshot);
@@ -76,7 +80,7 @@ export async function restoreTree(
         root,
         target,
         overwrite: how.overwrite ?? false,
-        owners: false,
+        owners: how.owners ?? false,
         choice: new EntryChoice({ include: [], exclude: [] }),
         stateDirectory: join(engine.cache, 'restores'),
         store: { kind: 'directory', path: engine.path },

@@ -49,7 +49,7 @@ import { formatGoTime } from '../../src/std/go-time.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { readFilesState, type FilesState } from '../../src/transfer/files-state.ts';
 import { readState, type RestoreState } from '../../src/transfer/restore-state.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { readExamples, type Example } from './examples.ts';
 
 const signal = AbortSignal.timeout(60_000);
@@ -163,7 +163,7 @@ export const decoders: Readonly<Record<string, Decoder>> = {
     });
   },
   'read-cache': async ({ bytes, options }) => {
-    await using folder = await temporaryFolder('formats');
+    await using folder = await memoryFolder('formats');
     const path = join(folder.path, 'cache');
     const slotBytes = 4096;
     await writeFile(path, Buffer.concat([Buffer.alloc(slotBytes * Number(options['slot'])), bytes]));
@@ -175,7 +175,7 @@ export const decoders: Readonly<Record<string, Decoder>> = {
     return { key, text: found && Buffer.from(found).toString() };
   },
   'restore-state': async ({ bytes }) => {
-    await using folder = await temporaryFolder('formats');
+    await using folder = await memoryFolder('formats');
     const path = join(folder.path, 'state');
     await writeFile(path, bytes);
     const { snapshot, object, sizeBytes, file } = JSON.parse(bytes.toString()) as RestoreState;
@@ -183,7 +183,7 @@ export const decoders: Readonly<Record<string, Decoder>> = {
     return await readState(path, { snapshot, object, sizeBytes, file });
   },
   'files-state': async ({ bytes }) => {
-    await using folder = await temporaryFolder('formats');
+    await using folder = await memoryFolder('formats');
     const path = join(folder.path, 'state');
     await writeFile(path, bytes);
     const state = JSON.parse(bytes.toString()) as FilesState;
@@ -202,7 +202,7 @@ async function readPoolRecord<T extends Parameters<typeof encodeRecord>[0]>(
   bytes: Buffer,
   schema: Parameters<typeof readRecord<T>>[1],
 ): Promise<T | undefined> {
-  await using folder = await temporaryFolder('formats');
+  await using folder = await memoryFolder('formats');
   const path = join(folder.path, 'record');
   await writeFile(path, bytes);
   const record = readRecord(path, schema);
@@ -213,7 +213,7 @@ async function readPoolRecord<T extends Parameters<typeof encodeRecord>[0]>(
 
 /** Where each member is once the group is completed, and what it was called before. */
 async function completePoolGroup({ bytes, options }: Example): Promise<unknown> {
-  await using folder = await temporaryFolder('formats');
+  await using folder = await memoryFolder('formats');
   const layout = new PoolLayout(folder.path);
   const { members } = JSON.parse(bytes.toString()) as {
     readonly members: readonly { readonly staged: string; readonly volume: string; readonly snapshot: string }[];
@@ -252,7 +252,7 @@ function decodePack({ bytes, options }: Example): unknown {
 }
 
 async function decodeTableFile({ bytes }: Example): Promise<unknown> {
-  await using folder = await temporaryFolder('formats');
+  await using folder = await memoryFolder('formats');
   const path = join(folder.path, 'table.index');
   await writeFile(path, bytes);
   // `verified` takes the descriptor over; the last user closes it.

@@ -1,8 +1,8 @@
 /** The built program as a part of tests: `bin/dray` with a home of its own, on one repository folder. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+import { memoryFolder, type TemporaryFolder } from '../support/temporary.ts';
 
 const program = join(import.meta.dirname, '../../bin/dray');
 
@@ -57,11 +57,15 @@ export interface DrayBackup {
 export class DrayClient implements AsyncDisposable {
   readonly repository: string;
   password: string;
-  readonly #home: string;
+  readonly #home: TemporaryFolder;
 
   readonly #identity: string | undefined;
 
-  private constructor(repository: string, password: string, { home, identity }: { home: string; identity?: string }) {
+  private constructor(
+    repository: string,
+    password: string,
+    { home, identity }: { home: TemporaryFolder; identity?: string },
+  ) {
     this.repository = repository;
     this.password = password;
     this.#home = home;
@@ -74,7 +78,7 @@ export class DrayClient implements AsyncDisposable {
     password: string,
     identity?: { readonly user: string; readonly host: string },
   ): Promise<DrayClient> {
-    const home = await mkdtemp(join(tmpdir(), 'dray-client-'));
+    const home = await memoryFolder('client');
     if (identity === undefined) return new DrayClient(repository, password, { home });
     return new DrayClient(repository, password, { home, identity: `${identity.user}@${identity.host}` });
   }
@@ -115,7 +119,7 @@ export class DrayClient implements AsyncDisposable {
     const own = {
       DRAY_REPOSITORY: this.repository,
       DRAY_PASSWORD: this.password,
-      DRAY_CACHE_DIR: join(this.#home, 'cache'),
+      DRAY_CACHE_DIR: join(this.#home.path, 'cache'),
     };
     const env = { ...process.env, ...own, ...environment };
     const global = this.#identity === undefined ? [] : ['--identity', this.#identity];
@@ -128,6 +132,6 @@ export class DrayClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.#home, { recursive: true, force: true });
+    await this.#home[Symbol.asyncDispose]();
   }
 }

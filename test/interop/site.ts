@@ -1,11 +1,11 @@
 /** One repository with both programs on it, and the sources that they back up. Everything goes when it is disposed of. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
 import { seededRng } from '../../src/std/rng.ts';
 import { KopiaClient, requireKopia } from '../peers/peers.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { DrayClient } from './dray-client.ts';
 
 /** Both programs speak as this client, so that either may maintain what the other created. */
@@ -23,7 +23,8 @@ export interface Site extends AsyncDisposable {
 export async function openSite(test: TestContext): Promise<Site | undefined> {
   const program = await requireKopia(test);
   if (program === undefined) return undefined;
-  const folder = await mkdtemp(join(tmpdir(), 'dray-interop-'));
+  const place = await memoryFolder('interop');
+  const folder = place.path;
   const repository = join(folder, 'repository');
   const kopia = await KopiaClient.open(program, repository);
   const dray = await DrayClient.open(repository, password, identity);
@@ -35,7 +36,7 @@ export async function openSite(test: TestContext): Promise<Site | undefined> {
     [Symbol.asyncDispose]: async () => {
       await kopia[Symbol.asyncDispose]();
       await dray[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true, force: true });
+      await place[Symbol.asyncDispose]();
     },
   };
 }

@@ -9,6 +9,7 @@ import { forbidCompression, setAllocationHint } from '../../src/kernel/file-flag
 import { mountFileSystem, unmountFileSystem } from '../../src/kernel/mount.ts';
 import { deviceNumber } from '../../src/kernel/block-device.ts';
 import { mountsOfDevice } from '../../src/kernel/mounts.ts';
+import { keepsReverseMap } from '../../src/kernel/xfs-geometry.ts';
 import { renameExchange } from '../../src/kernel/sys.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { fileSystemsMissing, mountedFileSystem } from '../support/file-system.ts';
@@ -52,6 +53,19 @@ describe('file flags', { skip }, () => {
         extents.some(({ flags }) => (flags & extentFlags.encoded) !== 0),
         !forbidden,
       );
+    }
+  });
+
+  test('an XFS tells whether it keeps a reverse map, others that they keep none', async () => {
+    for (const [kind, makeOptions, expected] of [
+      ['xfs', ['-m', 'rmapbt=1'], true],
+      ['xfs', ['-m', 'rmapbt=0'], false],
+      ['btrfs', [], false],
+      ['ext4', [], false],
+    ] as const) {
+      await using fileSystem = await mountedFileSystem(kind, 0, { makeOptions });
+      await using folder = await open(fileSystem.path);
+      assert.equal(keepsReverseMap(folder.fd), expected, `${kind} ${makeOptions.join(' ')}`);
     }
   });
 

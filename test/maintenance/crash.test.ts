@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { systemClock } from '../../src/std/clock.ts';
 import { findKopia } from '../peers/peers.ts';
-import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
+import { memoryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { agedWorld, writeFolder, type NextRun } from './aged-world.ts';
 import { Checker } from './checker.ts';
 import { copyOf, CutStore, Gone } from './cut-store.ts';
@@ -65,7 +65,7 @@ describe('a maintenance', () => {
   const templates: Record<NextRun, string> = { rewrite: '', remove: '' };
 
   before(async () => {
-    folder = await temporaryFolder('maintenance-kill');
+    folder = await memoryFolder('maintenance-kill');
     for (const next of ['rewrite', 'remove'] as const) {
       templates[next] = `${folder.path}/${next}`;
       await using world = await agedWorld(next, { seed: 42, endMs: systemClock.nowMs() - hourMs / 30 });

@@ -7,14 +7,14 @@ import { test } from 'node:test';
 
 import { systemClock } from '../../src/std/clock.ts';
 import { drayJson, runDray } from '../support/run-dray.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { agedWorld, password, writeFolder } from './aged-world.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'mounting a filesystem needs root';
 const full = ['repository', 'maintain', '--full', '--identity', 'keeper@here'];
 
 test('a full filesystem is maintained: what is no longer needed goes, and nothing else', { skip }, async () => {
-  await using folder = await temporaryFolder('maintenance-full');
+  await using folder = await memoryFolder('maintenance-full');
   const mount = join(folder.path, 'mount');
   await mkdir(mount);
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', mount]);

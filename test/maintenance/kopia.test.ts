@@ -17,7 +17,7 @@ import { blobFiles } from '../fixtures/open-fixture.ts';
 import { asOf } from '../peers/kopia-at.ts';
 import { findPeer, KopiaClient, requireKopia, whyWithout } from '../peers/peers.ts';
 import { runDray, type DrayPlace } from '../support/run-dray.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { agedWorld, password, writeFolder, type NextRun } from './aged-world.ts';
 import { Checker } from './checker.ts';
 import { hourMs, type World, type WorldFormat } from './world.ts';
@@ -50,7 +50,7 @@ for (const { next, format } of compared) {
     const clocked = await findPeer('kopia-clock');
     if (kopia === undefined) return;
     if (clocked === undefined) return context.skip((await whyWithout('kopia-clock')) ?? '');
-    await using folder = await temporaryFolder('maintenance-kopia');
+    await using folder = await memoryFolder('maintenance-kopia');
     const template = join(folder.path, 'template');
     const nowMs = systemClock.nowMs();
     await using world = await agedWorld(next, { seed: 51, endMs: nowMs - 60_000, format });
@@ -83,7 +83,7 @@ for (const { next, format } of compared) {
 test("kopia's maintenance and ours take turns on one repository", async (context) => {
   const kopia = await requireKopia(context);
   if (kopia === undefined) return;
-  await using folder = await temporaryFolder('maintenance-turns');
+  await using folder = await memoryFolder('maintenance-turns');
   const place = { repository: join(folder.path, 'repository'), cache: join(folder.path, 'cache'), password };
   await using world = await agedWorld('rewrite', { seed: 52, endMs: systemClock.nowMs() - 60_000 });
   await writeFolder(world, place.repository);
@@ -105,7 +105,7 @@ test("kopia's maintenance and ours take turns on one repository", async (context
 test('kopia owns the maintenance when dray gives it away, and the other way round', async (context) => {
   const kopia = await requireKopia(context);
   if (kopia === undefined) return;
-  await using folder = await temporaryFolder('maintenance-owner');
+  await using folder = await memoryFolder('maintenance-owner');
   const place = { repository: join(folder.path, 'repository'), cache: join(folder.path, 'cache'), password };
   await using client = await KopiaClient.open(kopia, place.repository);
   await client.create(password, [], keeper);
@@ -131,7 +131,7 @@ test('kopia owns the maintenance when dray gives it away, and the other way roun
 test('kopia and dray write into a repository of format version 1, and each maintains it between, in full and quickly', async (context) => {
   const kopia = await requireKopia(context);
   if (kopia === undefined) return;
-  await using folder = await temporaryFolder('maintenance-old');
+  await using folder = await memoryFolder('maintenance-old');
   const place = { repository: join(folder.path, 'repository'), cache: join(folder.path, 'cache'), password };
   await using client = await KopiaClient.open(kopia, place.repository, { signal });
   // Without epochs kopia would believe a listing of index blobs for half a minute.

@@ -21,7 +21,7 @@ import type { RepositoryWriter } from '../../src/repository/repository-writer.ts
 import { nanosecondsFromMs } from '../../src/std/go-time.ts';
 import { seededRng, type Rng } from '../../src/std/rng.ts';
 import { blobFiles, readExpected } from '../fixtures/open-fixture.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { SimClock } from '../support/sim-clock.ts';
 
 export const hourMs = 3_600_000;
@@ -57,7 +57,7 @@ export async function openWorld({
   readonly format?: WorldFormat | undefined;
   readonly startMs?: number;
 }): Promise<World> {
-  const folder = await temporaryFolder('maintenance-world');
+  const folder = await memoryFolder('maintenance-world');
   const clock = new SimClock(startMs);
   const store = new MemoryStore({ clock });
   const rng = seededRng(seed);

@@ -4,10 +4,12 @@
  */
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { access, mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { access, mkdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
+
+import { memoryFolder, type TemporaryFolder } from '../support/temporary.ts';
 
 export type PeerName = 'kopia' | 'kopia-clock' | 'restic' | 'versitygw' | 'minio' | 'qemu-storage-daemon';
 
@@ -115,11 +117,11 @@ export interface KopiaConnection {
 export class KopiaClient implements AsyncDisposable {
   readonly repository: string;
   readonly #program: string;
-  readonly #home: string;
+  readonly #home: TemporaryFolder;
   readonly #options: KopiaOptions;
   #password = '';
 
-  private constructor(program: string, repository: string, home: string, options: KopiaOptions) {
+  private constructor(program: string, repository: string, home: TemporaryFolder, options: KopiaOptions) {
     this.#program = program;
     this.repository = repository;
     this.#home = home;
@@ -127,7 +129,7 @@ export class KopiaClient implements AsyncDisposable {
   }
 
   static async open(program: string, repository: string, options: KopiaOptions = {}): Promise<KopiaClient> {
-    const home = await mkdtemp(join(tmpdir(), 'dray-kopia-'));
+    const home = await memoryFolder('kopia');
     return new KopiaClient(program, repository, home, options);
   }
 
@@ -214,14 +216,14 @@ export class KopiaClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.#home, { recursive: true, force: true });
+    await this.#home[Symbol.asyncDispose]();
   }
 
   #environment(): Record<string, string> {
     return {
-      KOPIA_CONFIG_PATH: join(this.#home, 'repository.config'),
-      KOPIA_CACHE_DIRECTORY: join(this.#home, 'cache'),
-      KOPIA_LOG_DIR: join(this.#home, 'logs'),
+      KOPIA_CONFIG_PATH: join(this.#home.path, 'repository.config'),
+      KOPIA_CACHE_DIRECTORY: join(this.#home.path, 'cache'),
+      KOPIA_LOG_DIR: join(this.#home.path, 'logs'),
       KOPIA_CHECK_FOR_UPDATES: 'false',
       KOPIA_PERSIST_CREDENTIALS_ON_CONNECT: 'false',
       KOPIA_PASSWORD: this.#password,

@@ -4,7 +4,7 @@ import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promise
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../kernel/loop-device.ts';
-import { fileSystemsMissing } from '../support/file-system.ts';
+import { fileSystemsMissing, mountedFileSystem } from '../support/file-system.ts';
 import {
   blocksThatDiffer,
   imageOf,
@@ -340,3 +340,23 @@ test('pool commands > the list of changes between two snapshots is one that a ba
     assert(tree.extents.some((extent) => offset >= extent.offset && offset < extent.offset + extent.length));
   }
 });
+
+test(
+  'pool commands > a pool on an XFS with a reverse map says what it costs; one in an image has none',
+  options,
+  async () => {
+    await using world = await poolPlace();
+    const { told, dray, json, place, folder } = world;
+    await using slow = await mountedFileSystem('xfs', 0, { makeOptions: ['-m', 'rmapbt=1'] });
+    const made = await dray('pool', 'create', slow.path);
+    assert.equal(made.exitCode, 0);
+    assert.match(made.stderr, /keeps a reverse map \(rmapbt=1\).*rmapbt=0/s);
+    assert.match(await told('pool', 'status', slow.path), /rmapbt=1/);
+    const image = await dray('pool', 'create', `${place.pool}-image`, '--image', join(folder, 'img'), '--size', '300M');
+    assert.equal(image.exitCode, 0, image.stderr);
+    assert.doesNotMatch(image.stderr, /rmapbt/);
+    const status = await json<{ readonly reverseMap: boolean }>('pool', 'status', `${place.pool}-image`);
+    assert.equal(status.reverseMap, false);
+    await told('pool', 'close', `${place.pool}-image`);
+  },
+);

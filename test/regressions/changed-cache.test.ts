@@ -18,7 +18,7 @@ import { confirmDamage } from '../../src/transfer/confirm-damage.ts';
 import { restore } from '../../src/transfer/restore.ts';
 import { verify } from '../../src/transfer/verify.ts';
 import { backupFile, createEngine, withRepository, type Engine } from '../support/engine.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { writeVolume } from '../support/volume-model.ts';
 
 const signal = AbortSignal.timeout(300_000);
@@ -31,7 +31,7 @@ interface World extends AsyncDisposable {
 }
 
 async function makeWorld(): Promise<World> {
-  const folder = await temporaryFolder('changed-cache');
+  const folder = await memoryFolder('changed-cache');
   const image = join(folder.path, 'image');
   const pieces = [{ offset: 0, lengthBytes: 8 * mib, kind: 'random', seed: 1 }] as const;
   await writeVolume(image, { sizeBytes: 8 * mib, pieces });

@@ -12,7 +12,7 @@ import { Repository } from '../../src/repository/repository.ts';
 import { systemClock as clock } from '../../src/std/clock.ts';
 import { systemRng as rng } from '../../src/std/rng.ts';
 import { drayJson, runDray, type BackupPrinted, type DrayPlace } from '../support/run-dray.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { changeVolume, firstDifference, writeVolume } from '../support/volume-model.ts';
 
 const { signal } = new AbortController();
@@ -31,7 +31,7 @@ async function damageLists({ repository: path, password, cache }: DrayPlace): Pr
 }
 
 test('a backup does not need its parent to be whole', async () => {
-  await using folder = await temporaryFolder('damaged-parent');
+  await using folder = await memoryFolder('damaged-parent');
   const place = { repository: join(folder.path, 'r'), cache: join(folder.path, 'c'), password: 'secret' };
   const [image, target] = [join(folder.path, 'image'), join(folder.path, 'target')];
   const sizeBytes = 3_000_000;

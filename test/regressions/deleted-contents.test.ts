@@ -16,7 +16,7 @@ import {
   withRepository,
   type Engine,
 } from '../support/engine.ts';
-import { temporaryFolder, type TemporaryFolder } from '../support/temporary.ts';
+import { memoryFolder, type TemporaryFolder } from '../support/temporary.ts';
 import { writeVolume } from '../support/volume-model.ts';
 
 const signal = AbortSignal.timeout(300_000);
@@ -31,7 +31,7 @@ interface World extends AsyncDisposable {
 
 /** A repository whose chunks are all marked deleted, although a snapshot needs them. */
 async function makeWorld(): Promise<World> {
-  const folder: TemporaryFolder = await temporaryFolder('deleted-contents');
+  const folder: TemporaryFolder = await memoryFolder('deleted-contents');
   const image = join(folder.path, 'image');
   await writeVolume(image, {
     sizeBytes: 3 * mib,

@@ -11,7 +11,7 @@ import type { ManifestSet } from '../../src/repository/manifest/manifest-set.ts'
 import { Repository } from '../../src/repository/repository.ts';
 import { systemClock as clock } from '../../src/std/clock.ts';
 import { systemRng as rng } from '../../src/std/rng.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 
 const { signal } = new AbortController();
 const password = 'secret';
@@ -25,7 +25,7 @@ async function change(repository: Repository, set: ManifestSet, apply: (set: Man
 }
 
 test('what somebody else has deleted stays deleted, however many manifests a long run writes', async () => {
-  await using folder = await temporaryFolder('manifests');
+  await using folder = await memoryFolder('manifests');
   const store = new MemoryStore({ clock });
   await createFormat(store, { password, rng, signal, options: {} });
   const open = async (name: string): Promise<Repository> =>

@@ -19,7 +19,7 @@ import { openVolumeSnapshot } from '../../src/transfer/backup-parent.ts';
 import { restore, type RestoreRequest } from '../../src/transfer/restore.ts';
 import { verify, type VerifyLevel, type VerifyResult } from '../../src/transfer/verify.ts';
 import { backupFile, createEngine, deleteSnapshots, withRepository, type Engine } from '../support/engine.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { firstDifference, writeVolume } from '../support/volume-model.ts';
 
 const signal = AbortSignal.timeout(300_000);
@@ -63,7 +63,7 @@ interface World extends AsyncDisposable {
 }
 
 async function makeWorld(): Promise<World> {
-  const folder = await temporaryFolder('moved-contents');
+  const folder = await memoryFolder('moved-contents');
   const [image, target] = [join(folder.path, 'image'), join(folder.path, 'target')];
   const sizeBytes = 48 * mib + 77;
   await writeVolume(image, { sizeBytes, pieces: [{ offset: 5, lengthBytes: sizeBytes, kind: 'random', seed: 1 }] });

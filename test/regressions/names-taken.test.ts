@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { drayJson, runDray, type BackupPrinted } from '../support/run-dray.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { firstDifference, writeVolume } from '../support/volume-model.ts';
 
 test("a restore takes no name that is somebody's, unless it is told to", async () => {
-  await using folder = await temporaryFolder('names-taken');
+  await using folder = await memoryFolder('names-taken');
   const place = { repository: join(folder.path, 'r'), cache: join(folder.path, 'c'), password: 'secret' };
   const [image, target, link] = [join(folder.path, 'i'), join(folder.path, 't'), join(folder.path, 'l')] as const;
   await writeVolume(image, { sizeBytes: 70_000, pieces: [{ offset: 0, lengthBytes: 60_000, kind: 'text', seed: 1 }] });

@@ -9,14 +9,14 @@ import { Repository } from '../../src/repository/repository.ts';
 import { systemClock as clock } from '../../src/std/clock.ts';
 import { systemRng as rng } from '../../src/std/rng.ts';
 import { drayJson } from '../support/run-dray.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { writeVolume } from '../support/volume-model.ts';
 
 const { signal } = new AbortController();
 const identity = { userName: 'tester', host: 'test' };
 
 test('a complete snapshot takes the place of all earlier checkpoints of its source, and of no other', async () => {
-  await using folder = await temporaryFolder('old-checkpoints');
+  await using folder = await memoryFolder('old-checkpoints');
   const place = { repository: join(folder.path, 'r'), cache: join(folder.path, 'c'), password: 'secret' };
   const images = [join(folder.path, 'one'), join(folder.path, 'two')] as const;
   await drayJson(place, ['repository', 'create']);

@@ -9,7 +9,7 @@ import { systemClock as clock } from '../../src/std/clock.ts';
 import { systemRng as rng } from '../../src/std/rng.ts';
 import { backupFile, createEngine, withRepository, type Engine } from '../support/engine.ts';
 import { runDray } from '../support/run-dray.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { writeVolume } from '../support/volume-model.ts';
 
 const signal = AbortSignal.timeout(300_000);
@@ -41,7 +41,7 @@ interface Verified {
 }
 
 test('what this version cannot read is counted apart, is no damage, and is not restored', async () => {
-  await using folder = await temporaryFolder('unsupported-contents');
+  await using folder = await memoryFolder('unsupported-contents');
   const [image, target] = [join(folder.path, 'image'), join(folder.path, 'target')];
   await writeVolume(image, {
     sizeBytes: 9 * mib,

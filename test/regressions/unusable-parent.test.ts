@@ -12,7 +12,7 @@ import { encodeSnapshot, listSnapshots } from '../../src/repository/manifest/sna
 import { directObjectId } from '../../src/repository/object/object-id.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { backupFile, createEngine, restoreFile, withRepository, type Engine } from '../support/engine.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 import { changeVolume, firstDifference, writeVolume } from '../support/volume-model.ts';
 
 const { signal } = new AbortController();
@@ -55,7 +55,7 @@ const spoil = {
 
 for (const [which, { work, why }] of Object.entries(spoil)) {
   test(`a newest snapshot ${which} is no parent, and no reason to fail`, async () => {
-    await using folder = await temporaryFolder('unusable-parent');
+    await using folder = await memoryFolder('unusable-parent');
     const engine = await createEngine(folder.path);
     const [image, target] = [join(folder.path, 'image'), join(folder.path, 'target')];
     const sizeBytes = 3 * mib + 7;

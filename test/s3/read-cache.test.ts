@@ -10,7 +10,7 @@ import { identity, image, password, writeSources } from '../interop/site.ts';
 import { findKopia, KopiaClient, whyWithout } from '../peers/peers.ts';
 import { authorityFile, startS3Server, testKeys } from '../peers/s3-servers.ts';
 import { type DrayPlace, drayJson, runDray } from '../support/run-dray.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { memoryFolder } from '../support/temporary.ts';
 
 const signal = AbortSignal.timeout(600_000);
 const skip = (await whyWithout('versitygw')) ?? (await whyWithout('kopia')) ?? false;
@@ -25,7 +25,7 @@ interface Restored {
 }
 
 test('what a command has read of folders and lists is not asked for again', { skip }, async () => {
-  await using folder = await temporaryFolder('read-cache');
+  await using folder = await memoryFolder('read-cache');
   await using server = await startS3Server('versitygw');
   await server.makeBucket('volumes');
   const sources = await writeSources(join(folder.path, 'sources'), image(1));

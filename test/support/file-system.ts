@@ -19,10 +19,10 @@ export const smallestBytes: Readonly<Record<FileSystemKind, number>> = {
   ext4: 16 * 2 ** 20,
 };
 
-const makers: Readonly<Record<FileSystemKind, readonly string[]>> = {
-  xfs: ['mkfs.xfs', '-q', '-m', 'reflink=1'],
-  btrfs: ['mkfs.btrfs', '-q'],
-  ext4: ['mkfs.ext4', '-q'],
+const usualOptions: Readonly<Record<FileSystemKind, readonly string[]>> = {
+  xfs: ['-m', 'reflink=1,rmapbt=0'],
+  btrfs: [],
+  ext4: [],
 };
 
 /** Why these file systems cannot be made here, or false. Under CI they have to be there: never a reason to skip. */
@@ -38,12 +38,14 @@ export function fileSystemsMissing(...kinds: readonly FileSystemKind[]): string 
 export async function mountedFileSystem(
   kind: FileSystemKind,
   sizeBytes: number,
-  { mountOptions }: { readonly mountOptions?: string } = {},
+  {
+    mountOptions,
+    makeOptions = usualOptions[kind],
+  }: { readonly mountOptions?: string; readonly makeOptions?: readonly string[] } = {},
 ): Promise<MountedFileSystem> {
   await using stack = new AsyncDisposableStack();
   const loop = stack.use(await attachLoop(Math.max(sizeBytes, smallestBytes[kind])));
-  const [maker = '', ...options] = makers[kind];
-  run(maker, ...options, loop.device);
+  run(`mkfs.${kind}`, '-q', ...makeOptions, loop.device);
   const path = join(loop.folder, 'mounted');
   await mkdir(path);
   run('mount', '-t', kind, ...(mountOptions === undefined ? [] : ['-o', mountOptions]), loop.device, path);

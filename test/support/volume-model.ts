@@ -89,13 +89,16 @@ export async function firstDifference(
 export async function dataBytes(path: string): Promise<number> {
   const blockBytes = 64 * 1024;
   await using file = await open(path);
-  const buffer = Buffer.alloc(blockBytes);
+  const buffer = Buffer.alloc(stepBytes);
   const zeros = Buffer.alloc(blockBytes);
   let bytes = 0;
-  for (let offset = 0; ; offset += blockBytes) {
-    const { bytesRead } = await file.read(buffer, 0, blockBytes, offset);
+  for (let offset = 0; ; offset += stepBytes) {
+    const { bytesRead } = await file.read(buffer, 0, stepBytes, offset);
     if (bytesRead === 0) return bytes;
-    if (buffer.compare(zeros, 0, bytesRead, 0, bytesRead) !== 0) bytes += blockBytes;
+    for (let start = 0; start < bytesRead; start += blockBytes) {
+      const end = Math.min(start + blockBytes, bytesRead);
+      if (buffer.compare(zeros, 0, end - start, start, end) !== 0) bytes += blockBytes;
+    }
   }
 }
 

@@ -3,6 +3,7 @@ import { poolFigures, type PoolFigures } from '../../pool/inspect-pool.ts';
 import { findLeftovers, leftoverFindings } from '../../pool/leftovers.ts';
 import { needingRepositories } from '../../pool/needs.ts';
 import { readableContents } from '../../pool/readable.ts';
+import { isOnReverseMap } from '../../pool/reverse-map.ts';
 import { unfinishedRestores } from '../../pool/unfinished-restores.ts';
 import { formatSize } from '../../std/format-size.ts';
 import type { Action } from '../command.ts';
@@ -20,10 +21,12 @@ export const poolStatus: Action<PoolStatusOptions> = async (context, { directory
   const faults = findings.filter(({ remedy }) => remedy !== 'none');
   const restores = await unfinishedRestores(pool, context);
   const repositories = needingRepositories(contents);
+  const reverseMap = await isOnReverseMap(pool);
   const value = {
     pool: pool.layout.root,
     id: pool.id,
     created: pool.record.created,
+    reverseMap,
     ...room,
     ...figures,
     fragmented,
@@ -39,6 +42,7 @@ export const poolStatus: Action<PoolStatusOptions> = async (context, { directory
       ['Pool', value.pool],
       ['Id', value.id],
       ...figureFields({ room, fragmented, ...figures }),
+      ...(reverseMap ? [['Slow', 'this XFS keeps a reverse map (rmapbt=1)'] as [string, string]] : []),
       ...repositories.map(({ url, repository, snapshots }): [string, string] => [
         'Backups',
         `to ${url} (${repository.slice(0, 12)}); snapshots kept for them: ${snapshots}`,

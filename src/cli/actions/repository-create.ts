@@ -1,4 +1,5 @@
 import type { BlobRetention } from '../../blobs/blob-store.ts';
+import { strangerIn } from '../../blobs/directory/stranger-in.ts';
 import { openBlobStore } from '../../blobs/open-blob-store.ts';
 import { retentionMsMin } from '../../repository/format/blobcfg.ts';
 import { createFormat } from '../../repository/format/format-store.ts';
@@ -9,6 +10,7 @@ import {
 } from '../../repository/manifest/maintenance-params.ts';
 import { defaultGlobalPolicy, policyLabels } from '../../repository/manifest/policy.ts';
 import { identityText, Repository } from '../../repository/repository.ts';
+import { RepositoryError } from '../../repository/repository-error.ts';
 import type { Action } from '../command.ts';
 import type { RepositoryCreateOptions } from '../repository-create.ts';
 import { CliError } from '../shell/cli-error.ts';
@@ -22,6 +24,7 @@ export const repositoryCreate: Action<RepositoryCreateOptions> = async (context,
   const { clock, rng, signal, identity } = context;
   const location = storeLocation(context, { url: options.url });
   const retention = retentionOf(options);
+  if (location.kind === 'directory') await refuseOtherFiles(location.path);
   const password = await context.password({ isNew: true });
   if (retention !== undefined) await requireLock(location, context);
   {
@@ -52,6 +55,13 @@ export const repositoryCreate: Action<RepositoryCreateOptions> = async (context,
   await describeRepository(context, repository);
   return exitCodes.done;
 };
+
+/** Among other files nobody would know what belongs to the repository. @throws {RepositoryError} `repository-foreign` */
+async function refuseOtherFiles(path: string): Promise<void> {
+  const stranger = await strangerIn(path);
+  if (stranger === undefined) return;
+  throw new RepositoryError('repository-foreign', `${path} is not empty: it holds ${stranger}`);
+}
 
 /** Kopia's limits, told before anything is asked or made. */
 function retentionOf({ retentionMode, retentionPeriodMs }: RepositoryCreateOptions): BlobRetention | undefined {

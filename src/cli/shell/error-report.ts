@@ -86,7 +86,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'nbd-io': 'Look at what the server logs: it could not read what it serves.',
 
   'repository-missing': 'Check --repository (or DRAY_REPOSITORY); "dray repository create URL" makes a new one.',
-  'repository-foreign': 'Choose an empty or new folder; nothing was changed there.',
+  'repository-foreign':
+    'Check the place: "kopia.repository" lies in the folder or prefix that a URL names. For a new repository choose an empty or new one; nothing was changed there.',
   'repository-exists': 'Use it as it is, or choose another place.',
   'repository-password':
     'Check DRAY_PASSWORD, --password-file or --password-command: it must be the password of this repository.',
@@ -129,10 +130,11 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-foreign': 'Choose an empty or new folder; nothing was changed there.',
   'pool-foreign-file':
     'Move it out of the folders of the pool; what it lies in was left as it is. "dray pool check --dry-run" names all of it.',
-  'pool-exists': 'Use it as it is ("dray pool open DIR" mounts the image of one), or choose another place.',
+  'pool-exists':
+    'Use it as it is ("dray pool open DIR" mounts the image of one), or choose another place. Of a "pool create --image" that was cut off: unmount DIR, where it is mounted, remove the image, and run it again.',
   'pool-version': 'Use a newer dray: it has made or changed this pool.',
   'pool-reflink':
-    'Choose a folder on XFS (mkfs.xfs -m reflink=1) or btrfs, or make it in an image: dray pool create DIR --image FILE --size 50G',
+    'Choose a folder on XFS (mkfs.xfs -m reflink=1,rmapbt=0) or btrfs, or make it in an image: dray pool create DIR --image FILE --size 50G',
   'pool-image':
     'Check where the image is: "dray pool open DIR --image FILE" opens one that was moved. Mounting needs root.',
   'pool-mkfs':
