@@ -10,7 +10,7 @@ const { userName, path } = fixtureSource;
 function lineageWith(...bases: readonly string[]): Lineage {
   return {
     source: { userName, path },
-    hasBase: ({ poolSnapshot }) => poolSnapshot !== undefined && bases.includes(poolSnapshot),
+    canServe: ({ poolSnapshot }) => poolSnapshot !== undefined && bases.includes(poolSnapshot),
   };
 }
 

@@ -83,7 +83,7 @@ export function chooseParent(
   if (wanted === 'none') return undefined;
   if (wanted === 'auto') {
     const whole = listSnapshots(set, lineage.source).snapshots.filter(({ incomplete }) => incomplete === undefined);
-    return whole.findLast(({ tags }) => lineage.hasBase(decodeVolumeTags(tags))) ?? whole.at(-1);
+    return whole.findLast(({ tags }) => lineage.canServe(decodeVolumeTags(tags))) ?? whole.at(-1);
   }
   const parent = resolveSnapshot(set, wanted.snapshot);
   if (parent.incomplete === undefined) return parent;

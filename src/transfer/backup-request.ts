@@ -35,7 +35,7 @@ export interface BackupParts {
 export interface Lineage {
   readonly source: Partial<SnapshotSource>;
   /** Whether an offer may know the changes since: the newest such snapshot is rather the parent than the newest of all. */
-  readonly hasBase: (tags: VolumeTags) => boolean;
+  readonly canServe: (tags: VolumeTags) => boolean;
 }
 
 export interface BackupRequest {
@@ -75,7 +75,7 @@ export interface BackupRequest {
 }
 
 export function lineageOf({ origin, lineage }: Pick<BackupRequest, 'origin' | 'lineage'>): Lineage {
-  return lineage ?? { source: origin, hasBase: () => true };
+  return lineage ?? { source: origin, canServe: () => true };
 }
 
 export interface BackupResult {

@@ -1,4 +1,5 @@
 /** What a pool's volume is called in a repository, and which snapshots there are of the same volume. */
+import { findBase } from '../changes/pool-changes.ts';
 import type { Pool, PoolSnapshot } from '../pool/pool.ts';
 import { readableSnapshots } from '../pool/readable.ts';
 import type { SnapshotSource } from '../repository/manifest/snapshot-source.ts';
@@ -19,14 +20,14 @@ export function poolVolumeSource(pool: Pool, volume: string): Partial<SnapshotSo
 }
 
 /** Two hosts may have copies of one pool: the parent is rather one whose base is in this one. */
-export function poolLineage(pool: Pool, { volume, record }: PoolSnapshot): Lineage {
-  let bases: ReadonlySet<string> | undefined;
+export function poolLineage(pool: Pool, target: PoolSnapshot): Lineage {
+  const { volume } = target;
+  let snapshots: readonly PoolSnapshot[] | undefined;
   return {
     source: poolVolumeSource(pool, volume),
-    hasBase({ poolVolume, poolSnapshot, suspect }) {
-      if (poolVolume !== record.volumeId || poolSnapshot === undefined || suspect !== undefined) return false;
-      bases ??= new Set(readableSnapshots(pool, volume).map((base) => base.record.id));
-      return bases.has(poolSnapshot);
+    canServe(tags) {
+      snapshots ??= readableSnapshots(pool, volume);
+      return tags.suspect === undefined && 'base' in findBase({ pool, target, snapshots }, tags);
     },
   };
 }

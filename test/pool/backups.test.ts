@@ -1,6 +1,7 @@
 /** Snapshots that backups read and need, while others would remove them and when a run is cut off. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { chmod, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { deleteSnapshot } from '../../src/pool/delete-snapshot.ts';
@@ -77,13 +78,17 @@ describe('a backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     await using begun = await backedUpOnce();
     const { pool, first } = begun;
     const { record } = first.poolSnapshot;
-    const { hasBase } = poolLineage(pool, first.poolSnapshot);
-    const tags = { poolVolume: record.volumeId, poolSnapshot: record.id };
-    assert.equal(hasBase(tags), true);
-    assert.equal(hasBase({ ...tags, suspect: 'byte 0' }), false);
-    assert.equal(hasBase({ ...tags, poolVolume: 'another' }), false);
-    assert.equal(hasBase({ ...tags, poolSnapshot: 'removed' }), false);
-    assert.equal(hasBase({}), false);
+    const { canServe } = poolLineage(pool, first.poolSnapshot);
+    const tags = { pool: pool.id, poolVolume: record.volumeId, poolSnapshot: record.id };
+    assert.equal(canServe(tags), true);
+    assert.equal(canServe({ ...tags, suspect: 'byte 0' }), false);
+    assert.equal(canServe({ ...tags, poolVolume: 'another' }), false);
+    assert.equal(canServe({ ...tags, poolSnapshot: 'removed' }), false);
+    assert.equal(canServe({}), false);
+    await chmod(first.poolSnapshot.image, 0o600);
+    assert.equal(canServe(tags), false, 'changed by other hands');
+    await rm(first.poolSnapshot.image);
+    assert.equal(canServe(tags), false, 'its image is gone');
   });
 
   test('that is cut off leaves its base and its snapshot, and the next goes on from both', async () => {
