@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { writeImage } from '../src/cli/actions/tour-image.ts';
 import { seededRng } from '../src/std/rng.ts';
 import { describeMachine } from './machine.ts';
-import { measure, type Measurement } from './measure.ts';
+import { measure, type Measurement, withFlush } from './measure.ts';
 import { kopiaEnvironment } from './peers/kopia-settings.ts';
 import { findOrBuildPeer, versionOf } from './peers/peer.ts';
 import { Samples } from './samples.ts';
@@ -91,10 +91,9 @@ async function restores(name: string, source: string, volumeBytes: number): Prom
       settle();
       const folder = `restored by ${peer}, ${name}, ${round}`;
       const measured = await restore(workspace.path(folder));
-      const { wallSeconds: flushSeconds } = await run('sync', '--file-system', workspace.path(folder));
+      const flushed = await withFlush(measured, { folder: workspace.path(folder), signal });
       samples.add(`${name}, ${peer}`, measured, { volumeBytes });
-      const wallSeconds = measured.wallSeconds + flushSeconds;
-      untilOnDisk.add(`${name}, ${peer}`, { ...measured, wallSeconds }, { volumeBytes });
+      untilOnDisk.add(`${name}, ${peer}`, flushed, { volumeBytes });
       if (name === 'large file') await workspace.remove(folder);
     }
   }

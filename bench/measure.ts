@@ -70,6 +70,17 @@ export async function measure({ program, args, env, signal }: Command): Promise<
   }
 }
 
+/** A run with the flush counted in of what it has left to the kernel for the file system of `folder`; to be called at once after it. */
+export async function withFlush(measured: Measurement, { folder, signal }: FlushOptions): Promise<Measurement> {
+  const flush = await measure({ program: 'sync', args: ['--file-system', folder], signal });
+  return { ...measured, wallSeconds: measured.wallSeconds + flush.wallSeconds };
+}
+
+interface FlushOptions {
+  readonly folder: string;
+  readonly signal: AbortSignal;
+}
+
 /** User and system time of all children that have ended. */
 function childrenCpuSeconds(): number {
   const usage = Buffer.alloc(rusageBytes);

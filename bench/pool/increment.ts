@@ -5,7 +5,7 @@
  */
 import { firstDifference } from '../../src/cli/actions/first-difference.ts';
 import { atLeast, type Bar } from '../bars.ts';
-import { measure, type Measurement } from '../measure.ts';
+import { type Measurement, withFlush } from '../measure.ts';
 import { DrayPeer } from '../peers/dray.ts';
 import { KopiaPeer } from '../peers/kopia.ts';
 import { findOrBuildPeer, type Peer } from '../peers/peer.ts';
@@ -128,16 +128,17 @@ async function runRound(
   running: Running,
   { pattern, round }: { readonly pattern: ChangePattern; readonly round: number },
 ): Promise<void> {
-  const { subjects, peers, changeBytes, pool, own } = running;
+  const { subjects, peers, changeBytes, pool, own, untilOnDisk, workspace, signal } = running;
   const seed = round * 2 + (pattern === 'scattered' ? 1 : 0);
   for (const subject of subjects) changeVolume(subject.device, subject, { bytes: changeBytes, pattern, seed });
   const runs = subjects.map((subject) => async () => {
     const name = `changes ${pattern}, ${subject.title}, dray`;
     const run = await backUp(running, subject);
-    await addUntilOnDisk(running, name, run);
+    const flushed = await withFlush(run, { folder: workspace.folder, signal });
     if (run.rung !== 'extents') throw new Error(`${subject.title}: the changes came from ${run.rung}`);
     const about = { volumeBytes: subject.sizeBytes, readBytes: run.readBytes };
     own.add(name, run, about);
+    untilOnDisk.add(name, flushed, about);
   });
   const [once] = subjects as [Subject];
   // The peers read all of it whatever has changed.
@@ -145,22 +146,16 @@ async function runRound(
     runs.push(async () => {
       const name = `changes ${pattern}, ${once.title}, ${peer.name}`;
       const measured = await peer.backup(pool.imageOf(once.name));
-      await addUntilOnDisk(running, name, measured);
-      own.add(name, measured, { volumeBytes: once.sizeBytes });
+      const flushed = await withFlush(measured, { folder: workspace.folder, signal });
+      const about = { volumeBytes: once.sizeBytes };
+      own.add(name, measured, about);
+      untilOnDisk.add(name, flushed, about);
     });
   }
   for (let at = 0; at < runs.length; at++) {
     settle();
     await runs[(at + round) % runs.length]!();
   }
-}
-
-/** To be called at once after the run. */
-async function addUntilOnDisk(running: Running, name: string, measured: Measurement): Promise<void> {
-  const { untilOnDisk, workspace, signal } = running;
-  const args = ['--file-system', workspace.folder];
-  const { wallSeconds: flushSeconds } = await measure({ program: 'sync', args, signal });
-  untilOnDisk.add(name, { ...measured, wallSeconds: measured.wallSeconds + flushSeconds }, { volumeBytes: 0 });
 }
 
 async function backUp({ dray, pool }: Running, { name }: Subject): Promise<Measurement & Increment> {

@@ -6,54 +6,30 @@
  */
 import { open } from 'node:fs/promises';
 import { holdSnapshot } from '../pool/hold-image.ts';
-import { imageChangeTime } from '../pool/image-changed.ts';
-import { PoolError, withPoolErrors } from '../pool/pool-error.ts';
+import { withPoolErrors } from '../pool/pool-error.ts';
 import type { Pool, PoolSnapshot } from '../pool/pool.ts';
-import { readableSnapshots } from '../pool/readable.ts';
-import type { VolumeTags } from '../repository/tree/volume-tags.ts';
 import { compareExtents, type ExtentDifference, type ImageFile } from './extents.ts';
 import type { ChangeOffer } from './ladder.ts';
+import type { PoolBases } from './pool-bases.ts';
 
 interface SignalOption {
   readonly signal: AbortSignal;
 }
 
-/** `target` is held by the caller. */
-export function poolChanges(pool: Pool, target: PoolSnapshot): ChangeOffer {
+/** The target of the bases is held by the caller. */
+export function poolChanges(bases: PoolBases): ChangeOffer {
   return {
     rung: 'extents',
     async since({ tags }, { signal }) {
-      const { volume } = target;
-      const found = findBase({ pool, target, snapshots: readableSnapshots(pool, volume) }, tags);
+      const { pool, target } = bases;
+      const found = bases.find(tags);
       if ('refused' in found) return found;
       const { base } = found;
       const { extents } = await comparePoolSnapshots(pool, { base, target }, { signal });
-      return { extents, reason: `the pool still has ${volume}@${base.snapshot}, which the parent was made of` };
+      const name = `${target.volume}@${base.snapshot}`;
+      return { extents, reason: `the pool still has ${name}, which the parent was made of` };
     },
   };
-}
-
-/** The snapshot of the pool that a parent with these tags was made of, or why it does not serve. `snapshots`: of the target's volume. */
-export function findBase(
-  {
-    pool,
-    target: { volume, record },
-    snapshots,
-  }: { readonly pool: Pool; readonly target: PoolSnapshot; readonly snapshots: readonly PoolSnapshot[] },
-  tags: VolumeTags,
-): { readonly base: PoolSnapshot } | { readonly refused: string } {
-  if (tags.pool !== pool.id) return { refused: 'the parent is of no snapshot of this pool' };
-  if (tags.poolVolume !== record.volumeId)
-    return { refused: `the parent is of another volume that was named ${volume}` };
-  const base = snapshots.find(({ record: { id } }) => id === tags.poolSnapshot);
-  if (base === undefined) return { refused: 'the snapshot in the pool that the parent was made of was removed' };
-  try {
-    if (imageChangeTime(base.image) === base.record.imageChanged) return { base };
-  } catch (error) {
-    if (!(error instanceof PoolError)) throw error;
-    return { refused: `the image of ${volume}@${base.snapshot} cannot be looked at` };
-  }
-  return { refused: `the image of ${volume}@${base.snapshot} was changed by other hands after it was made` };
 }
 
 export interface ImageDifference extends ExtentDifference {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { isErrno } from '../std/atomic-write.ts';
 import { deviceNumber, nameOfNumber } from './block-device.ts';
 import { attachedLoopNames, fileNameOfLoop } from './loop-files.ts';
-import { farViews, type MountView, nearViews } from './mount-namespaces.ts';
+import { type MountView, MountViews } from './mount-namespaces.ts';
 import { unescapeOctal } from './mountinfo.ts';
 import { isMountOf } from './mounts.ts';
 
@@ -22,42 +22,45 @@ export interface DeviceUse {
   readonly reason: string;
 }
 
+export interface LookOptions {
+  readonly signal: AbortSignal;
+  /** Those of a moment ago; absent: of now. */
+  readonly views?: MountViews;
+}
+
 /**
  * All uses of the file or device at `path`, empty for one that does not exist. Reading needs no privilege. To see a claim one
  * claims the device oneself for a moment, in which others are refused: not for what is to be left alone.
  */
-export async function usesOf(
-  path: string,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<readonly DeviceUse[]> {
-  const subject = await subjectAt(path, signal);
-  if (subject === undefined) return [];
-  const uses = await usesIn(await nearViews(), subject, signal);
-  if (uses.some(({ writable }) => writable)) return uses;
-  const claimed = uses.length === 0 && subject.stats.isBlockDevice() && (await isClaimed(subject.target));
-  if (uses.length === 0 && !claimed) return [];
-  const everywhere = await usesEverywhere(subject, signal);
-  return everywhere.length === 0 && claimed ? [claimedUse] : everywhere;
+export async function usesOf(path: string, options: LookOptions): Promise<readonly DeviceUse[]> {
+  return await look(path, { ...options, mayClaim: true });
 }
 
 /** `usesOf` the block device of this number (`major:minor`); none when there is no such device. */
-export async function usesOfNumber(
-  number: string,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<readonly DeviceUse[]> {
+export async function usesOfNumber(number: string, options: LookOptions): Promise<readonly DeviceUse[]> {
   const name = await nameOfNumber(number);
-  return name === undefined ? [] : await usesOf(`/dev/${name}`, { signal });
+  return name === undefined ? [] : await usesOf(`/dev/${name}`, options);
 }
 
 /** As `usesOf`, without claims: nobody notices that one looks. */
-export async function visibleUsesOf(
+export async function visibleUsesOf(path: string, options: LookOptions): Promise<readonly DeviceUse[]> {
+  return await look(path, { ...options, mayClaim: false });
+}
+
+async function look(
   path: string,
-  { signal }: { readonly signal: AbortSignal },
+  { signal, views = new MountViews(), mayClaim }: LookOptions & { readonly mayClaim: boolean },
 ): Promise<readonly DeviceUse[]> {
   const subject = await subjectAt(path, signal);
   if (subject === undefined) return [];
-  const uses = await usesIn(await nearViews(), subject, signal);
-  return uses.some(({ writable }) => writable) ? uses : await usesEverywhere(subject, signal);
+  const near = await views.near();
+  const uses = await usesIn(near, subject, signal);
+  if (uses.some(({ writable }) => writable)) return uses;
+  const claimed = mayClaim && uses.length === 0 && subject.stats.isBlockDevice() && (await isClaimed(subject.target));
+  // What nobody claims is mounted nowhere.
+  if (mayClaim && uses.length === 0 && !claimed) return [];
+  const everywhere = await usesIn([...near, ...(await views.far())], subject, signal);
+  return everywhere.length === 0 && claimed ? [claimedUse] : everywhere;
 }
 
 /** Paths in /proc/swaps. */
@@ -79,10 +82,6 @@ async function subjectAt(path: string, signal: AbortSignal): Promise<Subject | u
   signal.throwIfAborted();
   const target = await realpath(path).catch(() => undefined);
   return target === undefined ? undefined : { target, stats: await stat(target) };
-}
-
-async function usesEverywhere(subject: Subject, signal: AbortSignal): Promise<readonly DeviceUse[]> {
-  return await usesIn([...(await nearViews()), ...(await farViews())], subject, signal);
 }
 
 async function usesIn(

@@ -17,11 +17,29 @@ export interface MountView {
 
 export const hostRoot = '/proc/1/root';
 
-/**
- * What this process has mounted and, where it may be read, the host (of whom only what this process has not). Costs two
- * files.
- */
-export async function nearViews(): Promise<readonly MountView[]> {
+/** Of one moment: each is looked at once, when first asked for. */
+export class MountViews {
+  #near: Promise<readonly MountView[]> | undefined;
+  #far: Promise<readonly MountView[]> | undefined;
+
+  /**
+   * What this process has mounted and, where it may be read, the host (of whom only what this process has not). Costs two
+   * files.
+   */
+  async near(): Promise<readonly MountView[]> {
+    return await (this.#near ??= nearViews());
+  }
+
+  /**
+   * What others have mounted: one process of each namespace, or several where they have different roots, because none is told
+   * what lies outside of its own. Looks at every process.
+   */
+  async far(): Promise<readonly MountView[]> {
+    return await (this.#far ??= farViews());
+  }
+}
+
+async function nearViews(): Promise<readonly MountView[]> {
   const own = await mountsOf('self');
   const ids = new Set(own.map(({ id }) => id));
   const host = (await mountsOf('1')).filter(({ id }) => !ids.has(id));
@@ -31,11 +49,7 @@ export async function nearViews(): Promise<readonly MountView[]> {
   ];
 }
 
-/**
- * What others have mounted: one process of each namespace, or several where they have different roots, because none is told
- * what lies outside of its own. Looks at every process.
- */
-export async function farViews(): Promise<readonly MountView[]> {
+async function farViews(): Promise<readonly MountView[]> {
   const seen = new Set([viewOf('self'), viewOf('1'), undefined]);
   const views: MountView[] = [];
   for (const pid of await processes()) {

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { isErrno } from '../std/atomic-write.ts';
 import { deviceNumber, nameOfNumber } from './block-device.ts';
-import { farViews, hostRoot, type MountView, nearViews } from './mount-namespaces.ts';
+import { hostRoot, MountViews, type MountView } from './mount-namespaces.ts';
 import type { Mount } from './mountinfo.ts';
 
 export interface ReachableMount extends Mount {
@@ -21,11 +21,14 @@ export interface ReachableMount extends Mount {
  * else is mounted over them, be it dead, are not told: what is there belongs to others. Of one place that both have, this
  * namespace's is told.
  */
-export async function mountsOfDevice(number: string): Promise<readonly ReachableMount[]> {
+export async function mountsOfDevice(
+  number: string,
+  views: MountViews = new MountViews(),
+): Promise<readonly ReachableMount[]> {
   const device = { number, node: await nodeOfNumber(number) };
-  const near = await reachableIn(await nearViews(), device);
+  const near = await reachableIn(await views.near(), device);
   if (near.certain.length > 0 || !(await holdsBytes(number))) return [...near.certain, ...near.doubtful];
-  for (const view of await farViews()) {
+  for (const view of await views.far()) {
     const { certain } = await reachableIn([view], device);
     if (certain.length > 0) return certain;
   }

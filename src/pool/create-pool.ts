@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { forbidCompression } from '../kernel/file-flags.ts';
 import { cloneFile } from '../kernel/reflink.ts';
 import { KernelError } from '../kernel/sys.ts';
-import { atomicWrite, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
+import { atomicWrite, isTemporaryOf, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { randomHex } from '../std/rng.ts';
 import { closedText, PoolError, withPoolErrors } from './pool-error.ts';
@@ -51,7 +51,7 @@ async function refuseOthers({ root }: PoolLayout): Promise<void> {
   const names = await readdir(root);
   if (names.includes(poolRecordName)) throw new PoolError('pool-exists', `there is a pool in ${root} already`);
   if (names.includes(imageMarkName)) throw new PoolError('pool-exists', closedText(root));
-  const other = names.find((name) => !harmless.has(name) && !name.startsWith(`${poolRecordName}.tmp.`));
+  const other = names.find((name) => !harmless.has(name) && !isTemporaryOf(name, poolRecordName));
   if (other !== undefined) throw new PoolError('pool-foreign', `${root} holds something else: ${other}`);
 }
 

@@ -10,6 +10,7 @@ import * as v from 'valibot';
 import { thawFileSystem } from '../kernel/freeze.ts';
 import { areExpedited, endExpedited } from '../kernel/grace-periods.ts';
 import { usesOfNumber } from '../kernel/device-uses.ts';
+import { MountViews } from '../kernel/mount-namespaces.ts';
 import { mountsOfDevice, openMount, type ReachableMount } from '../kernel/mounts.ts';
 import { atomicWrite } from '../std/atomic-write.ts';
 import { randomHex } from '../std/rng.ts';
@@ -72,9 +73,10 @@ async function whyFrozen(
   thaw: (mount: ReachableMount) => Promise<string | undefined>,
   options: SignalOption,
 ): Promise<string | undefined> {
-  const [mount] = await mountsOfDevice(device);
+  const views = new MountViews();
+  const [mount] = await mountsOfDevice(device, views);
   if (mount !== undefined) return await thaw(mount);
-  const [use] = await usesOfNumber(device, options);
+  const [use] = await usesOfNumber(device, { ...options, views });
   return use === undefined ? undefined : `${use.reason}, where nothing leads to it`;
 }
 

@@ -9,7 +9,8 @@ import { flushDevice, loopsOf, type LoopDevice } from '../kernel/loop-device.ts'
 import { FreezeError, type FreezeFolder, FreezeGuard } from '../kernel/freeze-guard.ts';
 import { syncFileSystem } from '../kernel/folder-calls.ts';
 import { cloneFile } from '../kernel/reflink.ts';
-import { visibleUsesOf } from '../kernel/device-uses.ts';
+import { type LookOptions, visibleUsesOf } from '../kernel/device-uses.ts';
+import { MountViews } from '../kernel/mount-namespaces.ts';
 import { mountsOfDevice, openMount, type ReachableMount } from '../kernel/mounts.ts';
 import { isErrno } from '../std/atomic-write.ts';
 import { markFrozen } from './frozen-mark.ts';
@@ -40,17 +41,18 @@ export async function stillnessOf(volume: PoolVolume, { signal }: SignalOption):
   if (device === undefined) {
     return { volume, consistency: 'unattached', reason: undefined, device: undefined, mount: undefined };
   }
-  const mounts = await mountsOfDevice(device.deviceNumber);
+  const views = new MountViews();
+  const mounts = await mountsOfDevice(device.deviceNumber, views);
   const mount = mounts.find(({ writable }) => writable) ?? mounts[0];
-  if (mount === undefined) return await unmounted(volume, device, signal);
+  if (mount === undefined) return await unmounted(volume, device, { views, signal });
   // What is mounted read-only is written by nobody, and FIFREEZE would refuse it.
   if (!mount.writable) return still(volume, device, { consistency: 'frozen', reason: undefined, mount: undefined });
   return still(volume, device, { consistency: 'frozen', reason: undefined, mount });
 }
 
 /** The device may be in use by a program of which nothing is seen: it must not be refused anything because we look. */
-async function unmounted(volume: PoolVolume, device: LoopDevice, signal: AbortSignal): Promise<Stillness> {
-  const [use] = (await visibleUsesOf(device.path, { signal })).filter(({ kind }) => kind !== 'loop');
+async function unmounted(volume: PoolVolume, device: LoopDevice, options: LookOptions): Promise<Stillness> {
+  const [use] = (await visibleUsesOf(device.path, options)).filter(({ kind }) => kind !== 'loop');
   const reason =
     use === undefined
       ? `no file system on ${device.path} is mounted where it could be frozen`

@@ -9,7 +9,7 @@ import { detachLoop, fileOfLoop, loopsBelow } from '../kernel/loop-device.ts';
 import { mountFileSystem, unmountFileSystem } from '../kernel/mount.ts';
 import { deviceNumber } from '../kernel/block-device.ts';
 import { mountsOfDevice } from '../kernel/mounts.ts';
-import { atomicWrite, isErrno, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
+import { atomicWrite, isErrno, isTemporaryOf, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
 import { hasCode } from '../std/dray-error.ts';
 import { allOrNothing } from './all-or-nothing.ts';
 import { createPool } from './create-pool.ts';
@@ -147,7 +147,7 @@ async function usersOf({ root, volumes }: PoolLayout, number: string): Promise<s
 
 /** Whoever was killed while he wrote the mark has left its beginning under another name. */
 function isOfMark(name: string): boolean {
-  return name === imageMarkName || name.startsWith(`${imageMarkName}.tmp.`);
+  return name === imageMarkName || isTemporaryOf(name, imageMarkName);
 }
 
 async function readMark(root: string): Promise<string | undefined> {
@@ -166,7 +166,7 @@ async function writeMark(
 ): Promise<void> {
   const path = join(root, imageMarkName);
   await withPoolErrors(`write ${path}`, async () => {
-    for (const name of await readdir(root)) if (name !== imageMarkName && isOfMark(name)) await rm(join(root, name));
+    for (const name of await readdir(root)) if (isTemporaryOf(name, imageMarkName)) await rm(join(root, name));
     if (image === undefined) await rm(path, { force: true });
     else await atomicWrite(path, Buffer.from(image), { rng, signal });
   });

@@ -46,6 +46,11 @@ export function temporaryName(path: string, rng: Rng): string {
   return `${path}.tmp.${randomHex(rng, 8)}`;
 }
 
+/** Whether a name is `temporaryName` of `completed`. */
+export function isTemporaryOf(name: string, completed: string): boolean {
+  return name.startsWith(`${completed}.tmp.`);
+}
+
 /** Makes the names in a directory durable. File systems that cannot sync a directory (EINVAL) need no sync or offer none. */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');

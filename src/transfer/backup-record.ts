@@ -16,16 +16,19 @@ import { changedExtents, type Changes, type PassedOver } from '../changes/change
 import { passedOverText } from '../changes/ladder.ts';
 import { isSameExport } from '../changes/nbd.ts';
 import type { OfferedRung } from '../changes/rungs.ts';
+import type { SnapshotSource } from '../repository/manifest/snapshot-source.ts';
 import { nanosecondsFromMs, type Nanoseconds } from '../std/go-time.ts';
 import { changesDigest } from './backup-changes.ts';
 import type { VolumeSnapshot } from './backup-parent.ts';
 import { totalBytes } from '../volume/extents.ts';
-import { lineageOf, type AuditResult, type BackupParts, type BackupRequest } from './backup-request.ts';
+import type { AuditResult, BackupParts, BackupRequest } from './backup-request.ts';
 import { suspectsWith } from './untrusted-rungs.ts';
 
 export interface BackupRecordState {
   readonly set: ManifestSet;
   readonly base: VolumeSnapshot | undefined;
+  /** What earlier snapshots of the same volume have in their source. */
+  readonly earlier: Partial<SnapshotSource>;
   /** Names the state of the source; absent where nothing can. */
   readonly sourceId: string | undefined;
   /** Rungs that earlier audits have caught. */
@@ -90,7 +93,7 @@ export class BackupRecord {
   }
 
   async complete(root: ObjectId, changes: Changes, { passedOver, storedBytes, audit }: RunFacts): Promise<SnapshotId> {
-    const { set, writer, base } = this.#state;
+    const { set, writer, base, earlier } = this.#state;
     const reported = changedExtents(changes);
     const tags: VolumeTags = {
       passedOver: passedOverText(passedOver),
@@ -103,7 +106,7 @@ export class BackupRecord {
     const id = set.put(encodeSnapshot(facts));
     if (this.#checkpointId !== undefined) set.delete(this.#checkpointId);
     // Those of earlier runs as well, as Kopia does: they would hold on to their data for ever.
-    for (const { id: old, incomplete, startTime } of listSnapshots(set, lineageOf(this.#request).source).snapshots) {
+    for (const { id: old, incomplete, startTime } of listSnapshots(set, earlier).snapshots) {
       if (incomplete !== undefined && startTime < this.#startTime) set.delete(old);
     }
     this.#passBitmapsOn(id);
@@ -125,11 +128,11 @@ export class BackupRecord {
 
   /** A rung has been caught: this and later runs do without it, and what was made through it may lack a change. */
   distrust(rung: OfferedRung, where: string): void {
-    const { set, base } = this.#state;
+    const { set, base, earlier } = this.#state;
     this.#untrusted = [...new Set([...this.#untrusted, rung])].toSorted();
     // On the marked ones as well: the newest snapshot that is left decides, whichever are deleted.
     const marks = encodeVolumeTags({ suspect: where, untrusted: this.#untrusted });
-    for (const snapshot of suspectsWith(set, lineageOf(this.#request).source, base?.snapshot)) {
+    for (const snapshot of suspectsWith(set, earlier, base?.snapshot)) {
       set.put({ ...encodeSnapshot({ ...snapshot, tags: { ...snapshot.tags, ...marks } }), id: snapshot.id });
     }
   }

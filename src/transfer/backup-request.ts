@@ -74,10 +74,6 @@ export interface BackupRequest {
   readonly signal: AbortSignal;
 }
 
-export function lineageOf({ origin, lineage }: Pick<BackupRequest, 'origin' | 'lineage'>): Lineage {
-  return lineage ?? { source: origin, canServe: () => true };
-}
-
 export interface BackupResult {
   readonly snapshot: SnapshotId;
   readonly parent: SnapshotId | undefined;

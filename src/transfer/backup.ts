@@ -27,13 +27,7 @@ import { decideChanges } from './backup-changes.ts';
 import { chooseCompressor } from './backup-compressor.ts';
 import { findResumable, openParent } from './backup-parent.ts';
 import { BackupRecord, type BackupRecordState } from './backup-record.ts';
-import {
-  lineageOf,
-  type AuditResult,
-  type BackupParts,
-  type BackupRequest,
-  type BackupResult,
-} from './backup-request.ts';
+import type { AuditResult, BackupParts, BackupRequest, BackupResult } from './backup-request.ts';
 import { BackupRun } from './backup-run.ts';
 import { damageOf } from './damage.ts';
 import { workBytesOf } from './store-tasks.ts';
@@ -44,23 +38,21 @@ export async function backup(parts: BackupParts, request: BackupRequest): Promis
   const { repository } = parts;
   const { signal } = request;
   const set = parts.manifests ?? (await repository.manifests.load({ signal }));
-  const { base, reason: parentReason } = await openParent(
-    { repository, set },
-    lineageOf(request),
-    wantedParent(set, request),
-    { signal },
-  );
+  const lineage = request.lineage ?? { source: request.origin, canServe: () => true };
+  const { base, reason: parentReason } = await openParent({ repository, set }, lineage, wantedParent(set, request), {
+    signal,
+  });
   const compressor = chooseCompressor({ ...parts, set }, request);
   const identity = await parts.source.identity({ signal });
   const sourceId = request.sourceId ?? identity.fingerprint;
-  const untrusted = request.trustChanges ? [] : untrustedRungs(set, lineageOf(request).source);
+  const untrusted = request.trustChanges ? [] : untrustedRungs(set, lineage.source);
   const { sizeBytes } = parts.source;
   const descent = await decideChanges(request, { sizeBytes, sourceId, base, parentReason, untrusted });
   if (parentReason !== undefined) request.onWarning(parentReason);
   else for (const { rung, reason } of descent.passedOver) request.onWarning(`${rung} is not used: ${reason}`);
   await using writer = await repository.writer(parts.identity, { signal });
   const { fingerprint } = identity;
-  const state = { set, base, sourceId, untrusted, fingerprint, compressor, writer };
+  const state = { set, base, earlier: lineage.source, sourceId, untrusted, fingerprint, compressor, writer };
   return await new BackupJob(parts, request, state).run(descent);
 }
 
@@ -131,8 +123,8 @@ class BackupJob {
       }
     }
     const work = this.#record.work(changes);
-    const { source: lineage } = lineageOf(this.#request);
-    const resumed = await findResumable({ ...this.#state, ...this.#parts }, lineage, work, { signal });
+    const { earlier } = this.#state;
+    const resumed = await findResumable({ ...this.#state, ...this.#parts }, earlier, work, { signal });
     if (resumed !== undefined) this.#record.goOnFrom(resumed.volume.snapshot.id);
     const done = resumed === undefined ? new DoneRanges() : DoneRanges.from(resumed.checkpoint.done);
     await using run = this.#backupRun(changes, done);

@@ -9,6 +9,7 @@
  * 4. Only when the repository's snapshot is durable are older needs of this repository released, and the snapshots that
  *    backups made and nothing needs any more removed. Killed before: the next run releases them.
  */
+import { PoolBases } from '../changes/pool-bases.ts';
 import { poolChanges } from '../changes/pool-changes.ts';
 import { holdSnapshot } from '../pool/hold-image.ts';
 import { isUnheld, releaseNeeds } from '../pool/needs.ts';
@@ -24,7 +25,8 @@ import type { Clock } from '../std/clock.ts';
 import { openSource } from '../volume/file-source.ts';
 import { backup } from './backup.ts';
 import type { BackupRequest, BackupResult } from './backup-request.ts';
-import { poolLineage, poolOrigin, poolVolumeSource } from './pool-origin.ts';
+import { poolLineage } from './pool-lineage.ts';
+import { poolOrigin, poolVolumeSource } from './pool-origin.ts';
 import type { SnapshotTaking, TakenSnapshot } from './take-pool-snapshot.ts';
 
 export interface PoolBackupParts {
@@ -144,13 +146,14 @@ class PoolBackup {
     const { repository, pool, clock, identity } = this.#parts;
     const { record } = snapshot;
     await using source = await openSource(snapshot.image, { signal: this.#request.signal });
+    const bases = new PoolBases(pool, snapshot);
     const own = {
       origin: poolOrigin(this.#parts, this.#volume),
-      lineage: poolLineage(pool, snapshot),
+      lineage: poolLineage(bases),
       sourceId: `pool:${record.id}`,
       allowChanges: false,
       trustMtime: false,
-      offers: [poolChanges(pool, snapshot)],
+      offers: [poolChanges(bases)],
       sourceTags: {
         pool: pool.id,
         poolVolume: record.volumeId,

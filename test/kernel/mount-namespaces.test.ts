@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
 import { deviceNumber } from '../../src/kernel/block-device.ts';
 import { usesOf, visibleUsesOf } from '../../src/kernel/device-uses.ts';
-import { farViews } from '../../src/kernel/mount-namespaces.ts';
+import { MountViews } from '../../src/kernel/mount-namespaces.ts';
 import { mountsOfDevice, openMount } from '../../src/kernel/mounts.ts';
 import { type Container, startContainer } from '../support/container.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
@@ -125,7 +125,9 @@ describe('mounts of other namespaces', { skip: fileSystemsMissing('ext4', 'btrfs
     await using device = await unmounted();
     await using liar = await startContainer({ mountPoint: device.mountPoint });
     run('nsenter', '-t', String(liar.pid), '-m', 'mount', '-t', 'tmpfs', device.device, device.mountPoint);
-    const told = (await farViews()).flatMap(({ mounts }) => mounts.filter(({ source }) => source === device.device));
+    const told = (await new MountViews().far()).flatMap(({ mounts }) =>
+      mounts.filter(({ source }) => source === device.device),
+    );
     assert.equal(told.length, 1);
     assert.deepEqual(await mountsOfDevice(device.number), []);
     assert.deepEqual(await visibleUsesOf(device.device, { signal }), []);

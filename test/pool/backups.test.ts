@@ -12,7 +12,8 @@ import { systemRng } from '../../src/std/rng.ts';
 import { createEngine, snapshotIds, type Engine } from '../support/engine.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
 import type { PoolBackupResult } from '../../src/transfer/pool-backup.ts';
-import { poolLineage } from '../../src/transfer/pool-origin.ts';
+import { PoolBases } from '../../src/changes/pool-bases.ts';
+import { poolLineage } from '../../src/transfer/pool-lineage.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { backUp } from './back-up.ts';
 import { makeVolume, signal, smallPool, writeAt } from './small-pool.ts';
@@ -78,7 +79,7 @@ describe('a backup of a volume', { skip: fileSystemsMissing('xfs') }, () => {
     await using begun = await backedUpOnce();
     const { pool, first } = begun;
     const { record } = first.poolSnapshot;
-    const { canServe } = poolLineage(pool, first.poolSnapshot);
+    const { canServe } = poolLineage(new PoolBases(pool, first.poolSnapshot));
     const tags = { pool: pool.id, poolVolume: record.volumeId, poolSnapshot: record.id };
     assert.equal(canServe(tags), true);
     assert.equal(canServe({ ...tags, suspect: 'byte 0' }), false);

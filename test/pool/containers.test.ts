@@ -14,6 +14,7 @@ import { hasCode } from '../../src/std/dray-error.ts';
 import { run } from '../kernel/loop-device.ts';
 import { startContainer, type Container } from '../support/container.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
+import { canWrite, untilFrozen } from '../support/frozen-writers.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { type HangingClone, hangingClone, openClone } from './hanging-clone.ts';
 import { makeVolume, mountedVolume, signal, smallPool, startRival, takeSnapshots, type Rival } from './small-pool.ts';
@@ -60,22 +61,6 @@ async function startWriter(folder: string): Promise<AsyncDisposable> {
       await ended;
     },
   };
-}
-
-/** Ends when it is written; a writer that hangs is killed after a minute. */
-async function canWrite(folder: string): Promise<boolean> {
-  const child = spawn('timeout', ['-s', 'KILL', '60', 'sh', '-c', `echo x > ${join(folder, 'probe')}`]);
-  const [code] = (await once(child, 'exit')) as [number | null];
-  return code === 0;
-}
-
-/** A writer hangs. */
-async function untilFrozen(folder: string): Promise<void> {
-  for (let isFrozen = false; !isFrozen;) {
-    const child = spawn('sh', ['-c', `echo x > ${join(folder, 'probe')}`]);
-    for (let looks = 0; looks < 50 && child.exitCode === null; looks += 1) await sleep(20);
-    isFrozen = child.exitCode === null;
-  }
 }
 
 interface FrozenVolume extends AsyncDisposable {

@@ -1,12 +1,9 @@
 /** Freezes that go wrong: writers go on, nothing half-made is left, and the next snapshot works. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { attachVolume, detachVolume } from '../../src/pool/attach.ts';
 import { findFaults } from '../../src/pool/find-faults.ts';
 import { cloneStill, stillnessOf } from '../../src/pool/hold-still.ts';
@@ -14,27 +11,11 @@ import type { Pool } from '../../src/pool/pool.ts';
 import { hasCode } from '../../src/std/dray-error.ts';
 import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
+import { canWrite, untilFrozen } from '../support/frozen-writers.ts';
 import { hangingClone, openClone } from './hanging-clone.ts';
 import { makeVolume, mountedVolume, signal, smallPool, startRival, takeSnapshots } from './small-pool.ts';
 
 const isFreeze = (error: unknown): boolean => hasCode(error, 'pool-freeze');
-
-/** Writes through the mount in another process, which hangs while it is frozen. */
-async function canWrite(mountPoint: string): Promise<boolean> {
-  const command = `echo x > ${join(mountPoint, 'probe')} && sync -f ${mountPoint}`;
-  const writer = spawn('timeout', ['-s', 'KILL', '60', 'sh', '-c', command]);
-  const [code] = (await once(writer, 'exit')) as [number | null];
-  return code === 0;
-}
-
-/** A writer hangs. Freezing it to see whether that is refused would get in the way of who is about to. */
-async function untilFrozen(mountPoint: string): Promise<void> {
-  for (let isFrozen = false; !isFrozen;) {
-    const writer = spawn('sh', ['-c', `echo x > ${join(mountPoint, 'probe')}`]);
-    for (let looks = 0; looks < 50 && writer.exitCode === null; looks += 1) await sleep(20);
-    isFrozen = writer.exitCode === null;
-  }
-}
 
 async function nothingHalf(pool: Pool): Promise<void> {
   assert.deepEqual(await readdir(pool.layout.staging), []);

@@ -1,7 +1,6 @@
 /** What a killed process left and the next one cannot clear away: nobody is kept from changing the pool, and it is named. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -13,6 +12,7 @@ import type { Pool } from '../../src/pool/pool.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { run } from '../kernel/loop-device.ts';
 import { fileSystemsMissing } from '../support/file-system.ts';
+import { canWrite } from '../support/frozen-writers.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { withVolume } from './pool-place.ts';
 import { makeVolume, type MountedVolume, mountedVolume, signal, smallPool, takeSnapshots } from './small-pool.ts';
@@ -69,13 +69,6 @@ async function killedWhileFrozen(): Promise<
   made.use(frozen(inside.mountPoint));
   const all = made.move();
   return { pool, inside, mark, [Symbol.asyncDispose]: async () => await all.disposeAsync() };
-}
-
-/** Ends when it is written, or was waited for too long. */
-async function canWrite(mountPoint: string): Promise<boolean> {
-  const writer = spawn('timeout', ['-s', 'KILL', '10', 'sh', '-c', `echo x > ${join(mountPoint, 'probe')}`]);
-  const [code] = (await once(writer, 'exit')) as [number | null];
-  return code === 0;
 }
 
 describe('a leftover that cannot be removed', { skip }, () => {
@@ -166,7 +159,7 @@ describe('what a killed snapshot left frozen', { skip }, () => {
       run('umount', inside.mountPoint);
     }
     assert.deepEqual((await check(pool, { dryRun: false })).recovered, [mark]);
-    assert.equal(await canWrite(inside.mountPoint), true);
+    assert.equal(await canWrite(inside.mountPoint, 10), true);
     assert.deepEqual(await namedBy(pool), []);
   });
 
@@ -180,7 +173,7 @@ describe('what a killed snapshot left frozen', { skip }, () => {
       await mountFileSystem(inside.device, inside.mountPoint, { type: 'ext4', options: [], signal });
     }
     assert.deepEqual((await check(pool, { dryRun: false })).recovered, [mark]);
-    assert.equal(await canWrite(inside.mountPoint), true);
+    assert.equal(await canWrite(inside.mountPoint, 10), true);
   });
 });
 
