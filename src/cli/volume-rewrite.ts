@@ -8,7 +8,7 @@ export interface VolumeRewriteOptions {
   readonly names: readonly string[] | undefined;
   /** Look again and again, until interrupted. */
   readonly watch: boolean;
-  /** A volume of more extents than this is gathered; `undefined`: those that make writers wait noticeably, or all that are named. */
+  /** A volume of more extents than this is gathered; `undefined`: those that make snapshots slow, or all that are named. */
   readonly extentsMax: number | undefined;
 }
 
@@ -22,7 +22,7 @@ export function registerVolumeRewrite(
     .summary('gather what lies scattered')
     .description(
       'Gathers the blocks of fragmented volumes, while they are used: the more extents a volume has, the longer each snapshot\n' +
-        'makes its writers wait. Nothing of it counts as changed for the next backup. With --watch it goes on for ever, looking\n' +
+        'and each backup takes. Nothing of it counts as changed for the next backup. With --watch it goes on for ever, looking\n' +
         'every ten seconds: run it as a service. What is written to faster than it can be gathered is left alone for a while,\n' +
         'longer each time. A clone, or what it was made of, has blocks of its own when it was gathered, which takes room:\n' +
         'as long as there are both, such volumes are gathered only when they are named.',

@@ -1,8 +1,8 @@
 /**
  * What stands still while an image is cloned. A mounted file system is frozen: its snapshot is whole without its
  * journal. A device without one is flushed: the snapshot is what a loss of power would have left. A volume that is not
- * attached stands still by itself. Everything that can be written out beforehand is, so that the time in which
- * applications wait is little more than that of the clones.
+ * attached stands still by itself. Everything that can be written out and cloned beforehand is (`pre-clone.ts`), so that
+ * applications wait for little more than the freeze itself.
  */
 import type { FileHandle } from 'node:fs/promises';
 import { flushDevice, loopsOf, type LoopDevice } from '../kernel/loop-device.ts';
@@ -17,6 +17,7 @@ import { markFrozen } from './frozen-mark.ts';
 import { PoolError, withPoolErrors } from './pool-error.ts';
 import { type Consistency, reasonCharactersMax } from './pool-records.ts';
 import type { Pool, PoolVolume } from './pool.ts';
+import { preClone } from './pre-clone.ts';
 import { syncFile } from './staging.ts';
 
 export interface Stillness {
@@ -105,7 +106,7 @@ export async function cloneStill(
     return mount === undefined || deviceNumber === undefined ? [] : [{ volume, mount, deviceNumber }];
   });
   if (frozen.length === 0) {
-    await writeOut(stillnesses, []);
+    await prepare(clones, { folders: [], signal });
     const atMs = clock.nowMs();
     for (const { fromFd, toFd } of clones) await cloneFile(fromFd, toFd);
     return { frozenMs: 0, atMs };
@@ -122,7 +123,7 @@ export async function cloneStill(
     await using _mark = await markFrozen(pool, devices, { signal });
     opening.move();
     await using guard = await FreezeGuard.start(folders, { clones, boundMs, clock, signal });
-    await writeOut(stillnesses, folders);
+    await prepare(clones, { folders, signal });
     // Whoever freezes has written out everything through its device: nothing is left in that one's cache.
     const frozenMs = await guard.cloneFrozen();
     if (frozenMs !== undefined) return { frozenMs, atMs: clock.nowMs() - frozenMs / 2 };
@@ -156,7 +157,19 @@ async function openFrozen({
   throw new PoolError('pool-freeze', `volume ${volume.name} was unmounted from ${path} meanwhile`);
 }
 
-/** What is written out now need not be written out while applications wait. */
+/** What is written out or cloned now need not be while applications wait. */
+async function prepare(
+  clones: readonly StillClone[],
+  { folders, signal }: SignalOption & { readonly folders: readonly FreezeFolder[] },
+): Promise<void> {
+  const stillnesses = clones.map(({ stillness }) => stillness);
+  await writeOut(stillnesses, folders);
+  // Nobody waits for the clone of a volume that is not attached.
+  const busy = clones.filter(({ stillness: { device } }) => device !== undefined);
+  for (const clone of busy) await preClone(clone, { signal });
+  if (busy.length > 0) await writeOut(stillnesses, folders);
+}
+
 async function writeOut(stillnesses: readonly Stillness[], folders: readonly FreezeFolder[]): Promise<void> {
   for (const { path, folder } of folders) {
     await withPoolErrors(`write out ${path}`, async () => await syncFileSystem(folder.fd));

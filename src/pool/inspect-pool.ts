@@ -11,7 +11,7 @@ interface SignalOption {
   readonly signal: AbortSignal;
 }
 
-/** More extents than this and every snapshot makes writers wait noticeably: about 14 µs for each on XFS. */
+/** With more extents than this every snapshot takes a tenth of a second more, of which writers wait for some milliseconds (XFS) or a third (btrfs). */
 export const fragmentedExtents = 2000;
 
 export interface ImageFigures {

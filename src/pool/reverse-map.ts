@@ -1,6 +1,6 @@
 /**
  * A pool on an XFS that keeps a reverse map of its blocks, as newer mkfs.xfs make it: its clones take two to three times as
- * long, and so do writers wait for each snapshot.
+ * long, and the first write to each block after one twice.
  */
 import { open } from 'node:fs/promises';
 import { keepsReverseMap } from '../kernel/xfs-geometry.ts';

@@ -29,7 +29,7 @@ export const poolCreate: Action<PoolCreateOptions> = async (context, { directory
   if (image !== undefined) context.log.info('after a reboot, "dray pool open" mounts it again');
   if (await isOnReverseMap(pool)) {
     context.log.warn(
-      'this XFS keeps a reverse map (rmapbt=1): writers wait two to three times as long for snapshots. ' +
+      'this XFS keeps a reverse map (rmapbt=1): snapshots take two to three times as long, and so do first writes after one. ' +
         'Made with "mkfs.xfs -m reflink=1,rmapbt=0" it does not; pools with --image are',
     );
   }

@@ -35,7 +35,7 @@ export const volumeShow: Action<VolumeShowOptions> = async (context, { name }) =
     ['Sectors', `${row.sectorBytes} bytes`],
     ['Allocated', formatSize(row.allocatedBytes)],
     ['Data', `${formatSize(uniqueBytes)} of its own, ${formatSize(sharedBytes)} shared with snapshots or clones`],
-    ['Extents', `${extents}${fragmented ? ', fragmented: each snapshot makes writers wait for longer' : ''}`],
+    ['Extents', `${extents}${fragmented ? ', fragmented: each snapshot takes longer' : ''}`],
     ['Device', deviceText(row)],
     ['Parent', row.parent && (parent === undefined ? row.parent : snapshotName({ volume: name, snapshot: parent }))],
     ['Cloned from', row.clonedFrom],
