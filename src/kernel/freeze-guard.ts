@@ -68,7 +68,8 @@ export class FreezeGuard implements AsyncDisposable {
   /** As it was before; what the guard has set and not put back is ours to put back. */
   readonly #wereExpedited = areExpedited();
   #answer: PromiseWithResolvers<GuardReport> = Promise.withResolvers();
-  #state: 'starting' | 'ready' | 'freezing' | 'frozen' | 'over' = 'starting';
+  /** `lost`: its process ended before it was asked for anything. */
+  #state: 'starting' | 'ready' | 'lost' | 'freezing' | 'frozen' | 'over' = 'starting';
   #stuck: string | undefined;
   #wasKilled = false;
 
@@ -156,8 +157,10 @@ export class FreezeGuard implements AsyncDisposable {
   }
 
   async #begin(order: GuardOrder): Promise<GuardReport> {
-    assert(this.#state === 'ready', `freeze a guard that is ${this.#state}`);
+    // What ends a whole service at once ends the guard too: then an abort is what has happened.
     this.#options.signal.throwIfAborted();
+    if (this.#state === 'lost') throw this.#lost();
+    assert(this.#state === 'ready', `freeze a guard that is ${this.#state}`);
     this.#state = 'freezing';
     this.#order(order);
     void this.#killWhenSilent();
@@ -273,10 +276,14 @@ export class FreezeGuard implements AsyncDisposable {
       const answer = await Promise.race([this.#answer.promise, this.#closed, aborted.promise]);
       if (answer !== undefined) return answer;
       if (this.#wasKilled) throw this.#timeout();
-      throw new FreezeError('freeze-guard-lost', `freeze ${this.#paths()}: the guard has ended`);
+      throw this.#lost();
     } finally {
       signal.removeEventListener('abort', abort);
     }
+  }
+
+  #lost(): FreezeError {
+    return new FreezeError('freeze-guard-lost', `freeze ${this.#paths()}: the guard has ended`);
   }
 
   #paths(): string {
@@ -302,7 +309,7 @@ export class FreezeGuard implements AsyncDisposable {
 
   /** The guard has ended: what it may have left frozen is ours to thaw. */
   async #mourn(): Promise<void> {
-    this.#state = 'over';
+    this.#state = this.#state === 'ready' ? 'lost' : 'over';
     this.#watch.abort();
     for (const index of [...this.#claimed].toReversed()) {
       const frozen = this.#folders[index];

@@ -205,6 +205,21 @@ describe('freeze guard', { skip: fileSystemsMissing('ext4', 'xfs') }, () => {
     },
   );
 
+  test('a guard that is killed before anything is frozen is lost, and an abort meanwhile stays one', async () => {
+    await using fileSystem = await mounted('ext4');
+    for (const isAborted of [false, true]) {
+      const stop = new AbortController();
+      await using guard = await startGuard([fileSystem.path], { ...options(longMs), signal: stop.signal });
+      process.kill(guard.pid ?? 0, 'SIGKILL');
+      await until(async () => (await stateOf(guard.pid)) === undefined);
+      if (isAborted) stop.abort(new Error('stopped'));
+      const isRight = (error: unknown): boolean =>
+        isAborted ? error === stop.signal.reason : hasCode(error, 'freeze-guard-lost');
+      await assert.rejects(guard.cloneFrozen(), isRight);
+      assert.equal(isFrozen(fileSystem.path), false);
+    }
+  });
+
   test('a guard that is stopped is replaced after the bound', async () => {
     await using fileSystem = await mounted('ext4');
     await using guard = await startGuard([fileSystem.path], options(300));
