@@ -107,6 +107,7 @@ export async function cloneStill(
   });
   if (frozen.length === 0) {
     await prepare(clones, { folders: [], signal });
+    await writeOut(stillnesses, []);
     const atMs = clock.nowMs();
     for (const { fromFd, toFd } of clones) await cloneFile(fromFd, toFd);
     return { frozenMs: 0, atMs };
@@ -119,11 +120,13 @@ export async function cloneStill(
       opening.use(opened.folder);
       folders.push(opened);
     }
+    await prepare(clones, { folders, signal });
     const devices = frozen.map(({ deviceNumber }) => deviceNumber);
+    // Not before: what preparing takes is seconds, and who finds the mark of one that was killed meanwhile thaws what others froze.
     await using _mark = await markFrozen(pool, devices, { signal });
     opening.move();
     await using guard = await FreezeGuard.start(folders, { clones, boundMs, clock, signal });
-    await prepare(clones, { folders, signal });
+    await writeOut(stillnesses, folders);
     // Whoever freezes has written out everything through its device: nothing is left in that one's cache.
     const frozenMs = await guard.cloneFrozen();
     if (frozenMs !== undefined) return { frozenMs, atMs: clock.nowMs() - frozenMs / 2 };
@@ -157,7 +160,7 @@ async function openFrozen({
   throw new PoolError('pool-freeze', `volume ${volume.name} was unmounted from ${path} meanwhile`);
 }
 
-/** What is written out or cloned now need not be while applications wait. */
+/** What is written out or cloned now need not be while applications wait; what is written meanwhile is the caller's to write out. */
 async function prepare(
   clones: readonly StillClone[],
   { folders, signal }: SignalOption & { readonly folders: readonly FreezeFolder[] },
@@ -167,7 +170,6 @@ async function prepare(
   // Nobody waits for the clone of a volume that is not attached.
   const busy = clones.filter(({ stillness: { device } }) => device !== undefined);
   for (const clone of busy) await preClone(clone, { signal });
-  if (busy.length > 0) await writeOut(stillnesses, folders);
 }
 
 async function writeOut(stillnesses: readonly Stillness[], folders: readonly FreezeFolder[]): Promise<void> {

@@ -1,5 +1,6 @@
 /** What is cloned before a snapshot: most of it, of no single moment, and right whatever is written meanwhile. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -133,5 +134,27 @@ describe('a clone made beforehand', { skip: fileSystemsMissing('xfs', 'btrfs', '
       run('fsfreeze', '-u', inside.mountPoint);
     }
     assert.deepEqual(await pair.places('to'), await pair.places('from'));
+  });
+
+  test('is made before the mark that has others thaw what they find frozen', async () => {
+    await using small = await smallPool();
+    const { pool, path } = small;
+    await makeVolume(pool, 'data', { mkfs: 'ext4' });
+    await using _inside = await mountedVolume(pool, 'data', 'ext4');
+    const stillness = await stillnessOf(pool.volume('data'), { signal });
+    await using pair = await Pair.make(path, 300);
+    const marks: number[] = [];
+    const clone = {
+      stillness,
+      toFd: pair.to.fd,
+      // Asked for by each who clones: first beforehand, then by the guard.
+      get fromFd(): number {
+        marks.push(readdirSync(pool.layout.staging).length);
+        return pair.from.fd;
+      },
+    };
+    await cloneStill(pool, [clone], { boundMs: 20_000, signal });
+    assert.deepEqual(marks, [0, 1]);
+    assert.deepEqual(readdirSync(pool.layout.staging), []);
   });
 });
