@@ -12,8 +12,11 @@ import { isXfs } from '../kernel/xfs-geometry.ts';
 
 /** A writer of the image waits for so many at once: one or two milliseconds. */
 const extentsPerPiece = 64;
-/** Fewer are cloned as fast as they would be told. */
-const extentsMin = 128;
+/**
+ * Of fewer, cloning once more saves writers less than it costs them: what they write from here on is copied to new blocks, also what
+ * the freeze waits for. 800 extents, 8,000 scattered writes a second to an ext4: 30 ms of freeze without, 250 to 480 with it.
+ */
+const extentsMin = 2000;
 
 /**
  * Gives `toFd` what `fromFd` has, piece by piece: of no single moment. Does nothing where nothing is won. Both descriptors

@@ -76,21 +76,21 @@ class Pair implements AsyncDisposable {
 describe('a clone made beforehand', { skip: fileSystemsMissing('xfs', 'btrfs', 'ext4') }, () => {
   test('has the blocks of all pieces of its source', async () => {
     await using fileSystem = await mountedFileSystem('xfs', 0);
-    await using pair = await Pair.make(fileSystem.path, 300);
+    await using pair = await Pair.make(fileSystem.path, 2100);
     await pair.preClone();
     const places = await pair.places('to');
-    assert.equal(places.length, 300);
+    assert.equal(places.length, 2100);
     assert.deepEqual(places, await pair.places('from'));
     assert.deepEqual(await pair.content('to'), await pair.content('from'));
   });
 
   test('is made equal by the whole clone, whatever was written, discarded and zeroed meanwhile', async () => {
     await using fileSystem = await mountedFileSystem('xfs', 0);
-    await using pair = await Pair.make(fileSystem.path, 600);
+    await using pair = await Pair.make(fileSystem.path, 2400);
     const rng = seededRng(11);
     const change = async (): Promise<void> => {
       for (let count = 0; count < 200; count += 1) {
-        const at = Math.floor(rng.uniform() * 1200);
+        const at = Math.floor(rng.uniform() * 4800);
         const range = { offset: at * block, lengthBytes: block };
         if (count % 4 === 0) await fallocate(pair.from.fd, punchHole, range);
         else if (count % 4 === 1) await fallocate(pair.from.fd, zeroRange, range);
@@ -106,8 +106,8 @@ describe('a clone made beforehand', { skip: fileSystemsMissing('xfs', 'btrfs', '
 
   test('is not made of few extents, nor where cloning once more would take as long', async () => {
     for (const [kind, extents] of [
-      ['xfs', 40],
-      ['btrfs', 300],
+      ['xfs', 1900],
+      ['btrfs', 2100],
     ] as const) {
       await using fileSystem = await mountedFileSystem(kind, 0);
       await using pair = await Pair.make(fileSystem.path, extents);
@@ -122,7 +122,7 @@ describe('a clone made beforehand', { skip: fileSystemsMissing('xfs', 'btrfs', '
     await makeVolume(pool, 'data', { mkfs: 'ext4' });
     await using inside = await mountedVolume(pool, 'data', 'ext4');
     const stillness = await stillnessOf(pool.volume('data'), { signal });
-    await using pair = await Pair.make(path, 300);
+    await using pair = await Pair.make(path, 2100);
     // Somebody else holds it frozen: ours is refused.
     run('fsfreeze', '-f', inside.mountPoint);
     try {
@@ -142,7 +142,7 @@ describe('a clone made beforehand', { skip: fileSystemsMissing('xfs', 'btrfs', '
     await makeVolume(pool, 'data', { mkfs: 'ext4' });
     await using _inside = await mountedVolume(pool, 'data', 'ext4');
     const stillness = await stillnessOf(pool.volume('data'), { signal });
-    await using pair = await Pair.make(path, 300);
+    await using pair = await Pair.make(path, 2100);
     const marks: number[] = [];
     const clone = {
       stillness,
