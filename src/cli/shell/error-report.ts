@@ -155,7 +155,8 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-snapshot-missing': '"dray snapshot list --volume NAME" shows what there is.',
   'pool-snapshot-exists': 'Choose another name, or leave --name out: the time is taken then.',
   'pool-in-use':
-    'Unmount it, and end its device with "dray volume detach NAME" or "dray snapshot detach VOLUME@NAME"; wait for a backup that reads it.',
+    'Unmount it (in the mount namespace of another process with "nsenter -t PID -m umount DIR", or end what runs there), and end its ' +
+    'device with "dray volume detach NAME" or "dray snapshot detach VOLUME@NAME"; close what is open, wait for a backup that reads it.',
   'pool-needed':
     'The next backup builds on it, and reads everything without it: --force deletes it all the same. Of a repository that is gone, ' +
     '"dray pool forget REPOSITORY" releases all of them.',
