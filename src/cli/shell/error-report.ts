@@ -152,6 +152,9 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-volume-missing': '"dray volume list" shows what there is.',
   'pool-volume-exists':
     'Choose another name, or delete that one first with "dray volume delete"; a restore puts its content in place with --overwrite.',
+  'pool-volume-deleted':
+    'What is restored is kept: run the same command again, and it is put in place, over a new volume of that name as well; or ' +
+    'give it up with "dray pool check --remove-unfinished".',
   'pool-snapshot-missing': '"dray snapshot list --volume NAME" shows what there is.',
   'pool-snapshot-exists': 'Choose another name, or leave --name out: the time is taken then.',
   'pool-in-use':
