@@ -4,7 +4,7 @@
  * the pool was open has a mount of its own, which stays when that of this process goes, and the device with it.
  */
 import { realpath, stat } from 'node:fs/promises';
-import { dirname, relative } from 'node:path';
+import { dirname, relative, resolve } from 'node:path';
 import { deviceNumber } from '../kernel/block-device.ts';
 import { visibleUsesOf } from '../kernel/device-uses.ts';
 import { detachLoop, fileOfLoop, loopsBelow } from '../kernel/loop-device.ts';
@@ -17,6 +17,7 @@ import { PoolError, withPoolErrors } from './pool-error.ts';
 import { PoolLayout } from './pool-layout.ts';
 import { snapshotName } from './pool-names.ts';
 import { Pool, type PoolParts } from './pool.ts';
+import { whileAlone } from './while-alone.ts';
 
 /** A message names so many of a kind. */
 const namedMax = 5;
@@ -37,21 +38,29 @@ interface OpenImage {
  * Unmounts a pool that lies in an image, and ends its device.
  * @returns the image
  * @throws {PoolError} `pool-in-use` while a volume of it is attached, it is mounted elsewhere, or anything else is open there: the
- *   pool goes on being open; `pool-image` when it is no such pool
+ *   pool goes on being open; `pool-image` when it is no such pool; `pool-missing` when it is closed; `pool-busy`
  */
 export async function closeImagePool(path: string, parts: PoolParts, { signal }: SignalOption): Promise<string> {
-  const opened = Pool.open(path, parts).layout;
+  const root = resolve(path);
+  // Nothing in it is opened before it is our turn: that would be in the way of whoever closes it now.
+  if ((await stat(root).catch(() => undefined)) === undefined)
+    throw new PoolError('pool-missing', `there is no ${root}`);
+  return await whileAlone(root, { ...parts, signal }, async () => {
+    const pool = await openImageAt(Pool.open(root, parts).layout, { signal });
+    await unmount(pool, { signal });
+    await endDevice(pool, { signal });
+    return pool.image;
+  });
+}
+
+async function openImageAt({ root }: PoolLayout, { signal }: SignalOption): Promise<OpenImage> {
   // As the kernel names it, also when a link led here.
-  const layout = new PoolLayout(await withPoolErrors(`find ${opened.root}`, async () => await realpath(opened.root)));
+  const layout = new PoolLayout(await withPoolErrors(`find ${root}`, async () => await realpath(root)));
   const number = deviceNumber((await stat(layout.root)).dev);
   const device = (await mountsOfDevice(number)).find(({ mountPoint }) => mountPoint === layout.root)?.source;
   const image = device === undefined ? undefined : await fileOfLoop(device, { signal });
-  if (device === undefined || image === undefined)
-    throw new PoolError('pool-image', `the pool in ${layout.root} does not lie in an image: there is nothing to close`);
-  const pool = { layout, device, number, image };
-  await unmount(pool, { signal });
-  await endDevice(pool, { signal });
-  return image;
+  if (device !== undefined && image !== undefined) return { layout, device, number, image };
+  throw new PoolError('pool-image', `the pool in ${layout.root} does not lie in an image: there is nothing to close`);
 }
 
 async function unmount({ layout, number }: OpenImage, { signal }: SignalOption): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * What lies under the mount of a pool in an image: the path of that image, so that `pool open` needs the folder alone.
- * Written only by who keeps others from making and opening a pool there meanwhile.
+ * Written only by who keeps others away meanwhile (`while-alone.ts`).
  */
 import { readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';

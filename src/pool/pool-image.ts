@@ -5,23 +5,20 @@
  */
 import { open, readdir, realpath, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { FileLock } from '../kernel/lock-file.ts';
 import { isErrno, makeDirectories, syncDirectory } from '../std/atomic-write.ts';
-import { hasCode } from '../std/dray-error.ts';
 import { allOrNothing } from './all-or-nothing.ts';
 import { createPool } from './create-pool.ts';
 import { isOfMark, readMark, takeBackMark, writeMark } from './image-mark.ts';
 import { mountImage } from './mounted-image.ts';
-import { closedText, PoolError, poolError, withPoolErrors } from './pool-error.ts';
+import { closedText, PoolError, withPoolErrors } from './pool-error.ts';
 import { poolRecordName } from './pool-layout.ts';
 import { Pool, type PoolParts } from './pool.ts';
 import { xfsOptions } from './reverse-map.ts';
 import { runMkfs } from './run-mkfs.ts';
+import { whileAlone } from './while-alone.ts';
 
 /** mkfs.xfs makes nothing smaller. */
 const imageBytesMin = 300 * 1024 * 1024;
-/** A mount takes long where a journal has to be replayed. */
-const lockWaitMs = 60_000;
 
 interface SignalOption {
   readonly signal: AbortSignal;
@@ -111,28 +108,6 @@ async function mountPool(
     await mountImage(root, named, { onFailure, signal });
     return Pool.open(root, parts);
   });
-}
-
-/**
- * Runs `work` while nobody else makes or opens a pool in this folder, such as a unit at boot and somebody at a terminal: each
- * would make a device of the image, and whoever cannot mount it would take back what the other has mounted. What is locked
- * is the folder that it lies in: its own path leads to another folder as soon as something is mounted, and a file would stay.
- * @throws {PoolError} `pool-busy` after a minute
- */
-async function whileAlone<T>(
-  root: string,
-  { clock, signal }: PoolParts & SignalOption,
-  work: () => Promise<T>,
-): Promise<T> {
-  using lock = new DisposableStack();
-  try {
-    const above = dirname(await realpath(root));
-    lock.use(await FileLock.take(above, { mode: 'exclusive', waitMs: lockWaitMs, create: false, clock, signal }));
-  } catch (error) {
-    if (!hasCode(error, 'kernel-busy')) throw poolError(error, `lock the folder of ${root}`);
-    throw new PoolError('pool-busy', `another process makes or opens the pool in ${root}`, { cause: error });
-  }
-  return await work();
 }
 
 async function isOpen(root: string): Promise<boolean> {

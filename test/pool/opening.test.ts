@@ -1,4 +1,4 @@
-/** A pool in an image that two open, or make, at the same moment: a unit at boot and somebody at a terminal. */
+/** A pool in an image that two open, make, or close at the same moment: a unit at boot and somebody at a terminal. */
 import assert from 'node:assert/strict';
 import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -56,7 +56,7 @@ describe('a pool in an image', { skip: fileSystemsMissing('xfs', 'ext4') }, () =
     assert.deepEqual(await readdir(place.pool), ['.dray-pool-image']);
   });
 
-  test('that two make at once is made by one, and refused to the other', async () => {
+  test('that two make, or close, at once is made or closed by one, and refused to the other', async () => {
     await using world = await poolPlace('ext4');
     const { told, place, folder } = world;
     await using stack = new AsyncDisposableStack();
@@ -69,6 +69,16 @@ describe('a pool in an image', { skip: fileSystemsMissing('xfs', 'ext4') }, () =
     assert.deepEqual(images, [done[0]?.['image']]);
     assert.deepEqual(devicesIn(folder), images);
     assert.equal(mountsAt(place.pool), 1);
+    for (let round = 0; round < 10; round += 1) {
+      const closed = await atOnce(world, ['pool', 'close'], ['pool', 'close']);
+      assert.equal(closed.done.length, 1, `round ${round}`);
+      assert.match(
+        closed.refused.join('\n'),
+        /^dray pool close: the pool in .* lies in an image, which is not mounted\n/,
+      );
+      assert.deepEqual(devicesIn(folder), []);
+      await told('pool', 'open');
+    }
     await told('pool', 'close');
     assert.deepEqual(await readdir(dirname(place.pool)), ['lost+found', 'pool']);
   });
