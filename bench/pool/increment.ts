@@ -5,7 +5,7 @@
  */
 import { firstDifference } from '../../src/cli/actions/first-difference.ts';
 import { atLeast, type Bar } from '../bars.ts';
-import { type Measurement, withFlush } from '../measure.ts';
+import { measure, type Measurement, withFlush } from '../measure.ts';
 import { DrayPeer } from '../peers/dray.ts';
 import { KopiaPeer } from '../peers/kopia.ts';
 import { findOrBuildPeer, type Peer } from '../peers/peer.ts';
@@ -139,6 +139,7 @@ async function runRound(
     const about = { volumeBytes: subject.sizeBytes, readBytes: run.readBytes };
     own.add(name, run, about);
     untilOnDisk.add(name, flushed, about);
+    if (subject.name === 'once') await diskAlone(running, subject, { pattern, bytes: run.readBytes });
   });
   const [once] = subjects as [Subject];
   // The peers read all of it whatever has changed.
@@ -161,6 +162,19 @@ async function runRound(
 async function backUp({ dray, pool }: Running, { name }: Subject): Promise<Measurement & Increment> {
   const measured = await dray.run('backup', name, '--pool', pool.path, '-o', 'json');
   return { ...measured, ...(JSON.parse(measured.stdout) as Increment) };
+}
+
+/** As many bytes as an increment reads and stores, by a program that does nothing else. */
+async function diskAlone(
+  { own, pool, workspace, signal }: Running,
+  { name, title, sizeBytes, dataBytes }: Subject,
+  { pattern, bytes }: { readonly pattern: ChangePattern; readonly bytes: number },
+): Promise<void> {
+  settle();
+  const program = new URL('disk-alone.ts', import.meta.url).pathname;
+  const args = [program, pool.imageOf(name), ...[sizeBytes, dataBytes, bytes].map(String), workspace.folder];
+  const measured = await measure({ program: process.execPath, args, signal });
+  own.add(`changes ${pattern}, ${title}, the disk alone`, measured, { volumeBytes: sizeBytes, readBytes: bytes });
 }
 
 /** A fast backup of other bytes would be worth nothing. */
@@ -223,5 +237,6 @@ ${(changeBytes / 2 ** 20).toFixed(0)} MiB are overwritten through the device. "A
 logs), one tenth in pages of 16 KiB in two of the regions (a database). "Scattered": pieces of 64 KiB anywhere in the data, so that
 nearly every chunk of 1 MiB has a change. \`dray backup VOLUME\` makes its snapshot itself; ${peers.map(({ name }) => name).join(' and ') || 'no peer'} read the volume's image as a file
 (kopia in parallel pieces, which it cannot of a device over its standard input). dray flushes what it stores before it ends, the others do not:
-"until on disk" is with a flush of the file system after each, \`sync --file-system\`.`;
+"until on disk" is with a flush of the file system after each, \`sync --file-system\`. "The disk alone" is a program that reads as many bytes
+as dray does, of the same image past the page cache, eight chunks at once, and writes as many, two files at once, each flushed; it does nothing with them.`;
 }

@@ -91,7 +91,7 @@ function piecesIn(
 }
 
 /** Where a byte of the data lies in the volume. No piece crosses the end of a region: all lengths divide it. */
-function offsetOf({ sizeBytes, dataBytes }: SparseVolume, at: number): number {
+export function offsetOf({ sizeBytes, dataBytes }: SparseVolume, at: number): number {
   const regions = dataBytes / regionBytes;
   const strideBytes = Math.floor(sizeBytes / regions / regionBytes) * regionBytes;
   return Math.floor(at / regionBytes) * strideBytes + (at % regionBytes);

@@ -66,7 +66,7 @@ async function farViews(): Promise<readonly MountView[]> {
 }
 
 /** In order of their numbers: who came first is often who stays. */
-async function processes(): Promise<string[]> {
+export async function processes(): Promise<string[]> {
   const names = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
   return names.sort((one, other) => Number(one) - Number(other));
 }
@@ -75,7 +75,7 @@ async function processes(): Promise<string[]> {
  * What tells the namespace and root of a process from those of others; undefined for one that is gone or not for us. Links
  * of /proc are read at once, from memory: nothing is waited for, also where a root is on a dead server.
  */
-function viewOf(process: string): string | undefined {
+export function viewOf(process: string): string | undefined {
   try {
     return `${readlinkSync(`/proc/${process}/ns/mnt`)} ${readlinkSync(`/proc/${process}/root`)}`;
   } catch {

@@ -9,7 +9,8 @@ import { errnoOf } from '../std/errno.ts';
  *   system's error as `cause`;
  * - `pool-reserve`: too little room for what would need more; `pool-no-space`: none at all;
  * - `pool-name`, `pool-size`: a name or a size that cannot be;
- * - `pool-volume-missing`, `pool-volume-exists`, `pool-snapshot-missing`, `pool-snapshot-exists`;
+ * - `pool-volume-missing`, `pool-volume-exists`, `pool-snapshot-missing`, `pool-snapshot-exists`; `pool-volume-deleted`: the
+ *   one that was meant went meanwhile, whatever has its name now;
  * - `pool-foreign-file`: what would go, or be replaced, holds something that the pool did not make;
  * - `pool-in-use` (attached, mounted, or read by a backup), `pool-needed` (a later step needs the snapshot),
  *   `pool-has-snapshots`, `pool-shrink` (not told twice), `pool-freeze` (a file system could not be held still);
@@ -33,6 +34,7 @@ export class PoolError extends DrayError<
   | 'pool-size'
   | 'pool-volume-missing'
   | 'pool-volume-exists'
+  | 'pool-volume-deleted'
   | 'pool-snapshot-missing'
   | 'pool-snapshot-exists'
   | 'pool-foreign-file'

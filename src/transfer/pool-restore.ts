@@ -43,8 +43,8 @@ const blockBytes = 4096;
 const lookWaitMs = 1000;
 
 /**
- * @throws {PoolError} `pool-volume-exists` without `overwrite`, or for another one than was there at first; `pool-busy` beside another
- *   restore to it; `pool-in-use`; `pool-reserve`, also when it has come to that; and what `restore` throws
+ * @throws {PoolError} `pool-volume-exists` without `overwrite`, or when one was made meanwhile; `pool-volume-deleted` when the one that was there
+ *   at first is not any more: what is restored is kept; `pool-busy` beside another restore to it; `pool-in-use`; `pool-reserve`, also when it has come to that; and what `restore` throws
  */
 export async function restoreVolume(
   pool: Pool,
@@ -210,11 +210,12 @@ async function putInPlace(
     return undefined;
   }
   // As it is now: since the restore began the volume may have got snapshots.
-  const present = pool.volume(name);
+  const present = pool.findVolume(name);
   // Nobody said that another one of that name may go. What is restored stays, and the same command puts it there.
-  if (present.record.id !== replaces) {
-    const what = `volume ${name} was deleted and made anew while it was restored: the new one is left as it is`;
-    throw new PoolError('pool-volume-exists', what);
+  if (present?.record.id !== replaces) {
+    const anew = present === undefined ? '' : ' and made anew';
+    const left = present === undefined ? '' : ': the new one is left as it is';
+    throw new PoolError('pool-volume-deleted', `volume ${name} was deleted${anew} while it was restored${left}`);
   }
   using _claim = await claimImage(pool, { image: present.image, what: `volume ${name}` }, { signal });
   refuseForeign(`volume ${name}`, strangersInLive(pool, name));

@@ -18,11 +18,11 @@ export interface Container extends AsyncDisposable {
   readonly kill: () => Promise<void>;
 }
 
-/** It ends with this process too. The mounts of other tests are left to them: copies would keep their devices in use. */
+/** It ends with this process too. The mounts of other tests are left to them: copies would keep their devices in use. One that lies in another goes with it. */
 const script = `
 device=$1 place=$2 root=$3 name=$4
 while read -r source point _; do
-  case $source in /dev/loop*) umount -l "$point" ;; esac
+  case $source in /dev/loop*) umount -l "$point" 2>/dev/null ;; esac
 done < /proc/self/mounts
 if [ -n "$device" ]; then mount "$device" "$place" || exit; fi
 if [ -n "$root" ]; then

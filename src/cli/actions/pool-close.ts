@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { closeImagePool } from '../../pool/pool-image.ts';
+import { closeImagePool } from '../../pool/close-image.ts';
 import type { Action } from '../command.ts';
 import type { PoolCloseOptions } from '../pool-close.ts';
 import { exitCodes } from '../shell/exit-code.ts';

@@ -152,10 +152,14 @@ const adviceByCode: Readonly<Record<KnownCode, string | undefined>> = {
   'pool-volume-missing': '"dray volume list" shows what there is.',
   'pool-volume-exists':
     'Choose another name, or delete that one first with "dray volume delete"; a restore puts its content in place with --overwrite.',
+  'pool-volume-deleted':
+    'What is restored is kept: run the same command again, and it is put in place, over a new volume of that name as well; or ' +
+    'give it up with "dray pool check --remove-unfinished".',
   'pool-snapshot-missing': '"dray snapshot list --volume NAME" shows what there is.',
   'pool-snapshot-exists': 'Choose another name, or leave --name out: the time is taken then.',
   'pool-in-use':
-    'Unmount it, and end its device with "dray volume detach NAME" or "dray snapshot detach VOLUME@NAME"; wait for a backup that reads it.',
+    'Unmount it (in the mount namespace of another process with "nsenter -t PID -m umount DIR", or end what runs there), and end its ' +
+    'device with "dray volume detach NAME" or "dray snapshot detach VOLUME@NAME"; close what is open, wait for a backup that reads it.',
   'pool-needed':
     'The next backup builds on it, and reads everything without it: --force deletes it all the same. Of a repository that is gone, ' +
     '"dray pool forget REPOSITORY" releases all of them.',

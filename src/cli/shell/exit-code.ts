@@ -146,6 +146,7 @@ const exitCodeByCode: Readonly<Record<KnownCode, ExitCode>> = {
   'pool-size': usage,
   'pool-volume-missing': notFound,
   'pool-volume-exists': failed,
+  'pool-volume-deleted': failed,
   'pool-snapshot-missing': notFound,
   'pool-snapshot-exists': failed,
   'pool-in-use': busy,
