@@ -1,4 +1,5 @@
 /** Block devices: their numbers and sizes, and ranges made zero by the device itself. Numbers of calls from linux/fs.h. */
+import { readFileSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ioctl, ioctlAsync } from './sys.ts';
@@ -6,6 +7,10 @@ import { ioctl, ioctlAsync } from './sys.ts';
 const BLKGETSIZE64 = 0x80081272;
 const BLKSSZGET = 0x1268;
 const BLKZEROOUT = 0x127f;
+
+/** Fields of a device's `stat`. */
+const writesAt = 4;
+const discardsAt = 11;
 
 export interface DeviceRange {
   /** Both a multiple of the logical block. */
@@ -25,6 +30,30 @@ export function deviceNumber(rdev: number): string {
 export async function nameOfNumber(number: string): Promise<string | undefined> {
   const link = await realpath(`/sys/dev/block/${number}`).catch(() => undefined);
   return link === undefined ? undefined : basename(link);
+}
+
+/**
+ * Begins to count what a device (`major:minor`) has done: writes, and ranges discarded, that have ended. What it returns tells
+ * how many since; undefined where the kernel does not say. Documentation/block/stat.rst of Linux.
+ */
+export function writesSince(number: string): () => number | undefined {
+  const begun = changesOf(number);
+  return () => {
+    const now = changesOf(number);
+    return begun === undefined || now === undefined ? undefined : now - begun;
+  };
+}
+
+function changesOf(number: string): number | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/sys/dev/block/${number}/stat`, 'utf8');
+  } catch {
+    return undefined;
+  }
+  const fields = text.trim().split(/\s+/).map(Number);
+  const changes = (fields[writesAt] ?? Number.NaN) + (fields[discardsAt] ?? 0);
+  return Number.isSafeInteger(changes) ? changes : undefined;
 }
 
 /** `fs.stat` says 0 for a block device. @throws {KernelError} */

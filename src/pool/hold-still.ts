@@ -106,7 +106,7 @@ export async function cloneStill(
     return mount === undefined || deviceNumber === undefined ? [] : [{ volume, mount, deviceNumber }];
   });
   if (frozen.length === 0) {
-    await prepare(clones, { folders: [], signal });
+    await prepare(pool, clones, { folders: [], signal });
     await writeOut(stillnesses, []);
     const atMs = clock.nowMs();
     for (const { fromFd, toFd } of clones) await cloneFile(fromFd, toFd);
@@ -120,7 +120,7 @@ export async function cloneStill(
       opening.use(opened.folder);
       folders.push(opened);
     }
-    await prepare(clones, { folders, signal });
+    await prepare(pool, clones, { folders, signal });
     const devices = frozen.map(({ deviceNumber }) => deviceNumber);
     // Not before: what preparing takes is seconds, and who finds the mark of one that was killed meanwhile thaws what others froze.
     await using _mark = await markFrozen(pool, devices, { signal });
@@ -162,14 +162,16 @@ async function openFrozen({
 
 /** What is written out or cloned now need not be while applications wait; what is written meanwhile is the caller's to write out. */
 async function prepare(
+  { clock }: Pool,
   clones: readonly StillClone[],
   { folders, signal }: SignalOption & { readonly folders: readonly FreezeFolder[] },
 ): Promise<void> {
-  const stillnesses = clones.map(({ stillness }) => stillness);
-  await writeOut(stillnesses, folders);
   // Nobody waits for the clone of a volume that is not attached.
-  const busy = clones.filter(({ stillness: { device } }) => device !== undefined);
-  for (const clone of busy) await preClone(clone, { signal });
+  const busy = clones.flatMap(({ stillness: { deviceNumber }, fromFd, toFd }) => {
+    return deviceNumber === undefined ? [] : [{ fromFd, toFd, deviceNumber }];
+  });
+  const stillnesses = clones.map(({ stillness }) => stillness);
+  await preClone(busy, { writeOut: async () => await writeOut(stillnesses, folders), clock, signal });
 }
 
 async function writeOut(stillnesses: readonly Stillness[], folders: readonly FreezeFolder[]): Promise<void> {
