@@ -30,7 +30,7 @@ export interface PreCloneOptions {
 }
 
 /** With fewer, writers wait for less than they would notice. */
-const extentsMin = 1000;
+const extentsMin = 500;
 /** Of a volume that nobody writes to. With more, somebody who begins now would notice. */
 const idleExtentsMin = 4096;
 /** A writer of the image waits for so many at once: one or two milliseconds on an idle machine. */
