@@ -160,7 +160,7 @@ async function openFrozen({
   throw new PoolError('pool-freeze', `volume ${volume.name} was unmounted from ${path} meanwhile`);
 }
 
-/** What is written out or cloned now need not be while applications wait; what is written meanwhile is the caller's to write out. */
+/** What is cloned now need not be while applications wait; what is written meanwhile is the caller's to write out. */
 async function prepare(
   { clock }: Pool,
   clones: readonly StillClone[],
@@ -174,6 +174,7 @@ async function prepare(
   await preClone(busy, { writeOut: async () => await writeOut(stillnesses, folders), clock, signal });
 }
 
+/** What is written out now need not be while applications wait. */
 async function writeOut(stillnesses: readonly Stillness[], folders: readonly FreezeFolder[]): Promise<void> {
   for (const { path, folder } of folders) {
     await withPoolErrors(`write out ${path}`, async () => await syncFileSystem(folder.fd));

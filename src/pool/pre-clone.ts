@@ -38,22 +38,23 @@ const extentsPerPiece = 64;
 const sampleMs = 30;
 
 /**
- * Writes out, and gives each target what its image has, piece by piece: of no single moment. What is written meanwhile is the
- * caller's to write out. The descriptors belong to the call until it settles.
+ * Gives each target what its image has, piece by piece: of no single moment. Nothing is written out where there are few
+ * extents, and what is written meanwhile never: that is the caller's. The descriptors belong to the call until it settles.
  * @throws {KernelError} as `cloneRange` and `mapExtents`, and what `writeOut` throws
  */
 export async function preClone(
   clones: readonly PreClone[],
   { writeOut, clock, signal }: PreCloneOptions,
 ): Promise<void> {
-  const begun = clones.map(({ deviceNumber }) => writesSince(deviceNumber));
-  await writeOut();
-  const large: (PreClone & { readonly extents: number })[] = [];
-  for (const [index, { fromFd, toFd, deviceNumber }] of clones.entries()) {
+  const scattered: (PreClone & { readonly extents: number; readonly writes: () => number | undefined })[] = [];
+  for (const { fromFd, toFd, deviceNumber } of clones) {
+    const writes = writesSince(deviceNumber);
     const extents = isXfs(fromFd) ? await countExtents(fromFd) : 0;
-    const isIdle = begun[index]!() === 0;
-    if (extents >= (isIdle ? idleExtentsMin : extentsMin)) large.push({ fromFd, toFd, deviceNumber, extents });
+    if (extents >= extentsMin) scattered.push({ fromFd, toFd, deviceNumber, extents, writes });
   }
+  if (scattered.length === 0) return;
+  await writeOut();
+  const large = scattered.filter(({ extents, writes }) => extents >= idleExtentsMin || writes() !== 0);
   if (large.length === 0) return;
   // What was dirty for long is not to be taken for what is written now.
   await writeOut();
